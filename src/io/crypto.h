@@ -1,0 +1,37 @@
+/*
+ * The only user of libsodium: randomness, keyed hashes, sealing, signatures, passwords.
+ */
+#ifndef IO_CRYPTO_H
+#define IO_CRYPTO_H
+
+#include "base/ids.h"
+#include "base/str.h"
+
+enum { CRYPTO_KEY = 32, CRYPTO_HASH = 32, CRYPTO_SIGNATURE = 64, CRYPTO_SEAL_OVERHEAD = 40, CRYPTO_PASSWORD_MAX = 128 };
+
+struct crypto_key {
+	uint8_t b[CRYPTO_KEY];
+};
+
+/* Once per process before anything else; false when the system gives no randomness. */
+bool crypto_init(void);
+void crypto_random(void *out, size_t n);
+struct uuid crypto_uuid_v7(int64_t now_us);
+/* Independent keys from the master key; purpose is a short name fixed for ever ("session", "idem", ...). */
+void crypto_derive(const struct crypto_key *master, const char *purpose, struct crypto_key *ret);
+void crypto_hash(struct str in, uint8_t out[CRYPTO_HASH]);			       /* BLAKE2b-256 */
+void crypto_mac(const struct crypto_key *key, struct str in, uint8_t out[CRYPTO_HASH]); /* keyed BLAKE2b-256 */
+void crypto_hmac_sha256(struct str key, struct str in, uint8_t out[32]);
+bool crypto_equal(const void *a, const void *b, size_t n);			       /* constant time */
+/* XChaCha20-Poly1305; out holds in.n + CRYPTO_SEAL_OVERHEAD bytes. */
+void crypto_seal(const struct crypto_key *key, struct str in, uint8_t *out);
+bool crypto_open(const struct crypto_key *key, struct str sealed, uint8_t *out);
+/* Ed25519 */
+void crypto_sign_keypair(uint8_t ret_public[32], uint8_t ret_secret[64]);
+void crypto_sign(const uint8_t secret[64], struct str in, uint8_t out[CRYPTO_SIGNATURE]);
+bool crypto_verify(const uint8_t public_key[32], struct str in, const uint8_t signature[CRYPTO_SIGNATURE]);
+/* argon2id; slow: in the offload pool only. */
+bool crypto_password_hash(struct str password, char out[CRYPTO_PASSWORD_MAX]);
+bool crypto_password_check(const char *hash, struct str password);
+
+#endif

@@ -78,12 +78,15 @@ bool str_to_u64(struct str a, uint64_t max, uint64_t *ret_value)
 	return true;
 }
 
-/* Length of the well-formed sequence at p (n bytes left), 0 when there is none. */
-static size_t utf8_sequence(const unsigned char *p, size_t n)
+/* The table of RFC 3629 section 4: only the second byte's range depends on the first. */
+size_t str_utf8_sequence(struct str a)
 {
+	const unsigned char *p = (const unsigned char *)a.p;
 	unsigned char lo = 0x80, hi = 0xBF;
 	size_t len;
 
+	if (a.n == 0)
+		return 0;
 	if (p[0] < 0x80)
 		return 1;
 	if (p[0] >= 0xC2 && p[0] <= 0xDF) {
@@ -103,7 +106,7 @@ static size_t utf8_sequence(const unsigned char *p, size_t n)
 	} else {
 		return 0;
 	}
-	if (n < len || p[1] < lo || p[1] > hi)
+	if (a.n < len || p[1] < lo || p[1] > hi)
 		return 0;
 	for (size_t i = 2; i < len; i++)
 		if (p[i] < 0x80 || p[i] > 0xBF)
@@ -114,7 +117,7 @@ static size_t utf8_sequence(const unsigned char *p, size_t n)
 bool str_utf8_valid(struct str a)
 {
 	for (size_t i = 0; i < a.n;) {
-		size_t len = utf8_sequence((const unsigned char *)a.p + i, a.n - i);
+		size_t len = str_utf8_sequence((struct str){a.p + i, a.n - i});
 
 		if (len == 0)
 			return false;

@@ -30,6 +30,8 @@ struct str str_split(struct str a, char c, struct str *head);
 bool str_to_u64(struct str a, uint64_t max, uint64_t *ret_value);
 /* Well-formed UTF-8 (no surrogates, no overlong forms, nothing above U+10FFFF). */
 bool str_utf8_valid(struct str a);
+/* Length of the well-formed character that a begins with, 0 when there is none. */
+size_t str_utf8_sequence(struct str a);
 /* Characters (code points) of a well-formed string. */
 size_t str_utf8_length(struct str a);
 

@@ -26,15 +26,24 @@ struct metric_def {
 
 struct metrics;
 
+/*
+ * The rules of `promtool check metrics`, for the test of a table: one sentence per fault into complaints; true: none.
+ * Counters end in _total and nothing else does; base units (seconds, bytes) in full; no type in the name; a help text;
+ * label names well-formed; every name and label value once.
+ */
+bool metrics_check(const struct metric_def *defs, size_t n_defs, struct buf *complaints);
+
 /* Anonymous shared memory; defs is kept. slots: processes that will write. */
 struct metrics *metrics_new(const struct metric_def *defs, size_t n_defs, int slots);
 void metrics_free(struct metrics *m);
-/* This process writes to that slot from now on (a restarted worker takes its old slot: counters go on). */
+/* This process writes to that slot from now on (a restarted worker takes its old slot: counters go on, gauges start
+ * again at 0). While old and new worker overlap, gauges are right only if both use metric_set. */
 void metrics_use_slot(struct metrics *m, int slot);
-void metric_add(struct metrics *m, int metric, int label, int label2, int64_t delta);
-void metric_set(struct metrics *m, int metric, int label, int label2, int64_t value);
+/* metric: the place in defs; label, label2: places in the lists of values, 0 without one. Out of range is a bug: aborts. */
+void metric_add(struct metrics *m, int metric, int label, int label2, int64_t delta); /* below 0 for gauges only */
+void metric_set(struct metrics *m, int metric, int label, int label2, int64_t value); /* gauges only */
 void metric_observe(struct metrics *m, int metric, int label, int label2, int64_t value);
-/* Prometheus text format 0.0.4. */
+/* Prometheus text format 0.0.4. Of metrics with two labels only the pairs that occurred are shown. false: out is full. */
 bool metrics_render(const struct metrics *m, struct buf *out);
 
 #endif

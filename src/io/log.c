@@ -40,8 +40,8 @@ bool log_wanted(enum log_level level)
 }
 
 /*
- * Texts in logs come from anywhere (a request's path, a server's message): ill-formed bytes and terminal controls are
- * replaced, so that every line is JSON and harmless to look at.
+ * Texts in logs come from anywhere (a request's path, a server's message): ill-formed bytes, NUL (which many
+ * readers of JSON refuse) and terminal controls are replaced, so that every line is JSON and harmless to look at.
  */
 static void write_text(struct jw *w, struct str v)
 {
@@ -54,7 +54,7 @@ static void write_text(struct jw *w, struct str v)
 		size_t len = str_utf8_sequence(v);
 		bool control = len == 2 && p[0] == 0xC2 && p[1] < 0xA0;
 
-		if (len == 0 || control || p[0] == 0x7F)
+		if (len == 0 || control || p[0] == 0x7F || p[0] == '\0')
 			buf_adds(&clean, replacement);
 		else
 			buf_add(&clean, v.p, len);

@@ -16,6 +16,32 @@ struct arena_chunk {
 	alignas(max_align_t) char bytes[];
 };
 
+struct arena_cleanup {
+	struct arena_cleanup *next;
+	void (*fn)(void *);
+	void *arg;
+};
+
+static void run_cleanups(struct arena *a)
+{
+	while (a->cleanups) {
+		struct arena_cleanup *c = a->cleanups;
+
+		a->cleanups = c->next;
+		c->fn(c->arg);
+	}
+}
+
+void arena_on_done(struct arena *a, void (*fn)(void *), void *arg)
+{
+	struct arena_cleanup *c = arena_new(a, struct arena_cleanup);
+
+	c->fn = fn;
+	c->arg = arg;
+	c->next = a->cleanups;
+	a->cleanups = c;
+}
+
 void arena_init(struct arena *a)
 {
 	memset(a, 0, sizeof(*a));
@@ -33,14 +59,17 @@ static void free_from(struct arena_chunk *c)
 
 void arena_done(struct arena *a)
 {
+	run_cleanups(a);
 	free_from(a->chunk);
 	memset(a, 0, sizeof(*a));
 }
 
 void arena_reset(struct arena *a)
 {
-	struct arena_chunk *keep = a->chunk;
+	struct arena_chunk *keep;
 
+	run_cleanups(a);
+	keep = a->chunk;
 	if (!keep)
 		return;
 	/* the oldest chunk has the ordinary size unless the first wish was a large one */

@@ -8,16 +8,21 @@
 #include "base/str.h"
 
 struct arena_chunk;
+struct arena_cleanup;
 
 struct arena {
 	struct arena_chunk *chunk; /* newest first */
 	char *at, *end;            /* free space of the newest chunk */
+	struct arena_cleanup *cleanups; /* newest first */
 };
 
 void arena_init(struct arena *a);
 void arena_done(struct arena *a);
 /* Forgets all but keeps one chunk for the next request. */
 void arena_reset(struct arena *a);
+
+/* fn(arg) runs when the arena is reset or done, newest first: for what a request holds that is not arena memory. */
+void arena_on_done(struct arena *a, void (*fn)(void *), void *arg);
 
 /* Aligned for any type, not zeroed. */
 void *arena_alloc(struct arena *a, size_t n) __attribute__((malloc, returns_nonnull));

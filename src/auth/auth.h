@@ -1,0 +1,68 @@
+/*
+ * Who is asking: session tokens, staff tokens, the secret link of a booking; and ids derived from Idempotency-Keys.
+ *
+ *   bs_<id, issued, mac>     a buyer's session, sealed by us: no lookup, no store
+ *   bt_<id, secret>          a staff API token; its hash is in api_tokens
+ *   ba_<show, booking, mac>  the link of one booking: whoever has it may read and cancel that booking
+ *
+ * All keys come from one master key (32 bytes), each for one purpose.
+ */
+#ifndef AUTH_AUTH_H
+#define AUTH_AUTH_H
+
+#include "io/crypto.h"
+#include "io/pg.h"
+#include "io/web.h"
+
+struct auth;
+
+struct auth_config {
+	struct crypto_key master;
+	struct pg *pg;
+	int64_t session_lifetime_us;
+	int64_t (*now_us)(void); /* the wall clock */
+};
+
+extern const struct pg_stmt *const *const auth_sql; /* to prepare */
+
+struct auth *auth_new(const struct auth_config *config);
+void auth_free(struct auth *a);
+
+enum { AUTH_TOKEN_TEXT = 128 };
+
+/* A new session's token; *ret_expires_us says when it ends. */
+void auth_session_new(struct auth *a, char out[AUTH_TOKEN_TEXT], struct uuid *ret_session, int64_t *ret_expires_us);
+/* false: not ours, changed, or over. */
+bool auth_session_open(const struct auth *a, struct str token, struct uuid *ret_session);
+
+void auth_booking_token(const struct auth *a, const struct uuid *show, const struct uuid *booking, char out[AUTH_TOKEN_TEXT]);
+bool auth_booking_open(const struct auth *a, struct str token, struct uuid *ret_show, struct uuid *ret_booking);
+
+/* A new staff token and what is stored of it. */
+void auth_staff_token_new(int64_t now_us, char out[AUTH_TOKEN_TEXT], struct uuid *ret_token_id, uint8_t ret_hash[CRYPTO_HASH]);
+
+/* The hook of struct web_config (arg is the struct auth). */
+void auth_identify(void *auth, struct web_call *call);
+
+/*
+ * The id of what a POST makes: derived from who asks, the path asked and the Idempotency-Key, or a new one without a key.
+ * hash is of the body in canonical form (members sorted), so that another spelling of the same request is the same request.
+ * false after having answered the call (a malformed key).
+ */
+struct idempotent {
+	struct uuid id;
+	bool has_key;
+	uint8_t hash[CRYPTO_HASH];
+};
+bool auth_idempotent(struct auth *a, struct web_call *call, const json_t *body, struct idempotent *ret);
+
+const struct crypto_key *auth_master(const struct auth *a);
+
+/* POST /v1/sessions */
+void auth_routes(struct auth *a, struct web *web);
+
+/* "events", "seats", ...; 0 when there is no such scope. */
+unsigned auth_scope_from_name(struct str name);
+const char *auth_scope_name(unsigned bit);
+
+#endif

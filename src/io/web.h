@@ -1,0 +1,144 @@
+/*
+ * From an HTTP request to a handler and back: routes, path parameters, who is asking, problem answers, JSON answers.
+ * No product logic here; services bring tables of routes, the app brings the hook that tells who is asking.
+ *
+ *   http_handler -> web_dispatch: find route (404, 405 + Allow) -> content type, Origin (POST with cookie) -> identify
+ *   (async) -> needs (401, 403) -> handler(call) -> web_answer / web_refuse, exactly once
+ *
+ * A call lives in the request's arena and dies with the answer.
+ */
+#ifndef IO_WEB_H
+#define IO_WEB_H
+
+#include "base/json.h"
+#include "io/http_server.h"
+
+enum { WEB_PARAMS_MAX = 4, WEB_ROUTES_MAX = 160 };
+
+/* Who is asking, as far as the request proves it. All zero: nobody known. */
+enum who_kind { WHO_NOBODY, WHO_SESSION, WHO_STAFF, WHO_BOOKING };
+
+struct who {
+	enum who_kind kind;
+	bool by_cookie;
+	struct uuid session_id;	  /* WHO_SESSION */
+	struct uuid organizer_id; /* WHO_STAFF */
+	struct uuid token_id;	  /* WHO_STAFF */
+	unsigned scopes;	  /* WHO_STAFF: bits of enum scope */
+	struct uuid show_id, booking_id; /* WHO_BOOKING: the link of one booking */
+};
+
+enum scope {
+	SCOPE_EVENTS = 1,
+	SCOPE_SEATS = 2,
+	SCOPE_BOOKINGS = 4,
+	SCOPE_PAYMENTS = 8,
+	SCOPE_CHECKIN = 16,
+	SCOPE_ADMIN = 32,
+	SCOPE_ALL = 63,
+};
+
+struct web_call;
+typedef void web_handler(struct web_call *call);
+
+enum web_need {
+	WEB_ANYBODY,	  /* handlers look at call->who themselves */
+	WEB_SESSION,	  /* 401 without a session */
+	WEB_STAFF,	  /* 401 without a token, 403 without the route's scope */
+};
+
+/* Groups for `serve --service`; bits. */
+enum web_service {
+	SERVICE_EVENT = 1,
+	SERVICE_SEAT = 2,
+	SERVICE_BOOKING = 4,
+	SERVICE_PAYMENT = 8,
+	SERVICE_TICKET = 16,
+	SERVICE_WEB = 32,
+	SERVICE_ALL = 63,
+	SERVICE_ALWAYS = 64, /* health, metrics */
+};
+
+struct web_route {
+	enum http_method method;
+	const char *pattern; /* "/v1/shows/{show}/locks/{lock}": a {name} of type UUID; "{name*}" is any text of one segment */
+	web_handler *handler;
+	enum web_need need;
+	unsigned scope;	 /* WEB_STAFF */
+	size_t body_max; /* 0: the default for bodies of this method */
+	bool raw_body;	 /* the body is not JSON: no content type check */
+};
+
+struct web_call {
+	struct http_req *req;
+	struct arena *arena;
+	const struct web_route *route;
+	int route_index;
+	void *service;			     /* what the service gave with its routes */
+	struct uuid ids[WEB_PARAMS_MAX];     /* path parameters of type UUID, in order */
+	struct str texts[WEB_PARAMS_MAX];    /* the others, decoded, in order */
+	struct who who;
+	struct buf out;	 /* of the answer; freed by the layer */
+	struct jw json;
+	enum err refused; /* for metrics */
+	bool writing_problem, answered;
+	struct web *web;
+	int64_t timer_us; /* free for handlers */
+};
+
+struct web;
+
+struct web_config {
+	struct loop *loop;
+	unsigned services; /* bits of enum web_service that are served here */
+	/* Tells who is asking, now or later, then calls web_identified exactly once. */
+	void (*identify)(void *arg, struct web_call *call);
+	/* After every answer: for metrics and the access log. May be NULL. */
+	void (*done)(void *arg, const struct web_call *call, int status, size_t bytes);
+	void *arg;
+	size_t json_body_max; /* default for bodies */
+};
+
+struct web *web_new(const struct web_config *config);
+void web_free(struct web *w);
+/* Adds the routes of one service; the table must live as long as the web. */
+void web_add(struct web *w, enum web_service service, const struct web_route *routes, size_t n, void *service_arg);
+size_t web_route_count(const struct web *w);
+const struct web_route *web_route_at(const struct web *w, size_t i);
+/* These four fit http_server_config; arg is the struct web. */
+void web_handle(void *web, struct http_req *req);
+void web_done(void *web, struct http_req *req, int status, size_t bytes_out);
+size_t web_body_limit(void *web, const struct http_req *req);
+void web_error_body(void *web, enum err code, const char *detail, const struct uuid *request_id, struct buf *out);
+
+/* who NULL and err set: the credentials are bad (401) or could not be checked (503). */
+void web_identified(struct web_call *call, const struct who *who, enum err err);
+
+/* ---- answering: each call exactly once ---- */
+
+/* Opens an object for a JSON answer; write into call->json; then web_json_end. */
+struct jw *web_json(struct web_call *call);
+void web_json_end(struct web_call *call, int status);
+/* With further headers. Cache-Control: no-store is sent unless headers name one. */
+void web_json_end_headers(struct web_call *call, int status, const struct http_header *headers, size_t n);
+void web_empty(struct web_call *call, int status); /* 204 and the like */
+void web_shared(struct web_call *call, int status, const struct http_header *headers, size_t n, struct shared_bytes *body);
+void web_bytes(struct web_call *call, int status, const struct http_header *headers, size_t n, struct str body);
+
+/* A problem answer. detail NULL: the sentence of errors.def. */
+void web_refuse(struct web_call *call, enum err code, const char *detail);
+void web_refuse_error(struct web_call *call, const struct error *e); /* with "path" when there is one */
+/* A problem answer with fields of its own: write them into the returned writer, then web_problem_end. */
+struct jw *web_problem(struct web_call *call, enum err code, const char *detail);
+void web_problem_end(struct web_call *call);
+
+/* The body as a JSON object; NULL after having answered 400. Decref'd by the layer with the call. */
+json_t *web_body(struct web_call *call);
+/* The Idempotency-Key header: empty when absent; false after having answered 400 (1..255 visible ASCII characters). */
+bool web_idempotency_key(struct web_call *call, struct str *ret_key);
+/* If-None-Match holds this strong tag (or *). etag with quotes. */
+bool web_etag_matches(const struct web_call *call, struct str etag);
+/* Accept-Encoding allows gzip. */
+bool web_accepts_gzip(const struct web_call *call);
+
+#endif

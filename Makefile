@@ -1,0 +1,145 @@
+# The front door. meson does the building; here stands only what a person or CI types.
+# `make help` lists the targets; package names are in script/deps, test packages in tests/requirements.txt.
+
+MAKEFLAGS += --no-print-directory
+.NOTPARALLEL:
+.DEFAULT_GOAL := all
+
+B := build
+PYTHON ?= python3
+# these come from the command line alone: several shells export a HOST of their own
+DIR := var
+PORT := 8080
+HOST :=
+WORKERS :=
+DEMO :=
+SECONDS := 10
+PYTEST_ARGS :=
+export GOTOOLCHAIN := local
+
+# ---- build ---------------------------------------------------------------------------------------------------------
+
+.PHONY: all
+all: $(B)/release/build.ninja ## build/boxoffice and build/boxoffice-paysim, optimised
+	@ninja -C $(B)/release
+	@script/gather $(B)/release $(B)
+
+# Three configurations, each in a folder of its own; meson sees changes to its own files by itself.
+$(B)/release/build.ninja:
+	@command -v meson >/dev/null || { echo "meson is not installed: run 'make deps' first" >&2; exit 1; }
+	meson setup $(B)/release --buildtype=debugoptimized -Dtests=false
+$(B)/asan/build.ninja:
+	meson setup $(B)/asan --buildtype=debug -Doptimization=1 -Db_sanitize=address,undefined -Db_lundef=false
+$(B)/valgrind/build.ninja:
+	meson setup $(B)/valgrind --buildtype=debug -Doptimization=1
+$(B)/fuzz/build.ninja:
+	CC=clang meson setup $(B)/fuzz --buildtype=debug -Doptimization=1 -Dtests=false -Dfuzz=true \
+		-Db_sanitize=address,undefined -Db_lundef=false -Dc_args=-fsanitize=fuzzer-no-link
+$(B)/clang/build.ninja:
+	CC=clang meson setup $(B)/clang
+
+.PHONY: asan
+asan: $(B)/asan/build.ninja ## the same with the address and undefined-behaviour sanitizers, in build/asan
+	@ninja -C $(B)/asan
+	@script/gather $(B)/asan $(B)/asan
+
+.PHONY: install
+install: all ## meson install (DESTDIR is honoured)
+	meson install -C $(B)/release --no-rebuild
+
+.PHONY: clean
+clean: ## remove build/ (the data in DIR stays)
+	rm -rf $(B)
+
+# ---- packages ------------------------------------------------------------------------------------------------------
+
+.PHONY: deps
+deps: ## install what building and running need (Debian packages)
+	@script/deps run
+
+.PHONY: deps-test
+deps-test: ## install what the tests need besides
+	@script/deps run test
+	@$(MAKE) $(B)/venv/made-from.txt
+	@cd tests/integration/porcupine && go mod download
+
+.PHONY: deps-tools
+deps-tools: ## install what fuzz, tidy, lint, valgrind and fresh-check need besides
+	@script/deps run test tools
+
+# made anew only when the list has other content, not when a checkout touched the file
+$(B)/venv/made-from.txt: tests/requirements.txt
+	@cmp -s $< $@ && touch $@ || { \
+		py=$(PYTHON); "$$py" -c 'import venv, ensurepip' 2>/dev/null || py=/usr/bin/python3; \
+		rm -rf $(B)/venv && "$$py" -m venv $(B)/venv && \
+		$(B)/venv/bin/python -m pip install --quiet --disable-pip-version-check -r $< && cp $< $@; }
+
+# ---- run -----------------------------------------------------------------------------------------------------------
+
+.PHONY: up
+up: all ## start everything here: DIR=var PORT=8080 HOST= WORKERS= DEMO=no; Ctrl-C stops it, the data stays
+	@exec $(B)/boxoffice up --dir '$(DIR)' --port '$(PORT)' $(if $(HOST),--host '$(HOST)') \
+		$(if $(WORKERS),--workers '$(WORKERS)') $(if $(filter no,$(DEMO)),--no-demo)
+
+# ---- test ----------------------------------------------------------------------------------------------------------
+
+SANITIZERS = ASAN_OPTIONS=detect_stack_use_after_return=1:strict_string_checks=1 \
+	UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 LSAN_OPTIONS=suppressions=$(CURDIR)/tests/lsan.supp:print_suppressions=0
+
+.PHONY: test
+test: ## unit and integration tests, under the sanitizers
+	@$(MAKE) unit
+	@$(MAKE) integration
+
+.PHONY: unit
+unit: asan ## the tests beside the code
+	@meson test -C $(B)/asan --no-rebuild --suite unit --list 2>/dev/null | grep -q . || { echo "no unit test" >&2; exit 1; }
+	@$(SANITIZERS) meson test -C $(B)/asan --no-rebuild --suite unit --print-errorlogs
+
+.PHONY: integration
+integration: asan $(B)/venv/made-from.txt $(B)/history-check ## tests against the real servers: PYTEST_ARGS='-k name -x'
+	@BOXOFFICE_BUILD_DIR=$(B)/asan $(B)/venv/bin/python -m pytest $(PYTEST_ARGS)
+
+# judges the history of a race: were its locks linearizable? go knows by itself whether something changed
+.PHONY: $(B)/history-check
+$(B)/history-check:
+	@cd tests/integration/porcupine && go vet . && go test -count=1 . >/dev/null && go build -buildvcs=false -o $(CURDIR)/$@ .
+
+.PHONY: fuzz
+fuzz: $(B)/fuzz/build.ninja ## run each fuzz target over its corpus for SECONDS=10
+	@ninja -C $(B)/fuzz
+	@script/fuzz $(B)/fuzz $(SECONDS)
+
+VALGRIND = valgrind --quiet --leak-check=full --errors-for-leak-kinds=definite --error-exitcode=99 \
+	--suppressions=$(CURDIR)/tests/valgrind.supp
+
+.PHONY: valgrind
+valgrind: $(B)/valgrind/build.ninja $(B)/venv/made-from.txt ## unit tests and a purchase under valgrind: no definite leak of ours
+	@ninja -C $(B)/valgrind
+	@script/gather $(B)/valgrind $(B)/valgrind
+	@meson test -C $(B)/valgrind --no-rebuild --suite unit --print-errorlogs -t 20 --wrap '$(VALGRIND)'
+	@BOXOFFICE_BUILD_DIR=$(B)/valgrind BOXOFFICE_WRAP='$(VALGRIND) --trace-children=yes \
+		--trace-children-skip=*/postgres,*/initdb,*/pg_ctl,*/psql,*/redis-server,*/redis-check-rdb,*/redis-cli,*/runuser,*/setpriv,*/sh,*/dash' \
+		$(B)/venv/bin/python -m pytest -m smoke --timeout 900 $(PYTEST_ARGS)
+
+.PHONY: tidy
+tidy: $(B)/clang/build.ninja ## clang's warnings and clang-tidy
+	@ninja -C $(B)/clang
+	@git ls-files 'src/*.c' | xargs -P "$$(nproc)" -n 4 clang-tidy -p $(B)/clang --quiet
+
+.PHONY: format-check
+format-check: ## clang-format has nothing to change
+	@git ls-files 'src/*.c' 'src/*.h' | xargs clang-format --dry-run -Werror
+
+.PHONY: shellcheck
+shellcheck: ## the scripts
+	@git grep -lE '^#!/bin/(ba)?sh' | xargs shellcheck
+
+.PHONY: fresh-check
+fresh-check: ## both commands in a bare Debian 12 and 13 (root, debootstrap): SUITES="bookworm trixie" TEST=no
+	@script/fresh-check $(if $(filter no,$(TEST)),--no-test) $(SUITES)
+
+.PHONY: help
+help: ## this
+	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; do \
+		printf '  %-14s %s\n' "$$name" "$$text"; done

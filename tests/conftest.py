@@ -1,0 +1,122 @@
+"""What every Python test may ask for: the built programs, a running box office, a seeded source of randomness.
+
+BOXOFFICE_BUILD_DIR  the folder with boxoffice and boxoffice-paysim (default build/asan)
+BOXOFFICE_SEED       the seed of a run to repeat (default: random, printed at the top and with every failure)
+BOXOFFICE_WRAP       a command to put before boxoffice, for valgrind
+BOXOFFICE_KEEP       set: the temporary folders stay
+"""
+
+import os
+import random
+import secrets
+import shutil
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from service import Boxoffice
+
+ROOT = Path(__file__).resolve().parent.parent
+SEED = os.environ.get("BOXOFFICE_SEED") or secrets.token_hex(4)
+
+
+def pytest_report_header(config):
+    return f"boxoffice: BOXOFFICE_SEED={SEED}, programs from {build_path()}"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    report = yield
+    if report.failed:
+        report.sections.append(("seed", f"BOXOFFICE_SEED={SEED}"))
+    return report
+
+
+def build_path():
+    return (ROOT / os.environ.get("BOXOFFICE_BUILD_DIR", "build/asan")).resolve()
+
+
+@pytest.fixture(scope="session")
+def root():
+    """The top of the checkout."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def build_dir():
+    """The folder with the programs under test."""
+    path = build_path()
+    if not (path / "boxoffice").exists():
+        pytest.exit(f"{path}/boxoffice is not there: run make asan", returncode=2)
+    return path
+
+
+@pytest.fixture
+def rng(request):
+    """Randomness of this test's own: the same for the same seed, whichever other tests run."""
+    return random.Random(f"{SEED}/{request.node.nodeid}")
+
+
+@pytest.fixture(scope="session")
+def base_dir():
+    """A short path (unix sockets have 107 bytes) that user postgres can enter when we are root."""
+    path = Path(tempfile.mkdtemp(prefix="bo-", dir="/tmp"))
+    if os.geteuid() == 0:
+        path.chmod(0o755)
+    yield path
+    if not os.environ.get("BOXOFFICE_KEEP"):
+        shutil.rmtree(path, ignore_errors=True)
+
+
+@pytest.fixture
+def work_dir(base_dir):
+    """An empty folder for one test, entered by anyone like base_dir."""
+    path = Path(tempfile.mkdtemp(dir=base_dir))
+    if os.geteuid() == 0:
+        path.chmod(0o755)
+    return path
+
+
+@pytest.fixture
+def make_boxoffice(build_dir, base_dir):
+    """Starts box offices of a test's own: make_boxoffice("--workers", "2", demo=True, env={...}, dir=...).
+
+    They are stopped at the end, with every check of Boxoffice.stop() unless the test stopped or killed them itself.
+    """
+    started = []
+
+    def make(*args, **kwargs):
+        office = Boxoffice(build_dir, kwargs.pop("dir", None) or tempfile.mkdtemp(dir=base_dir), *args, **kwargs)
+        started.append(office)
+        return office.start()
+
+    yield make
+    first = None
+    for office in reversed(started):
+        try:
+            office.close()
+        except Exception as error:  # the others have to go as well
+            first = first or error
+    if first:
+        raise first
+
+
+@pytest.fixture
+def own_boxoffice(make_boxoffice):
+    """A box office that this test alone uses, and may hurt."""
+    return make_boxoffice()
+
+
+@pytest.fixture(scope="session")
+def boxoffice(build_dir, base_dir):
+    """The box office that tests share: each makes venue, event and show of its own in it and hurts nothing."""
+    office = Boxoffice(build_dir, tempfile.mkdtemp(dir=base_dir)).start()
+    yield office
+    office.close()
+
+
+@pytest.fixture
+def admin(boxoffice):
+    """A client of the shared box office with every scope."""
+    return boxoffice.api(boxoffice.admin_token)

@@ -14,8 +14,8 @@
 struct loop {
 	struct event_base *base;
 	struct list deferred;
-	int64_t now_us;
-	bool stop;
+	int64_t now_us; /* 0: not yet read in this turn */
+	bool running, stop;
 };
 
 struct timer {
@@ -72,7 +72,6 @@ struct loop *loop_new(void)
 	if (!loop->base)
 		abort();
 	list_init(&loop->deferred);
-	loop->now_us = monotonic_us();
 	return loop;
 }
 
@@ -96,15 +95,23 @@ static void run_deferred(struct loop *loop)
 
 void loop_run(struct loop *loop)
 {
+	int rc;
+
 	loop->stop = false;
+	loop->running = true;
+	loop->now_us = 0;
 	run_deferred(loop);
 	while (!loop->stop) {
-		/* 1: nothing is registered any more */
-		if (event_base_loop(loop->base, EVLOOP_ONCE) == 1)
-			break;
-		run_deferred(loop);
+		/* the time read before the wait is not the time after it */
 		loop->now_us = 0;
+		rc = event_base_loop(loop->base, EVLOOP_ONCE);
+		if (rc == 1) /* nothing is registered any more */
+			break;
+		if (rc < 0) /* the kernel refuses to wait: going on would spin */
+			abort();
+		run_deferred(loop);
 	}
+	loop->running = false;
 }
 
 void loop_stop(struct loop *loop)
@@ -115,6 +122,8 @@ void loop_stop(struct loop *loop)
 
 int64_t loop_now_us(struct loop *loop)
 {
+	if (!loop->running)
+		return monotonic_us();
 	if (loop->now_us == 0)
 		loop->now_us = monotonic_us();
 	return loop->now_us;

@@ -78,8 +78,7 @@ typedef void redis_fn(void *arg, const struct redis_answer *answer);
 struct redis_cmd *redis_cmd_start(struct redis *r, const struct str *argv, size_t argc, int64_t timeout_ms, redis_fn *fn,
 				  void *arg);
 /* EVALSHA; on NOSCRIPT the script is loaded and the call repeated, unseen by the caller: its effects then come later than
- * those of commands that were started after it, yet in order with other calls of the same script. The script is kept
- * until the answer. */
+ * those of commands that were started after it. The script must live until the answer. */
 struct redis_cmd *redis_eval_start(struct redis *r, const struct redis_script *script, const struct str *keys, size_t n_keys,
 				   const struct str *args, size_t n_args, int64_t timeout_ms, redis_fn *fn, void *arg);
 /* fn will not run. What was sent still takes effect. */

@@ -95,7 +95,8 @@ void arena_reset(struct arena *a)
 
 void *arena_alloc(struct arena *a, size_t n)
 {
-	size_t want = (n + alignof(max_align_t) - 1) & ~(alignof(max_align_t) - 1);
+	/* nothing is a piece too: it has an address of its own */
+	size_t want = ((n ? n : 1) + alignof(max_align_t) - 1) & ~(alignof(max_align_t) - 1);
 	void *p;
 
 	if (want < n || want > (size_t)1 << 40)

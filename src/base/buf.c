@@ -2,12 +2,14 @@
 
 #include "base/xmalloc.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 void buf_init(struct buf *b, size_t max)
 {
+	assert(max < SIZE_MAX / 4); /* the arithmetic of buf_room does not overflow */
 	memset(b, 0, sizeof(*b));
 	b->max = max;
 }

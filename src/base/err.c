@@ -1,5 +1,7 @@
 #include "base/err.h"
 
+#include "base/str.h"
+
 #include <assert.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -17,6 +19,21 @@ const struct err_info *err_info(enum err e)
 	return &table[e];
 }
 
+/* Texts are quoted from requests and cut to size: what is left of a character would spoil the whole answer. */
+static void repair_utf8(char *text)
+{
+	for (struct str s = str_from(text); s.n;) {
+		size_t len = str_utf8_sequence(s);
+
+		if (len == 0) {
+			text[s.p - text] = '?';
+			len = 1;
+		}
+		s.p += len;
+		s.n -= len;
+	}
+}
+
 bool error_set(struct error *e, enum err code, const char *path, const char *fmt, ...)
 {
 	va_list ap;
@@ -30,5 +47,7 @@ bool error_set(struct error *e, enum err code, const char *path, const char *fmt
 	if (vsnprintf(e->detail, sizeof(e->detail), fmt, ap) >= (int)sizeof(e->detail))
 		snprintf(e->detail + sizeof(e->detail) - 4, 4, "...");
 	va_end(ap);
+	repair_utf8(e->path);
+	repair_utf8(e->detail);
 	return false;
 }

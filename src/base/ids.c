@@ -46,17 +46,19 @@ bool uuid_parse(struct str text, struct uuid *ret)
 {
 	static const uint8_t group[] = {8, 4, 4, 4, 12};
 	size_t at = 0, out = 0;
+	struct uuid u;
 
 	if (text.n != UUID_TEXT - 1)
 		return false;
 	for (int g = 0; g < 5; g++) {
 		if (g && text.p[at++] != '-')
 			return false;
-		if (!hex_decode((struct str){text.p + at, group[g]}, ret->b + out, group[g] / 2))
+		if (!hex_decode((struct str){text.p + at, group[g]}, u.b + out, group[g] / 2))
 			return false;
 		at += group[g];
 		out += group[g] / 2;
 	}
+	*ret = u;
 	return true;
 }
 

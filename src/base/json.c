@@ -5,6 +5,7 @@
 #include <assert.h>
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* jansson's own limit is fixed at 2048 levels of C stack; ours is checked before it starts. */
@@ -53,30 +54,68 @@ json_t *json_read(struct str text, int max_depth, struct error *ret_error)
 	return j;
 }
 
+/* Adds one piece that stands whole or not at all; what would not fit leaves an ellipsis, after which nothing is added. */
+static bool pointer_add(char *out, size_t *n, const char *piece, size_t len)
+{
+	static const char ellipsis[] = "...";
+
+	if (*n + len + sizeof(ellipsis) > ERROR_PATH_MAX) {
+		memcpy(out + *n, ellipsis, sizeof(ellipsis));
+		return false;
+	}
+	memcpy(out + *n, piece, len);
+	*n += len;
+	out[*n] = '\0';
+	return true;
+}
+
+/* false when the parent alone fills it. */
+static bool pointer_begin(char *out, size_t *n, const char *parent)
+{
+	struct str s = str_from(parent);
+
+	*n = 0;
+	out[0] = '\0';
+	while (s.n) {
+		size_t len = str_utf8_sequence(s);
+
+		len = len ? len : 1;
+		if (!pointer_add(out, n, s.p, len))
+			return false;
+		s.p += len;
+		s.n -= len;
+	}
+	return pointer_add(out, n, "/", 1);
+}
+
 void json_pointer(char *out, const char *parent, const char *name)
 {
-	size_t n = (size_t)snprintf(out, ERROR_PATH_MAX, "%s/", parent);
+	struct str s = str_from(name);
+	size_t n;
+	bool room = pointer_begin(out, &n, parent);
 
-	for (; *name && n + 3 < ERROR_PATH_MAX; name++) {
-		if (*name == '~' || *name == '/') {
-			out[n++] = '~';
-			out[n++] = *name == '~' ? '0' : '1';
-		} else {
-			out[n++] = *name;
-		}
+	while (s.n && room) {
+		size_t len = str_utf8_sequence(s);
+
+		len = len ? len : 1;
+		if (*s.p == '~')
+			room = pointer_add(out, &n, "~0", 2);
+		else if (*s.p == '/')
+			room = pointer_add(out, &n, "~1", 2);
+		else
+			room = pointer_add(out, &n, s.p, len);
+		s.p += len;
+		s.n -= len;
 	}
-	/* a name cut in the middle of a character must not make the answer ill-formed */
-	if (*name)
-		while (n && ((unsigned char)out[n - 1] & 0xC0) == 0x80)
-			n--;
-	if (*name && n && (unsigned char)out[n - 1] >= 0xC0)
-		n--;
-	out[n < ERROR_PATH_MAX ? n : ERROR_PATH_MAX - 1] = '\0';
 }
 
 void json_pointer_index(char *out, const char *parent, size_t index)
 {
-	snprintf(out, ERROR_PATH_MAX, "%.*s/%zu", ERROR_PATH_MAX - 24, parent, index);
+	char digits[24];
+	size_t n;
+
+	if (pointer_begin(out, &n, parent))
+		pointer_add(out, &n, digits, (size_t)snprintf(digits, sizeof(digits), "%zu", index));
 }
 
 void json_in_init(struct json_in *in, const json_t *value, const char *path, struct error *error)
@@ -138,31 +177,55 @@ const json_t *json_in_value(struct json_in *in, const char *name, enum json_need
 	return v;
 }
 
-struct str json_in_str(struct json_in *in, const char *name, enum json_need need, size_t min, size_t max)
+/* C0, DEL and C1, except what `allowed` lists. */
+static bool has_control(struct str s, const char *allowed)
+{
+	for (size_t i = 0; i < s.n; i++) {
+		unsigned char c = (unsigned char)s.p[i];
+
+		if (c == 0 || (c < 0x20 && !strchr(allowed, c)) || c == 0x7F)
+			return true;
+		if (c == 0xC2 && i + 1 < s.n && (unsigned char)s.p[i + 1] < 0xA0)
+			return true;
+	}
+	return false;
+}
+
+static struct str in_str(struct json_in *in, const char *name, enum json_need need, size_t min, size_t max,
+			 const char *allowed)
 {
 	const json_t *v = json_in_value(in, name, need);
 	struct str s;
 	size_t chars;
 
 	if (!v)
-		return (struct str){"", 0};
+		return STR("");
 	if (!json_is_string(v)) {
 		json_in_fault(in, ERR_INVALID_REQUEST, name, "\"%s\" must be a string.", name);
-		return (struct str){"", 0};
+		return STR("");
 	}
 	s = (struct str){json_string_value(v), json_string_length(v)};
 	chars = str_utf8_length(s);
 	if (chars < min || chars > max) {
 		json_in_fault(in, ERR_INVALID_VALUE, name, "\"%s\" must have %zu to %zu characters; it has %zu.", name, min, max,
 			      chars);
-		return (struct str){"", 0};
+		return STR("");
 	}
-	for (size_t i = 0; i < s.n; i++)
-		if (((unsigned char)s.p[i] < 0x20 && s.p[i] != '\n' && s.p[i] != '\t') || s.p[i] == 0x7F) {
-			json_in_fault(in, ERR_INVALID_VALUE, name, "\"%s\" contains a control character.", name);
-			return (struct str){"", 0};
-		}
+	if (has_control(s, allowed)) {
+		json_in_fault(in, ERR_INVALID_VALUE, name, "\"%s\" contains a control character.", name);
+		return STR("");
+	}
 	return s;
+}
+
+struct str json_in_str(struct json_in *in, const char *name, enum json_need need, size_t min, size_t max)
+{
+	return in_str(in, name, need, min, max, "");
+}
+
+struct str json_in_text(struct json_in *in, const char *name, enum json_need need, size_t min, size_t max)
+{
+	return in_str(in, name, need, min, max, "\n\t");
 }
 
 int64_t json_in_i64(struct json_in *in, const char *name, enum json_need need, int64_t min, int64_t max, int64_t absent)
@@ -228,32 +291,35 @@ bool json_in_time(struct json_in *in, const char *name, enum json_need need, int
 
 bool json_in_money(struct json_in *in, const char *name, enum json_need need, struct money *ret)
 {
+	const struct currency *currency;
 	struct json_in child;
 	struct str code;
+	int64_t amount;
 
 	memset(ret, 0, sizeof(*ret));
 	if (!json_in_object(in, name, need, &child))
 		return false;
-	ret->amount_minor = json_in_i64(&child, "amount", JSON_REQUIRED, 0, MONEY_MAX_MINOR, 0);
+	amount = json_in_i64(&child, "amount", JSON_REQUIRED, 0, MONEY_MAX_MINOR, 0);
 	code = json_in_str(&child, "currency", JSON_REQUIRED, 3, 3);
 	if (!json_in_end(&child))
 		return false;
-	ret->currency = currency_find(code);
-	if (!ret->currency) {
+	currency = currency_find(code);
+	if (!currency) {
 		json_in_fault(&child, ERR_INVALID_VALUE, "currency", "\"%.*s\" is not a currency that can be used here.",
 			      STR_FMT(code));
 		return false;
 	}
-	if (ret->amount_minor && ret->amount_minor < ret->currency->minimum_minor) {
+	if (amount && amount < currency->minimum_minor) {
 		json_in_fault(&child, ERR_INVALID_VALUE, "amount", "An amount in %s is 0 or at least %lld minor units.",
-			      ret->currency->code, (long long)ret->currency->minimum_minor);
+			      currency->code, (long long)currency->minimum_minor);
 		return false;
 	}
-	if (ret->amount_minor % ret->currency->step_minor) {
+	if (amount % currency->step_minor) {
 		json_in_fault(&child, ERR_INVALID_VALUE, "amount", "An amount in %s is a multiple of %lld minor units.",
-			      ret->currency->code, (long long)ret->currency->step_minor);
+			      currency->code, (long long)currency->step_minor);
 		return false;
 	}
+	*ret = (struct money){amount, currency};
 	return true;
 }
 
@@ -358,7 +424,8 @@ static void quoted(struct jw *w, struct str v)
 
 		if (c >= 0x20 && c != '"' && c != '\\')
 			continue;
-		buf_add(w->out, v.p + from, i - from);
+		if (i > from)
+			buf_add(w->out, v.p + from, i - from);
 		from = i + 1;
 		if (c == '"' || c == '\\') {
 			buf_addc(w->out, '\\');
@@ -369,7 +436,8 @@ static void quoted(struct jw *w, struct str v)
 			buf_addf(w->out, "\\u%04x", c);
 		}
 	}
-	buf_add(w->out, v.p + from, v.n - from);
+	if (v.n > from)
+		buf_add(w->out, v.p + from, v.n - from);
 	buf_addc(w->out, '"');
 }
 

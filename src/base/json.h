@@ -42,7 +42,7 @@ bool json_in_end(struct json_in *in);
 /* Records a fault of one member (invalid_value unless said otherwise). */
 void json_in_fault(struct json_in *in, enum err code, const char *name, const char *fmt, ...)
 	__attribute__((format(printf, 4, 5)));
-/* "/buyer/name" into out (ERROR_PATH_MAX), with ~ and / escaped. */
+/* "/buyer/name" into out (ERROR_PATH_MAX), with ~ and / escaped; cut between characters, ending in "...", when too long. */
 void json_pointer(char *out, const char *parent, const char *name);
 void json_pointer_index(char *out, const char *parent, size_t index);
 
@@ -50,8 +50,10 @@ enum json_need { JSON_OPTIONAL, JSON_REQUIRED };
 
 /* Any type; NULL when absent (a fault when required). JSON null counts as absent for optional members. */
 const json_t *json_in_value(struct json_in *in, const char *name, enum json_need need);
-/* Length in characters, min..max. Control characters are refused. Empty slice when absent. */
+/* One line: length in characters, min..max; control characters are refused. Empty slice when absent. */
 struct str json_in_str(struct json_in *in, const char *name, enum json_need need, size_t min, size_t max);
+/* The same, but line feeds and tabs may stand in it (descriptions). */
+struct str json_in_text(struct json_in *in, const char *name, enum json_need need, size_t min, size_t max);
 int64_t json_in_i64(struct json_in *in, const char *name, enum json_need need, int64_t min, int64_t max, int64_t absent);
 bool json_in_bool(struct json_in *in, const char *name, enum json_need need, bool absent);
 bool json_in_uuid(struct json_in *in, const char *name, enum json_need need, struct uuid *ret); /* true: was there */

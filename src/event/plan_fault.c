@@ -84,7 +84,9 @@ static void pointer_of(const struct walk *w, char out[ERROR_PATH_MAX])
 			/* with its quotes the name is a JSON text: that undoes the escapes */
 			json_t *name = json_loadb(l->key.p - 1, l->key.n + 2, JSON_DECODE_ANY, NULL);
 
-			json_pointer(out, parent, name ? json_string_value(name) : "");
+			/* a name that cannot be said: the object it stands in */
+			if (name)
+				json_pointer(out, parent, json_string_value(name));
 			json_decref(name);
 		}
 	}

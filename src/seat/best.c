@@ -128,6 +128,7 @@ bool seat_best(const struct plan *plan, const uint8_t *taken, const struct seat_
 	}
 	for (uint32_t i = 0; i < n; i++) {
 		const struct plan_spot *s = &spot[i];
+		const struct block *worst;
 		struct block b;
 		double dx, dy;
 
@@ -156,6 +157,10 @@ bool seat_best(const struct plan *plan, const uint8_t *taken, const struct seat_
 		b = (struct block){.distance2 = dx * dx + dy * dy, .start = i - q + 1};
 		if (n_accessible && !accessible_asked)
 			b.demerit = 4;
+		/* most are too far from the front to matter, whatever they leave beside them */
+		worst = !spread ? &best : heap.n == heap.max ? &heap.block[0] : NULL;
+		if (worst && compare(&b, worst) >= 0)
+			continue;
 		if (!(spot[b.start].flags & PLAN_SPOT_FIRST))
 			b.demerit += left_alone(spot, n, taken, b.start - 1, false);
 		b.demerit += left_alone(spot, n, taken, i + 1, true);

@@ -1,10 +1,13 @@
 """Real servers for the tests: started in a temporary folder, on loopback and unix sockets, ended by process id."""
+import glob
 import os
 import pathlib
+import pwd
 import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 
 
@@ -102,3 +105,144 @@ class Redis:
 
 def start_redis(folder, args=()) -> Redis:
     return Redis(folder, args)
+
+
+def _children(pid: int) -> list:
+    """The processes that pid has started, oldest first."""
+    try:
+        return [int(p) for p in pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except OSError:
+        return []
+
+
+def _gone(pid: int) -> bool:
+    try:
+        return pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return True
+
+
+class Postgres:
+    """A private PostgreSQL cluster on a unix socket; superuser and database of .user. Without fsync: it survives its own
+    death, not the machine's. As root it runs as the user postgres, then in a folder of its own if that one cannot enter
+    the one given. .url, .socket, .pid; the same after restart()."""
+
+    def __init__(self, folder, args=()):
+        self.args = list(args)
+        self.user = "postgres"
+        self.as_user = {}
+        self.own_dir = None
+        self.dir = pathlib.Path(folder)
+        self.dir.mkdir(parents=True, exist_ok=True)
+        if os.geteuid() == 0:
+            who = pwd.getpwnam("postgres")
+            self.as_user = {"user": who.pw_uid, "group": who.pw_gid, "extra_groups": []}
+            os.chown(self.dir, who.pw_uid, who.pw_gid)
+            if subprocess.run(["test", "-w", str(self.dir)], **self.as_user, check=False).returncode != 0:
+                self.own_dir = tempfile.mkdtemp(prefix="boxoffice-pg-")
+                self.dir = pathlib.Path(self.own_dir)
+                os.chown(self.dir, who.pw_uid, who.pw_gid)
+        os.chmod(self.dir, 0o755)
+        self.bin = self._find_bin()
+        self.data = self.dir / "data"
+        self.socket = str(self.dir / ".s.PGSQL.5432")
+        self.url = self.url_as(self.user)
+        self.process = None
+        if not (self.data / "PG_VERSION").exists():
+            subprocess.run([f"{self.bin}/initdb", "-D", str(self.data), "-U", self.user, "-A", "trust", "-E", "UTF8",
+                            "--locale=C", "--no-sync"], check=True, stdout=subprocess.DEVNULL, cwd=self.dir,
+                           **self.as_user)
+        self.start()
+
+    @staticmethod
+    def _find_bin() -> str:
+        found = sorted(glob.glob("/usr/lib/postgresql/*/bin/initdb"), key=lambda p: int(p.split("/")[4]))
+        program = found[-1] if found else shutil.which("initdb")
+        assert program, "PostgreSQL is not installed (Debian package postgresql)"
+        return os.path.dirname(program)
+
+    def url_as(self, user: str) -> str:
+        return f"postgresql:///postgres?host={self.dir}&user={user}"
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    def start(self):
+        log = open(self.dir / "postgres.log", "ab")
+        self.process = subprocess.Popen(
+            [f"{self.bin}/postgres", "-D", str(self.data), "-c", f"unix_socket_directories={self.dir}", "-c",
+             "listen_addresses=", "-c", "fsync=off", "-c", "full_page_writes=off", "-c", "max_connections=100", "-c",
+             "log_min_messages=warning", *self.args],
+            stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, cwd=self.dir, **self.as_user)
+        log.close()
+        wait_for(self._answers, "a PostgreSQL that answers (see postgres.log)")
+
+    def ensure_running(self):
+        if self.process.poll() is not None:
+            self.start()
+
+    def _answers(self) -> bool:
+        if self.process.poll() is not None:
+            raise RuntimeError("PostgreSQL ended: " + (self.dir / "postgres.log").read_text()[-2000:])
+        return subprocess.run([f"{self.bin}/pg_isready", "-q", "-h", str(self.dir)], check=False).returncode == 0
+
+    def psql_command(self) -> list:
+        return [f"{self.bin}/psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", self.url]
+
+    def psql(self, text: str) -> str:
+        done = subprocess.run(self.psql_command(), input=text, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip()
+
+    def stop(self):
+        """In order, without waiting for clients."""
+        if self.process.poll() is None:
+            self.go_on()
+            self.process.send_signal(signal.SIGINT)
+            try:
+                self.process.wait(20)
+            except subprocess.TimeoutExpired:
+                self.kill()
+
+    def kill(self):
+        """All of it at once; the postmaster first, so that it starts nothing more."""
+        if self.process.poll() is not None:
+            return
+        children = _children(self.pid)
+        self.process.kill()
+        for pid in children:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+        self.process.wait()
+        wait_for(lambda: all(_gone(pid) for pid in children), "the end of PostgreSQL's processes")
+
+    def restart(self):
+        self.stop()
+        self.start()
+
+    def _signal_all(self, signo: int):
+        if self.process.poll() is None:
+            for pid in [self.pid, *_children(self.pid)]:
+                try:
+                    os.kill(pid, signo)
+                except ProcessLookupError:
+                    pass
+
+    def pause(self):
+        self._signal_all(signal.SIGSTOP)
+
+    def go_on(self):
+        self._signal_all(signal.SIGCONT)
+
+    def close(self):
+        """Ends it and removes what it made."""
+        self.stop()
+        if self.own_dir:
+            shutil.rmtree(self.own_dir, ignore_errors=True)
+
+
+def start_postgres(folder, args=()) -> Postgres:
+    return Postgres(folder, args)

@@ -18,8 +18,8 @@
  * Timeouts: one timer for all, set to the earliest deadline it has been told of; when it fires it looks through
  * in_flight. A deadline costs nothing per command that way.
  *
- * Nothing calls back from inside a start or a cancel: callbacks come from the descriptor, a timer, or the deferred call.
- * So a callback may start and cancel commands: no list is walked across it.
+ * Nothing calls back from inside a start or a cancel: callbacks come from the descriptor, a timer, or the deferred
+ * call. So a callback may start and cancel commands: no list is walked across it.
  */
 #include "io/redis.h"
 
@@ -44,13 +44,13 @@
 enum {
 	BACKOFF_MIN_MS = 50,
 	BACKOFF_MAX_MS = 1000,
-	OUT_MAX = 256 << 20,	  /* unsent bytes; a command beyond is refused */
-	OUT_KEPT = 1 << 20,	  /* more capacity than this is given back when all is sent */
+	OUT_MAX = 256 << 20, /* unsent bytes; a command beyond is refused */
+	OUT_KEPT = 1 << 20,  /* more capacity than this is given back when all is sent */
 	READ_CHUNK = 64 << 10,
-	READ_ROUNDS = 16,	  /* chunks a turn, so that others get their turn */
+	READ_ROUNDS = 16, /* chunks a turn, so that others get their turn */
 	READER_KEPT = 256 << 10,
 	SCRIPT_TRIES = 3,
-	LOADS_MAX = 16,		  /* beyond it a script may be loaded twice, which does no harm */
+	LOADS_MAX = 16, /* beyond it a script may be loaded twice, which does no harm */
 	ERROR_MAX = 256,
 };
 
@@ -84,7 +84,7 @@ struct redis {
 	redisContext *connecting; /* until connected: owns the descriptor */
 	redisReader *reader;
 	struct buf out;
-	size_t out_at;		/* sent of out */
+	size_t out_at;         /* sent of out */
 	uint64_t queued, sent; /* bytes of this connection's stream */
 
 	struct list in_flight, refused;
@@ -361,9 +361,9 @@ static void on_turn_end(void *arg)
 	while ((c = list_first(&r->refused, struct redis_cmd, link))) {
 		list_remove(&c->link);
 		cmd_answer(c, REDIS_NOT_SENT, NULL,
-			   r->last_error[0]	 ? r->last_error
-			   : r->state == READY ? "too much is waiting to be sent to Redis"
-					       : "not connected to Redis yet");
+		           r->last_error[0]    ? r->last_error
+		           : r->state == READY ? "too much is waiting to be sent to Redis"
+		                               : "not connected to Redis yet");
 	}
 }
 
@@ -421,7 +421,7 @@ static void on_hello_memory(void *arg, const struct redis_answer *answer)
 	if (answer->status != REDIS_OK)
 		hello_failed(r, "INFO memory", answer->error);
 	r->noeviction = str_eqc(info_field(info, "maxmemory_policy"), "noeviction") ||
-			str_eqc(info_field(info, "maxmemory"), "0");
+	                str_eqc(info_field(info, "maxmemory"), "0");
 	if (r->hello_error[0])
 		return;
 	timer_clear(r->state_timer);
@@ -483,7 +483,8 @@ static void on_loaded(struct redis *r, const struct redis_script *script, const 
 	if (reply->type == REDIS_REPLY_ERROR)
 		snprintf(r->load_error, sizeof(r->load_error), "loading script %s: %s", script->name, reply->str);
 	else if (reply->type != REDIS_REPLY_STRING || strcmp(reply->str, script->sha) != 0)
-		snprintf(r->load_error, sizeof(r->load_error), "script %s: its sha is not that of its body", script->name);
+		snprintf(r->load_error, sizeof(r->load_error), "script %s: its sha is not that of its body",
+		         script->name);
 }
 
 static void load_script(struct redis *r, const struct redis_script *script, int64_t deadline_us)
@@ -562,7 +563,8 @@ static bool take_replies(struct redis *r)
 		reply = p;
 		c = take_first_in_flight(r);
 		if (!c) {
-			drop(r, "an answer without a question: %.100s", reply->type == REDIS_REPLY_ERROR ? reply->str : "");
+			drop(r, "an answer without a question: %.100s",
+			     reply->type == REDIS_REPLY_ERROR ? reply->str : "");
 			freeReplyObject(reply);
 			return false;
 		}
@@ -621,8 +623,8 @@ static void on_fd(void *arg, int events)
 static void start_connect(struct redis *r)
 {
 	set_state(r, CONNECTING);
-	r->connecting = r->url.path[0] ? redisConnectUnixNonBlock(r->url.path)
-				       : redisConnectNonBlock(r->url.host, r->url.port);
+	r->connecting =
+		r->url.path[0] ? redisConnectUnixNonBlock(r->url.path) : redisConnectNonBlock(r->url.host, r->url.port);
 	if (!r->connecting)
 		abort(); /* out of memory */
 	if (r->connecting->err) {
@@ -759,8 +761,8 @@ static void set_deadline(struct redis_cmd *c, int64_t timeout_ms)
 	c->deadline_us = c->started_us + (timeout_ms > 0 ? timeout_ms : c->r->config.command_timeout_ms) * 1000;
 }
 
-struct redis_cmd *redis_cmd_start(struct redis *r, const struct str *argv, size_t argc, int64_t timeout_ms, redis_fn *fn,
-				  void *arg)
+struct redis_cmd *redis_cmd_start(struct redis *r, const struct str *argv, size_t argc, int64_t timeout_ms,
+                                  redis_fn *fn, void *arg)
 {
 	struct redis_cmd *c = cmd_new(r, CMD_CALLER, 0, fn, arg);
 	size_t size = args_size(argv, argc);
@@ -773,8 +775,9 @@ struct redis_cmd *redis_cmd_start(struct redis *r, const struct str *argv, size_
 	return c;
 }
 
-struct redis_cmd *redis_eval_start(struct redis *r, const struct redis_script *script, const struct str *keys, size_t n_keys,
-				   const struct str *args, size_t n_args, int64_t timeout_ms, redis_fn *fn, void *arg)
+struct redis_cmd *redis_eval_start(struct redis *r, const struct redis_script *script, const struct str *keys,
+                                   size_t n_keys, const struct str *args, size_t n_args, int64_t timeout_ms,
+                                   redis_fn *fn, void *arg)
 {
 	char count[24];
 	struct str head[3] = {STR("EVALSHA"), str_from(script->sha), {count, 0}};

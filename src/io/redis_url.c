@@ -50,7 +50,8 @@ static bool parse_unix(struct str rest, struct redis_url *ret, char *ret_error, 
 		return fault(ret_error, size, "unix:// wants an absolute path, as in unix:///run/redis/redis.sock");
 	if (!percent_decode(path, ret->path, sizeof(ret->path)))
 		return fault(ret_error, size, "the path of the socket is malformed or longer than 107 bytes");
-	if (query.n && (!str_starts(query, STR("db=")) || !number((struct str){query.p + 3, query.n - 3}, 65535, &ret->db)))
+	if (query.n &&
+	    (!str_starts(query, STR("db=")) || !number((struct str){query.p + 3, query.n - 3}, 65535, &ret->db)))
 		return fault(ret_error, size, "after the path only ?db=NUMBER may stand");
 	return true;
 }
@@ -69,7 +70,8 @@ static bool parse_tcp(struct str rest, struct redis_url *ret, char *ret_error, s
 			return fault(ret_error, size, "before the @ there must be user:password or :password");
 		if (!percent_decode(user, ret->user, sizeof(ret->user)) ||
 		    !percent_decode(secret, ret->password, sizeof(ret->password)))
-			return fault(ret_error, size, "user or password is malformed or too long (other characters as %XX)");
+			return fault(ret_error, size,
+			             "user or password is malformed or too long (other characters as %XX)");
 	}
 	if (authority.n && authority.p[0] == '[') {
 		if (!memchr(authority.p, ']', authority.n))
@@ -103,6 +105,7 @@ bool redis_url_parse(const char *text, struct redis_url *ret, char *ret_error, s
 	if (str_starts(s, STR("redis://")))
 		return parse_tcp((struct str){s.p + 8, s.n - 8}, ret, ret_error, error_size);
 	if (str_starts(s, STR("rediss://")))
-		return fault(ret_error, error_size, "TLS (rediss://) is not supported; use a unix socket or a private network");
+		return fault(ret_error, error_size,
+		             "TLS (rediss://) is not supported; use a unix socket or a private network");
 	return fault(ret_error, error_size, "it must begin with redis:// or unix://");
 }

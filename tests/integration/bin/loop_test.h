@@ -70,7 +70,7 @@ static inline void ask_test(const char *what)
 
 /* All tests, or the one named on the command line. */
 #define RUN_TESTS(argc, argv, tests)                                                                                   \
-	((argc) > 1 ? (cmocka_set_test_filter((argv)[1]), cmocka_run_group_tests((tests), NULL, NULL))                   \
-		    : cmocka_run_group_tests((tests), NULL, NULL))
+	((argc) > 1 ? (cmocka_set_test_filter((argv)[1]), cmocka_run_group_tests((tests), NULL, NULL))                 \
+	            : cmocka_run_group_tests((tests), NULL, NULL))
 
 #endif

@@ -71,8 +71,11 @@ static bool was_called(void *arg)
 static struct redis *connect_to(struct fixture *f, const char *url, int64_t timeout_ms)
 {
 	char error[256] = "";
-	struct redis_config config = {.url = url, .connect_timeout_ms = 2000, .command_timeout_ms = timeout_ms,
-				      .on_state = on_state, .arg = f};
+	struct redis_config config = {.url = url,
+	                              .connect_timeout_ms = 2000,
+	                              .command_timeout_ms = timeout_ms,
+	                              .on_state = on_state,
+	                              .arg = f};
 
 	f->r = redis_new(f->loop, &config, error, sizeof(error));
 	if (!f->r)
@@ -110,8 +113,8 @@ static void come_up(struct fixture *f, int64_t timeout_ms)
 }
 
 #define CMD(f, got, ...)                                                                                               \
-	redis_cmd_start((f)->r, (struct str[]){__VA_ARGS__}, sizeof((struct str[]){__VA_ARGS__}) / sizeof(struct str), 0, \
-			got_fn, (got))
+	redis_cmd_start((f)->r, (struct str[]){__VA_ARGS__}, sizeof((struct str[]){__VA_ARGS__}) / sizeof(struct str), \
+	                0, got_fn, (got))
 
 static void call(struct fixture *f, struct got *g, const struct str *argv, size_t argc)
 {
@@ -209,30 +212,34 @@ static void big_values(void **state)
 	CMD(f, &set[1], STR("SET"), STR("b"), ((struct str){p, BIG}));
 	CMD(f, &get[0], STR("GET"), STR("a"));
 	p[0] ^= 1; /* copied: this must not be seen */
-	CMD(f, &get[1], STR("EVAL"), STR("return redis.call('GET', 'a') == redis.call('GET', 'b') and 1 or 0"), STR("0"));
+	CMD(f, &get[1], STR("EVAL"), STR("return redis.call('GET', 'a') == redis.call('GET', 'b') and 1 or 0"),
+	    STR("0"));
 	WAIT_UNTIL(f->loop, was_called, &get[1]);
 	assert_int_equal(get[1].n, 1);
 	assert_int_equal(set[0].status, REDIS_OK);
 	assert_int_equal(small.n, 1);
 	assert_int_equal(get[0].size, BIG);
-	CMD(f, &get[1], STR("EVAL"), STR("return redis.sha1hex(redis.call('GET', 'a')) == redis.sha1hex(ARGV[1]) and 1 or 0"),
-	    STR("0"), ((struct str){p, BIG}));
+	CMD(f, &get[1], STR("EVAL"),
+	    STR("return redis.sha1hex(redis.call('GET', 'a')) == redis.sha1hex(ARGV[1]) and 1 or 0"), STR("0"),
+	    ((struct str){p, BIG}));
 	get[1].calls = 0;
 	WAIT_UNTIL(f->loop, was_called, &get[1]);
 	assert_int_equal(get[1].n, 0); /* p[0] differs */
 	p[0] ^= 1;
 	get[1].calls = 0;
-	CMD(f, &get[1], STR("EVAL"), STR("return redis.sha1hex(redis.call('GET', 'a')) == redis.sha1hex(ARGV[1]) and 1 or 0"),
-	    STR("0"), ((struct str){p, BIG}));
+	CMD(f, &get[1], STR("EVAL"),
+	    STR("return redis.sha1hex(redis.call('GET', 'a')) == redis.sha1hex(ARGV[1]) and 1 or 0"), STR("0"),
+	    ((struct str){p, BIG}));
 	WAIT_UNTIL(f->loop, was_called, &get[1]);
 	assert_int_equal(get[1].n, 1);
 	free(p);
 	assert_int_equal(redis_in_flight(f->r), 0);
 }
 
-static const struct redis_script count_script = {
-	"count", "return redis.call('INCRBY', KEYS[1], ARGV[1])", "8cd00688c05c46bde4a2e60658ef20a2e5c0b248"};
-static const struct redis_script broken_script = {"broken", "this is not Lua", "0000000000000000000000000000000000000001"};
+static const struct redis_script count_script = {"count", "return redis.call('INCRBY', KEYS[1], ARGV[1])",
+                                                 "8cd00688c05c46bde4a2e60658ef20a2e5c0b248"};
+static const struct redis_script broken_script = {"broken", "this is not Lua",
+                                                  "0000000000000000000000000000000000000001"};
 static const struct redis_script wrong_sha_script = {"wrong", "return 1", "0000000000000000000000000000000000000002"};
 
 struct many {
@@ -289,7 +296,7 @@ static void pipelined(void **state)
 	assert_int_equal(count, 3 * N_MANY + 3);
 	assert_true(total_us > 0);
 	print_message("CPU us per pipelined EVALSHA: %.2f (the first round, with NOSCRIPT for all: %.2f)\n",
-		      (double)cpu[2] / N_MANY, (double)cpu[0] / N_MANY);
+	              (double)cpu[2] / N_MANY, (double)cpu[0] / N_MANY);
 }
 
 /* A reloaded call comes later than what was sent after it; calls of one script keep their order. */
@@ -597,9 +604,10 @@ static void urls(void **state)
 		{"unix://", "absolute path"},
 		{"unix://run/x.sock", "absolute path"},
 		{"unix:///run/x.sock?x=1", "?db=NUMBER"},
-		{"unix:///0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789"
-		 "0123456789",
-		 "longer than"},
+		{"unix:///"
+	         "0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789"
+	         "0123456789",
+	         "longer than"},
 	};
 	struct fixture *f = *state;
 
@@ -634,9 +642,9 @@ static void late_server(void **state)
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-		T(values), T(arrays), T(big_values), T(pipelined), T(noscript), T(bad_scripts), T(not_sent), T(cancelled),
-		T(from_callbacks), T(killed), T(timed_out), T(own_sleep), T(auth), T(auth_wrong), T(eviction), T(urls),
-		T(late_server),
+		T(values),   T(arrays),     T(big_values),     T(pipelined), T(noscript),    T(bad_scripts),
+		T(not_sent), T(cancelled),  T(from_callbacks), T(killed),    T(timed_out),   T(own_sleep),
+		T(auth),     T(auth_wrong), T(eviction),       T(urls),      T(late_server),
 	};
 
 	return RUN_TESTS(argc, argv, tests);

@@ -517,7 +517,7 @@ static void a_large_plan(void **state)
 	struct error e = {.code = ERR_NONE};
 	struct plan *p;
 	double t0, t1, t2, t3;
-	json_t *j;
+	json_t *map, *j;
 
 	make_large(&text, 1000, 50);
 	t0 = now_ms();
@@ -535,14 +535,15 @@ static void a_large_plan(void **state)
 	              (double)text.n / 1e6, t1 - t0, plan_memory(p) / 50000, t3 - t2, (double)out.n / 1e6);
 	for (uint32_t i = 0; i < 50000; i++)
 		assert_int_equal(plan_seat_by_guid(p, plan_seat_guid(p, i)), i);
-	j = json_read(buf_str(&out), 16, &e);
-	assert_non_null(j);
-	j = json_object_get(json_array_get(json_object_get(j, "zones"), 0), "rows");
+	map = json_read(buf_str(&out), 16, &e);
+	assert_non_null(map);
+	j = json_object_get(json_array_get(json_object_get(map, "zones"), 0), "rows");
 	assert_int_equal(json_array_size(j), 1000);
 	j = json_array_get(json_object_get(json_array_get(j, 999), "seats"), 49);
 	assert_string_equal(json_string_value(json_object_get(j, "guid")), "main-1000-50");
 	assert_true(json_number_value(json_object_get(j, "x")) == 10 + 3.5 + 49 * 25 + 0.25);
 	assert_true(json_number_value(json_object_get(j, "y")) == 20 + 999 * 25);
+	json_decref(map);
 	plan_unref(p);
 	buf_done(&out);
 	buf_done(&text);

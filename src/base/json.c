@@ -43,6 +43,11 @@ json_t *json_read(struct str text, int max_depth, struct error *ret_error)
 		error_set(ret_error, ERR_INVALID_REQUEST, "", "The body is empty; JSON was expected.");
 		return NULL;
 	}
+	/* jansson overlooks one after a number */
+	if (memchr(text.p, '\0', text.n)) {
+		error_set(ret_error, ERR_INVALID_REQUEST, "", "Not well-formed JSON: it contains a NUL byte.");
+		return NULL;
+	}
 	if (!depth_within(text, max_depth)) {
 		error_set(ret_error, ERR_INVALID_REQUEST, "", "The JSON is nested more than %d levels deep.", max_depth);
 		return NULL;

@@ -1,0 +1,197 @@
+/* boxoffice-paysim: options, one process, one loop, an orderly end on SIGTERM and SIGINT. README.md has the rest. */
+#include "base/cli.h"
+#include "base/xmalloc.h"
+#include "io/crypto.h"
+#include "io/log.h"
+#include "paysim/sim.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+struct options {
+	const char *db, *host, *secret_key, *public_url;
+	int64_t port;
+};
+
+static const struct cli_option cli_options[] = {
+	{"db", "FILE", "the ledger (SQLite; made when it is not there)"},
+	{"host", "ADDRESS", "where to listen (127.0.0.1)"},
+	{"port", "N", "0: any free one (0)"},
+	{"secret-key", "KEY", "the only key accepted, also for /_sim (any that starts with sk_, and none for /_sim)"},
+	{"public-url", "URL", "how browsers reach this, for the 3-D Secure page (http://HOST:PORT)"},
+	{0},
+};
+static const struct cli cli = {
+	"boxoffice-paysim",
+	"A payment gateway for tests and demonstrations: Stripe's HTTP interface over a durable ledger. No money moves. "
+	"When it is ready it prints one line of JSON with its url on standard output.",
+	cli_options,
+};
+
+/* -1: go on; otherwise the exit status. */
+static int read_options(int argc, char **argv, struct options *o)
+{
+	struct error e = {0};
+	struct cli_args args;
+	struct buf help;
+
+	switch (cli_read(&cli, argc - 1, argv + 1, &args, &e)) {
+	case CLI_HELP:
+		buf_init(&help, 64 * 1024);
+		cli_help(&cli, &help);
+		fputs(help.p, stdout);
+		buf_done(&help);
+		return 0;
+	case CLI_OK:
+		*o = (struct options){
+			.db = cli_value(&args, "db", NULL),
+			.host = cli_value(&args, "host", "127.0.0.1"),
+			.secret_key = cli_value(&args, "secret-key", NULL),
+			.public_url = cli_value(&args, "public-url", NULL),
+		};
+		if (!cli_number(&args, "port", 0, 65535, 0, &o->port, &e))
+			break;
+		if (!o->db)
+			error_set(&e, ERR_INVALID_REQUEST, "", "--db FILE is needed: where the ledger is kept");
+		else if (o->secret_key && !*o->secret_key)
+			error_set(&e, ERR_INVALID_REQUEST, "", "--secret-key takes a key");
+		else
+			return -1;
+		break;
+	case CLI_WRONG:
+		break;
+	}
+	fprintf(stderr, "boxoffice-paysim: %s\n", e.detail);
+	return 2;
+}
+
+/* Authorisations end and kept answers are forgotten without anybody asking. */
+static void on_janitor(void *arg)
+{
+	struct sim *sim = arg;
+
+	timer_set_ms(sim->janitor, sim_janitor(sim) ? 0 : 1000);
+}
+
+static void on_drained(void *arg)
+{
+	struct sim *sim = arg;
+
+	loop_stop(sim->loop);
+}
+
+static void on_signal(void *arg, int signo)
+{
+	struct sim *sim = arg;
+
+	sim_release_held(sim, false);
+	http_server_drain(sim->server, 100, on_drained, sim);
+}
+
+static void ready(const struct sim *sim)
+{
+	struct buf b;
+	struct jw w;
+
+	buf_init(&b, 4096);
+	jw_init(&w, &b);
+	jw_obj(&w);
+	jw_kcstr(&w, "url", sim->base_url);
+	jw_kint(&w, "pid", getpid());
+	jw_obj_end(&w);
+	jw_done(&w);
+	printf("%s\n", b.p);
+	fflush(stdout);
+	buf_done(&b);
+}
+
+static char *base_url(const struct options *o, uint16_t port)
+{
+	bool v6 = strchr(o->host, ':') != NULL;
+	size_t n = strlen(o->host) + 32;
+	char *url;
+
+	if (o->public_url) {
+		url = xstrdup(o->public_url);
+		for (n = strlen(url); n && url[n - 1] == '/'; n--)
+			url[n - 1] = '\0';
+		return url;
+	}
+	url = xmalloc(n);
+	snprintf(url, n, "http://%s%s%s:%u", v6 ? "[" : "", o->host, v6 ? "]" : "", port);
+	return url;
+}
+
+int main(int argc, char **argv)
+{
+	struct signal_watch *signals[2];
+	struct options o;
+	struct sim sim = {0};
+	const char *error;
+	uint16_t port = 0;
+	int fd, status;
+
+	status = read_options(argc, argv, &o);
+	if (status >= 0)
+		return status;
+	log_setup(LOG_INFO, "paysim", -1);
+	if (!crypto_init()) {
+		fprintf(stderr, "boxoffice-paysim: the system gives no randomness\n");
+		return 1;
+	}
+	signal(SIGPIPE, SIG_IGN);
+	sim.store = store_open(o.db, &error);
+	if (!sim.store) {
+		fprintf(stderr, "boxoffice-paysim: %s: %s\n", o.db, error);
+		return 1;
+	}
+	fd = http_listen_tcp(o.host, (uint16_t)o.port, &port);
+	if (fd < 0) {
+		fprintf(stderr, "boxoffice-paysim: cannot listen on %s port %u: %s\n", o.host, (unsigned)o.port,
+			strerror(errno));
+		store_close(sim.store);
+		return 1;
+	}
+	sim.loop = loop_new();
+	sim.secret_key = o.secret_key ? str_from(o.secret_key) : STR_NULL;
+	sim.base_url = base_url(&o, port);
+	sim.clock_offset_us = store_setting(sim.store, "clock_offset_us", 0);
+	list_init(&sim.faults);
+	list_init(&sim.held);
+	list_init(&sim.answered);
+	sim_start(&sim);
+	sim.janitor = timer_new(sim.loop, on_janitor, &sim);
+	timer_set_ms(sim.janitor, 0);
+	sim.server = http_server_new(sim.loop, &(struct http_server_config){
+						       .head_max = 16 * 1024,
+						       .headers_max = 100,
+						       .body_max = SIM_BODY_MAX,
+						       .head_timeout_ms = 10000,
+						       .body_timeout_ms = 10000,
+						       .idle_timeout_ms = 60000,
+						       .write_timeout_ms = 30000,
+						       .conns_max = 4096,
+						       .handler = sim_handle,
+						       .random_bytes = crypto_random,
+						       .arg = &sim,
+					       });
+	http_server_listen(sim.server, fd);
+	signals[0] = signal_watch_new(sim.loop, SIGTERM, on_signal, &sim);
+	signals[1] = signal_watch_new(sim.loop, SIGINT, on_signal, &sim);
+	ready(&sim);
+	loop_run(sim.loop);
+
+	signal_watch_free(signals[0]);
+	signal_watch_free(signals[1]);
+	sim_stop(&sim);
+	http_server_free(sim.server);
+	timer_free(sim.janitor);
+	faults_free(&sim);
+	store_close(sim.store);
+	loop_free(sim.loop);
+	free(sim.base_url);
+	return 0;
+}

@@ -2,6 +2,7 @@
 
 #include "base/xmalloc.h"
 
+#include <assert.h>
 #include <stdalign.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -169,6 +170,8 @@ char *arena_printf(struct arena *a, const char *fmt, ...)
 	char *p;
 	int n;
 
+	/* gcc with the undefined behaviour sanitizer otherwise warns of a path that only the sanitizer makes */
+	assert(fmt);
 	va_start(ap, fmt);
 	n = vsnprintf(NULL, 0, fmt, ap);
 	va_end(ap);

@@ -13,14 +13,22 @@ CASES = {
     "cancelled": [], "from_callbacks": [], "killed": [], "timed_out": [], "own_sleep": [], "urls": [],
     "auth": ["--requirepass", "s3cr@t"], "auth_wrong": ["--requirepass", "s3cr@t"],
     "eviction": ["--maxmemory", "50mb", "--maxmemory-policy", "allkeys-lru"], "late_server": [],
+    "replica": ["--replicaof", "127.0.0.1", "1"],
 }
+
+
+def promote(server) -> None:
+    with socket.create_connection(("127.0.0.1", server.port), 10) as s:
+        s.sendall(b"REPLICAOF NO ONE\r\n")
+        assert s.recv(100).startswith(b"+OK")
 
 
 def serve_control(control: socket.socket, server) -> None:
     """Answers what the program asks for ("kill", "start", ...) until it ends."""
     while request := control.recv(100).decode():
         try:
-            {"kill": server.kill, "start": server.start, "pause": server.pause, "go_on": server.go_on}[request]()
+            {"kill": server.kill, "start": server.start, "pause": server.pause, "go_on": server.go_on,
+             "promote": lambda: promote(server)}[request]()
             control.sendall(b"ok")
         except Exception as e:  # noqa: BLE001: said by the case
             control.sendall(repr(e).encode()[:100])

@@ -622,6 +622,19 @@ static void urls(void **state)
 	}
 }
 
+/* Started as a replica of nobody. */
+static void replica(void **state)
+{
+	struct fixture *f = *state;
+
+	connect_to(f, getenv("REDIS_URL"), 5000);
+	WAIT_UNTIL(f->loop, has_error, f);
+	assert_non_null(strstr(redis_last_error(f->r), "replica"));
+	assert_int_equal(f->ups, 0);
+	ask_test("promote");
+	WAIT_UNTIL(f->loop, is_ready, f);
+}
+
 /* Nobody listens, then a server appears. */
 static void late_server(void **state)
 {
@@ -644,7 +657,7 @@ int main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 		T(values),   T(arrays),     T(big_values),     T(pipelined), T(noscript),    T(bad_scripts),
 		T(not_sent), T(cancelled),  T(from_callbacks), T(killed),    T(timed_out),   T(own_sleep),
-		T(auth),     T(auth_wrong), T(eviction),       T(urls),      T(late_server),
+		T(auth),     T(auth_wrong), T(eviction),       T(urls),      T(late_server), T(replica),
 	};
 
 	return RUN_TESTS(argc, argv, tests);

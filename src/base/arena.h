@@ -11,8 +11,8 @@ struct arena_chunk;
 struct arena_cleanup;
 
 struct arena {
-	struct arena_chunk *chunk; /* newest first */
-	char *at, *end;            /* free space of the newest chunk */
+	struct arena_chunk *chunk;	/* newest first */
+	char *at, *end;			/* free space of the newest chunk */
 	struct arena_cleanup *cleanups; /* newest first */
 };
 

@@ -32,7 +32,8 @@ static enum cli_result wrong(const struct cli *cli, struct error *e, const char 
 }
 
 /* One argument that begins with "--"; next is the one after it or NULL; *ret_used: next was its value. */
-static enum cli_result read_option(struct cli_args *args, const char *arg, const char *next, bool *ret_used, struct error *e)
+static enum cli_result read_option(struct cli_args *args, const char *arg, const char *next, bool *ret_used,
+				   struct error *e)
 {
 	const struct cli *cli = args->cli;
 	const struct cli_option *o;
@@ -129,8 +130,8 @@ bool cli_number(const struct cli_args *args, const char *name, int64_t min, int6
 	if (!text)
 		return true;
 	if (!str_to_u64(str_from(text), (uint64_t)max, &v) || v < (uint64_t)min) {
-		wrong(args->cli, ret_error, "--%s takes a whole number from %lld to %lld, not \"%.60s\".", name, (long long)min,
-		      (long long)max, text);
+		wrong(args->cli, ret_error, "--%s takes a whole number from %lld to %lld, not \"%.60s\".", name,
+		      (long long)min, (long long)max, text);
 		return false;
 	}
 	*ret = (int64_t)v;

@@ -33,10 +33,10 @@ struct cli_option {
 };
 
 struct cli {
-	const char *command;              /* "boxoffice up" */
-	const char *summary;              /* one sentence */
+	const char *command;		  /* "boxoffice up" */
+	const char *summary;		  /* one sentence */
 	const struct cli_option *options; /* ended by one without name; NULL: none */
-	const char *positional;           /* "FILE", "SHOW SEAT..."; NULL when none may be given */
+	const char *positional;		  /* "FILE", "SHOW SEAT..."; NULL when none may be given */
 	int positional_min, positional_max;
 };
 

@@ -49,13 +49,14 @@ json_t *json_read(struct str text, int max_depth, struct error *ret_error)
 		return NULL;
 	}
 	if (!depth_within(text, max_depth)) {
-		error_set(ret_error, ERR_INVALID_REQUEST, "", "The JSON is nested more than %d levels deep.", max_depth);
+		error_set(ret_error, ERR_INVALID_REQUEST, "", "The JSON is nested more than %d levels deep.",
+			  max_depth);
 		return NULL;
 	}
 	j = json_loadb(text.p, text.n, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &e);
 	if (!j)
-		error_set(ret_error, ERR_INVALID_REQUEST, "", "Not well-formed JSON: %s (line %d, column %d).", e.text, e.line,
-			  e.column);
+		error_set(ret_error, ERR_INVALID_REQUEST, "", "Not well-formed JSON: %s (line %d, column %d).", e.text,
+			  e.line, e.column);
 	return j;
 }
 
@@ -212,8 +213,8 @@ static struct str in_str(struct json_in *in, const char *name, enum json_need ne
 	s = (struct str){json_string_value(v), json_string_length(v)};
 	chars = str_utf8_length(s);
 	if (chars < min || chars > max) {
-		json_in_fault(in, ERR_INVALID_VALUE, name, "\"%s\" must have %zu to %zu characters; it has %zu.", name, min, max,
-			      chars);
+		json_in_fault(in, ERR_INVALID_VALUE, name, "\"%s\" must have %zu to %zu characters; it has %zu.", name,
+			      min, max, chars);
 		return STR("");
 	}
 	if (has_control(s, allowed)) {
@@ -288,7 +289,8 @@ bool json_in_time(struct json_in *in, const char *name, enum json_need need, int
 	if (!v)
 		return false;
 	if (!json_is_string(v) || !time_parse((struct str){json_string_value(v), json_string_length(v)}, ret_us)) {
-		json_in_fault(in, ERR_INVALID_REQUEST, name, "\"%s\" must be a time like 2026-11-23T18:30:00Z (RFC 3339).", name);
+		json_in_fault(in, ERR_INVALID_REQUEST, name,
+			      "\"%s\" must be a time like 2026-11-23T18:30:00Z (RFC 3339).", name);
 		return false;
 	}
 	return true;
@@ -310,8 +312,8 @@ bool json_in_money(struct json_in *in, const char *name, enum json_need need, st
 		return false;
 	currency = currency_find(code);
 	if (!currency) {
-		json_in_fault(&child, ERR_INVALID_VALUE, "currency", "\"%.*s\" is not a currency that can be used here.",
-			      STR_FMT(code));
+		json_in_fault(&child, ERR_INVALID_VALUE, "currency",
+			      "\"%.*s\" is not a currency that can be used here.", STR_FMT(code));
 		return false;
 	}
 	if (amount && amount < currency->minimum_minor) {
@@ -339,8 +341,8 @@ const json_t *json_in_array(struct json_in *in, const char *name, enum json_need
 		return NULL;
 	}
 	if (json_array_size(v) < min || json_array_size(v) > max) {
-		json_in_fault(in, ERR_INVALID_VALUE, name, "\"%s\" must have %zu to %zu items; it has %zu.", name, min, max,
-			      json_array_size(v));
+		json_in_fault(in, ERR_INVALID_VALUE, name, "\"%s\" must have %zu to %zu items; it has %zu.", name, min,
+			      max, json_array_size(v));
 		return NULL;
 	}
 	return v;

@@ -54,10 +54,11 @@ const json_t *json_in_value(struct json_in *in, const char *name, enum json_need
 struct str json_in_str(struct json_in *in, const char *name, enum json_need need, size_t min, size_t max);
 /* The same, but line feeds and tabs may stand in it (descriptions). */
 struct str json_in_text(struct json_in *in, const char *name, enum json_need need, size_t min, size_t max);
-int64_t json_in_i64(struct json_in *in, const char *name, enum json_need need, int64_t min, int64_t max, int64_t absent);
+int64_t json_in_i64(struct json_in *in, const char *name, enum json_need need, int64_t min, int64_t max,
+		    int64_t absent);
 bool json_in_bool(struct json_in *in, const char *name, enum json_need need, bool absent);
 bool json_in_uuid(struct json_in *in, const char *name, enum json_need need, struct uuid *ret); /* true: was there */
-bool json_in_time(struct json_in *in, const char *name, enum json_need need, int64_t *ret_us);  /* true: was there */
+bool json_in_time(struct json_in *in, const char *name, enum json_need need, int64_t *ret_us);	/* true: was there */
 /* {"amount": 4500, "currency": "EUR"}; 0 or within the currency's bounds; true: was there. */
 bool json_in_money(struct json_in *in, const char *name, enum json_need need, struct money *ret);
 /* The array's length is checked against min..max; NULL when absent. */

@@ -42,8 +42,7 @@ void map_clear(struct map *m)
 {
 	struct entry *e, *next;
 
-	HASH_ITER(hh, m->entries, e, next)
-	{
+	HASH_ITER(hh, m->entries, e, next) {
 		HASH_DEL(m->entries, e);
 		free(e);
 	}

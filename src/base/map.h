@@ -15,8 +15,8 @@ void map_free(struct map *m); /* NULL is fine; values are left alone */
 size_t map_count(const struct map *m);
 /* Returns the value that stood there before, NULL when the key is new. A replaced key keeps its place in the order. */
 void *map_put(struct map *m, struct str key, void *value);
-void *map_get(const struct map *m, struct str key);    /* NULL: not there */
-void *map_remove(struct map *m, struct str key);       /* the value that stood there */
+void *map_get(const struct map *m, struct str key); /* NULL: not there */
+void *map_remove(struct map *m, struct str key);    /* the value that stood there */
 void map_clear(struct map *m);
 
 void *map_put_uuid(struct map *m, const struct uuid *key, void *value);

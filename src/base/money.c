@@ -4,11 +4,11 @@
 
 /* Exponents by ISO 4217, minima and steps by the gateway's published table (three-decimal currencies end in 0). */
 static const struct currency currencies[] = {
-	{"AED", 2, 200, 1}, {"AUD", 2, 50, 1},	{"BGN", 2, 100, 1},  {"BRL", 2, 50, 1},	 {"CAD", 2, 50, 1},
-	{"CHF", 2, 50, 1},  {"CNY", 2, 400, 1}, {"CZK", 2, 1500, 1}, {"DKK", 2, 250, 1}, {"EUR", 2, 50, 1},
-	{"GBP", 2, 30, 1},  {"HKD", 2, 400, 1}, {"HUF", 2, 17500, 100}, {"INR", 2, 50, 1}, {"JPY", 0, 50, 1},
-	{"KRW", 0, 1000, 1}, {"KWD", 3, 200, 10}, {"MXN", 2, 1000, 1}, {"NOK", 2, 300, 1}, {"NZD", 2, 50, 1},
-	{"PLN", 2, 200, 1}, {"RON", 2, 200, 1}, {"SEK", 2, 300, 1},  {"SGD", 2, 50, 1},	 {"TND", 3, 2000, 10},
+	{"AED", 2, 200, 1},  {"AUD", 2, 50, 1},	  {"BGN", 2, 100, 1},	  {"BRL", 2, 50, 1},  {"CAD", 2, 50, 1},
+	{"CHF", 2, 50, 1},   {"CNY", 2, 400, 1},  {"CZK", 2, 1500, 1},	  {"DKK", 2, 250, 1}, {"EUR", 2, 50, 1},
+	{"GBP", 2, 30, 1},   {"HKD", 2, 400, 1},  {"HUF", 2, 17500, 100}, {"INR", 2, 50, 1},  {"JPY", 0, 50, 1},
+	{"KRW", 0, 1000, 1}, {"KWD", 3, 200, 10}, {"MXN", 2, 1000, 1},	  {"NOK", 2, 300, 1}, {"NZD", 2, 50, 1},
+	{"PLN", 2, 200, 1},  {"RON", 2, 200, 1},  {"SEK", 2, 300, 1},	  {"SGD", 2, 50, 1},  {"TND", 3, 2000, 10},
 	{"USD", 2, 50, 1},
 };
 
@@ -72,7 +72,8 @@ size_t money_format(struct money m, char out[MONEY_TEXT_MAX])
 	for (int i = 0; i < e; i++)
 		unit *= 10;
 	if (e == 0)
-		return (size_t)snprintf(out, MONEY_TEXT_MAX, "%s%llu %s", sign, (unsigned long long)v, m.currency->code);
+		return (size_t)snprintf(out, MONEY_TEXT_MAX, "%s%llu %s", sign, (unsigned long long)v,
+					m.currency->code);
 	return (size_t)snprintf(out, MONEY_TEXT_MAX, "%s%llu.%0*llu %s", sign, (unsigned long long)(v / unit), e,
 				(unsigned long long)(v % unit), m.currency->code);
 }

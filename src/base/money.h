@@ -8,7 +8,7 @@
 
 struct currency {
 	char code[4];
-	int exponent;          /* decimals: 0 for JPY, 2 for EUR, 3 for KWD */
+	int exponent;	       /* decimals: 0 for JPY, 2 for EUR, 3 for KWD */
 	int64_t minimum_minor; /* the smallest amount that can be charged; below it only 0 is allowed */
 	int64_t step_minor;    /* amounts are multiples of it (CHF in cash is not: cards take any centime) */
 };

@@ -40,7 +40,7 @@ void hex_encode(const void *in, size_t n, char *out);
 /* false unless the text is exactly 2 * n hexadecimal digits. */
 bool hex_decode(struct str text, void *out, size_t n);
 /* base64url without padding (RFC 4648 section 5); out holds base64url_size(n) bytes, NUL included. */
-#define BASE64URL_SIZE(n) (((n) * 4 + 2) / 3 + 1)
+#define BASE64URL_SIZE(n) (((n)*4 + 2) / 3 + 1)
 size_t base64url_encode(const void *in, size_t n, char *out);
 /* Refuses padding, blanks and non-canonical trailing bits. At most max bytes come out. */
 bool base64url_decode(struct str text, void *out, size_t max, size_t *ret_n);

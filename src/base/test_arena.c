@@ -124,8 +124,10 @@ static void copies(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(pieces_keep_their_contents), cmocka_unit_test(nothing_is_a_piece),
-		cmocka_unit_test(large_pieces_apart),	      cmocka_unit_test(reset_keeps_one_chunk),
+		cmocka_unit_test(pieces_keep_their_contents),
+		cmocka_unit_test(nothing_is_a_piece),
+		cmocka_unit_test(large_pieces_apart),
+		cmocka_unit_test(reset_keeps_one_chunk),
 		cmocka_unit_test(copies),
 	};
 

@@ -11,13 +11,18 @@
 
 static const struct cli_option options[] = {
 	{"dir", "DIR", "where the data lives (default: var)"},
-	{"port", "N", "the port to listen on, 1 to 65535, and a sentence so long that it has to go on in a second line of the text"},
+	{"port", "N",
+	 "the port to listen on, 1 to 65535, and a sentence so long that it has to go on in a second line of the text"},
 	{"no-demo", NULL, "start without the demo venue"},
 	{0},
 };
 static const struct cli plain = {.command = "boxoffice up", .summary = "Starts everything.", .options = options};
-static const struct cli files = {.command = "boxoffice import-plan", .summary = "Imports.", .options = options,
-				 .positional = "FILE...", .positional_min = 1, .positional_max = 2};
+static const struct cli files = {.command = "boxoffice import-plan",
+				 .summary = "Imports.",
+				 .options = options,
+				 .positional = "FILE...",
+				 .positional_min = 1,
+				 .positional_max = 2};
 
 struct fixture {
 	struct cli_args args;
@@ -143,16 +148,18 @@ static void help(void **state)
 	assert_int_equal(read_words(&f, &plain, "--no-demo -h"), CLI_HELP);
 	buf_init(&out, 10000);
 	cli_help(&files, &out);
-	assert_string_equal(out.p, "Usage: boxoffice import-plan [options] FILE...\n"
-				   "\n"
-				   "Imports.\n"
-				   "\n"
-				   "Options:\n"
-				   "  --dir DIR  where the data lives (default: var)\n"
-				   "  --port N   the port to listen on, 1 to 65535, and a sentence so long that it has to go on in a\n"
-				   "             second line of the text\n"
-				   "  --no-demo  start without the demo venue\n"
-				   "  --help     show this text\n");
+	assert_string_equal(
+		out.p,
+		"Usage: boxoffice import-plan [options] FILE...\n"
+		"\n"
+		"Imports.\n"
+		"\n"
+		"Options:\n"
+		"  --dir DIR  where the data lives (default: var)\n"
+		"  --port N   the port to listen on, 1 to 65535, and a sentence so long that it has to go on in a\n"
+		"             second line of the text\n"
+		"  --no-demo  start without the demo venue\n"
+		"  --help     show this text\n");
 	buf_reset(&out);
 	cli_help(&bare, &out);
 	assert_string_equal(out.p, "Usage: boxoffice x\n\nDoes x.\n\nOptions:\n  --help  show this text\n");

@@ -59,9 +59,16 @@ static void version_7_sorts_by_time(void **state)
 static void parsing(void **state)
 {
 	static const char *const bad[] = {
-		"", "017f22e279b07cc398c4dc0c0c07398f", "017f22e2-79b0-7cc3-98c4-dc0c0c07398", "017f22e2-79b0-7cc3-98c4-dc0c0c07398f0",
-		"{17f22e2-79b0-7cc3-98c4-dc0c0c07398}", "017f22e2-79b0-7cc3-98c4-dc0c0c07398g", "017f22e2-79b0-7cc3-98c4+dc0c0c07398f",
-		"017f22e-279b0-7cc3-98c4-dc0c0c07398f", "-17f22e2-79b0-7cc3-98c4-dc0c0c07398f", "017f22e2-79b0-7cc3-98c4-dc0c0c0739 f",
+		"",
+		"017f22e279b07cc398c4dc0c0c07398f",
+		"017f22e2-79b0-7cc3-98c4-dc0c0c07398",
+		"017f22e2-79b0-7cc3-98c4-dc0c0c07398f0",
+		"{17f22e2-79b0-7cc3-98c4-dc0c0c07398}",
+		"017f22e2-79b0-7cc3-98c4-dc0c0c07398g",
+		"017f22e2-79b0-7cc3-98c4+dc0c0c07398f",
+		"017f22e-279b0-7cc3-98c4-dc0c0c07398f",
+		"-17f22e2-79b0-7cc3-98c4-dc0c0c07398f",
+		"017f22e2-79b0-7cc3-98c4-dc0c0c0739 f",
 	};
 	struct uuid u, same, before;
 	char text[UUID_TEXT];
@@ -128,8 +135,11 @@ static void references(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(version_7_known), cmocka_unit_test(versions_and_variants),
-		cmocka_unit_test(version_7_sorts_by_time), cmocka_unit_test(parsing), cmocka_unit_test(references),
+		cmocka_unit_test(version_7_known),
+		cmocka_unit_test(versions_and_variants),
+		cmocka_unit_test(version_7_sorts_by_time),
+		cmocka_unit_test(parsing),
+		cmocka_unit_test(references),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -29,20 +29,72 @@ static json_t *read_ok(const char *text)
 static void reading(void **state)
 {
 	static const char *const good[] = {
-		"{}", " [1, 2.5, -3e2, \"x\", true, false, null] ", "\"text\"", "17", "null", "{\"a\":{\"a\":1}}",
-		"9223372036854775807", "-9223372036854775808", "1e308", "\"\\ud83c\\udfad\"", "\"\xF0\x9F\x8E\xAD\"",
-		"[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]", "\"[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[\"",
+		"{}",
+		" [1, 2.5, -3e2, \"x\", true, false, null] ",
+		"\"text\"",
+		"17",
+		"null",
+		"{\"a\":{\"a\":1}}",
+		"9223372036854775807",
+		"-9223372036854775808",
+		"1e308",
+		"\"\\ud83c\\udfad\"",
+		"\"\xF0\x9F\x8E\xAD\"",
+		"[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]",
+		"\"[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[\"",
 		"[\"\\\\\",\"\\\"[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[\"]",
-		"[[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[]]",
+		"[[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[]"
+		",[]]",
 	};
 	static const char *const bad[] = {
-		"", " ", "{", "}", "[1,]", "{\"a\":1,}", "{a:1}", "{'a':1}", "[1 2]", "01", "+1", ".5", "1.", "0x10", "NaN",
-		"Infinity", "-", "tru", "True", "//x\n1", "[1] x", "[1][2]", "\xEF\xBB\xBF{}",
-		"{\"a\":1,\"a\":2}", "{\"a\":1,\"\\u0061\":2}", "{\"b\":{\"a\":1,\"a\":1}}",
-		"\"\\u0000\"", "{\"\\u0000\":1}", "{\"a\\u0000b\":1}",
-		"1e999", "-1e999", "9223372036854775808", "-9223372036854775809", "123456789012345678901234567890",
-		"\"\xFF\"", "\"\xC0\x80\"", "\"\xED\xA0\x80\"", "\"\xF4\x90\x80\x80\"", "\"\xE2\x82\"", "{\"\xFF\":1}",
-		"\"\\ud83c\"", "\"\\udfad\"", "\"\\ud83cx\"", "\"\\x\"", "\"\\u12\"", "\"a\nb\"", "\"a\tb\"", "\"abc",
+		"",
+		" ",
+		"{",
+		"}",
+		"[1,]",
+		"{\"a\":1,}",
+		"{a:1}",
+		"{'a':1}",
+		"[1 2]",
+		"01",
+		"+1",
+		".5",
+		"1.",
+		"0x10",
+		"NaN",
+		"Infinity",
+		"-",
+		"tru",
+		"True",
+		"//x\n1",
+		"[1] x",
+		"[1][2]",
+		"\xEF\xBB\xBF{}",
+		"{\"a\":1,\"a\":2}",
+		"{\"a\":1,\"\\u0061\":2}",
+		"{\"b\":{\"a\":1,\"a\":1}}",
+		"\"\\u0000\"",
+		"{\"\\u0000\":1}",
+		"{\"a\\u0000b\":1}",
+		"1e999",
+		"-1e999",
+		"9223372036854775808",
+		"-9223372036854775809",
+		"123456789012345678901234567890",
+		"\"\xFF\"",
+		"\"\xC0\x80\"",
+		"\"\xED\xA0\x80\"",
+		"\"\xF4\x90\x80\x80\"",
+		"\"\xE2\x82\"",
+		"{\"\xFF\":1}",
+		"\"\\ud83c\"",
+		"\"\\udfad\"",
+		"\"\\ud83cx\"",
+		"\"\\x\"",
+		"\"\\u12\"",
+		"\"a\nb\"",
+		"\"a\tb\"",
+		"\"abc",
 		"[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]",
 		"{\"\":[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]}",
 	};
@@ -318,7 +370,8 @@ static void one_fault_at_a_time(void **state)
 		int64_t at;
 		bool empty = true;
 
-		snprintf(text, sizeof(text), "{%s%s}", cases[i].value ? "\"x~y\":" : "", cases[i].value ? cases[i].value : "");
+		snprintf(text, sizeof(text), "{%s%s}", cases[i].value ? "\"x~y\":" : "",
+			 cases[i].value ? cases[i].value : "");
 		open_object(&f, text);
 		switch (cases[i].kind) {
 		case STRING:
@@ -340,7 +393,8 @@ static void one_fault_at_a_time(void **state)
 			empty = !json_in_time(&f.in, "x~y", JSON_REQUIRED, &at) && at == 0;
 			break;
 		case MONEY:
-			empty = !json_in_money(&f.in, "x~y", JSON_REQUIRED, &money) && !money.currency && !money.amount_minor;
+			empty = !json_in_money(&f.in, "x~y", JSON_REQUIRED, &money) && !money.currency &&
+				!money.amount_minor;
 			break;
 		case ARRAY:
 			empty = !json_in_array(&f.in, "x~y", JSON_REQUIRED, 2, 5);
@@ -451,7 +505,8 @@ static void long_sentences(void **state)
 
 static void writing(void **state)
 {
-	struct uuid id = {.b = {0x01, 0x7f, 0x22, 0xe2, 0x79, 0xb0, 0x7c, 0xc3, 0x98, 0xc4, 0xdc, 0x0c, 0x0c, 0x07, 0x39, 0x8f}};
+	struct uuid id = {
+		.b = {0x01, 0x7f, 0x22, 0xe2, 0x79, 0xb0, 0x7c, 0xc3, 0x98, 0xc4, 0xdc, 0x0c, 0x0c, 0x07, 0x39, 0x8f}};
 	struct buf b;
 	struct jw w;
 
@@ -520,13 +575,33 @@ static void strings_come_back(void **state)
 
 static void reals_come_back(void **state)
 {
-	static const double values[] = {0.0, -0.0, 0.1, 0.5, 1.0, -1.5, 100.0, 1e21, 1e-7, 1.0 / 3, 2.0 / 3, 123456.789, 1234567.125,
-					DBL_MAX, -DBL_MAX, DBL_MIN, DBL_TRUE_MIN, 5e-324, 9007199254740993.0, 0.30000000000000004};
+	static const double values[] = {0.0,
+					-0.0,
+					0.1,
+					0.5,
+					1.0,
+					-1.5,
+					100.0,
+					1e21,
+					1e-7,
+					1.0 / 3,
+					2.0 / 3,
+					123456.789,
+					1234567.125,
+					DBL_MAX,
+					-DBL_MAX,
+					DBL_MIN,
+					DBL_TRUE_MIN,
+					5e-324,
+					9007199254740993.0,
+					0.30000000000000004};
 	static const struct {
 		double v;
 		const char *text;
-	} shortest[] = {{0.1, "0.1"}, {0.5, "0.5"}, {100, "100"}, {1234567.125, "1234567.125"}, {-2.25, "-2.25"},
-			{0.30000000000000004, "0.30000000000000004"}, {0, "0"}};
+	} shortest[] = {{0.1, "0.1"},	  {0.5, "0.5"},
+			{100, "100"},	  {1234567.125, "1234567.125"},
+			{-2.25, "-2.25"}, {0.30000000000000004, "0.30000000000000004"},
+			{0, "0"}};
 	uint64_t x = 88172645463325252u;
 	struct buf b;
 	struct jw w;
@@ -622,8 +697,8 @@ static void too_deep(struct jw *w)
 /* Bugs of ours abort at once instead of sending what is not JSON. */
 static void misuse_aborts(void **state)
 {
-	static void (*const misuses[])(struct jw *) = {leave_open, close_twice, key_without_value,
-						       key_after_key, infinite, too_deep};
+	static void (*const misuses[])(struct jw *) = {leave_open,    close_twice, key_without_value,
+						       key_after_key, infinite,	   too_deep};
 
 	for (size_t i = 0; i < COUNT(misuses); i++) {
 		pid_t pid = fork();

@@ -17,8 +17,9 @@ static void siphash_known(void **state)
 		size_t n;
 		uint64_t want;
 	} cases[] = {
-		{0, UINT64_C(0x726fdb47dd0e0e31)}, {1, UINT64_C(0x74f839c593dc67fd)}, {7, UINT64_C(0xab0200f58b01d137)},
-		{8, UINT64_C(0x93f5f5799a932462)}, {15, UINT64_C(0xa129ca6149be45e5)},
+		{0, UINT64_C(0x726fdb47dd0e0e31)},  {1, UINT64_C(0x74f839c593dc67fd)},
+		{7, UINT64_C(0xab0200f58b01d137)},  {8, UINT64_C(0x93f5f5799a932462)},
+		{15, UINT64_C(0xa129ca6149be45e5)},
 	};
 	uint8_t key[16], message[16];
 
@@ -163,8 +164,9 @@ static void by_uuid(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(siphash_known), cmocka_unit_test(putting_and_getting), cmocka_unit_test(against_an_array),
-		cmocka_unit_test(going_through), cmocka_unit_test(by_uuid),
+		cmocka_unit_test(siphash_known),    cmocka_unit_test(putting_and_getting),
+		cmocka_unit_test(against_an_array), cmocka_unit_test(going_through),
+		cmocka_unit_test(by_uuid),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -52,9 +52,21 @@ static void shares_round_half_up(void **state)
 	static const struct {
 		int64_t amount, num, den, want;
 	} cases[] = {
-		{0, 5, 100, 0}, {10, 5, 100, 1}, {9, 5, 100, 0}, {30, 5, 100, 2}, {29, 5, 100, 1}, {1, 1, 3, 0}, {2, 1, 3, 1},
-		{1, 1, 2, 1}, {3, 1, 2, 2}, {4500, 75, 1000, 338}, {100, 0, 7, 0}, {7, 7, 7, 7},
-		{INT64_MAX, 1, 1, INT64_MAX}, {INT64_MAX, INT64_MAX, INT64_MAX, INT64_MAX}, {INT64_MAX, 1, 2, INT64_C(1) << 62},
+		{0, 5, 100, 0},
+		{10, 5, 100, 1},
+		{9, 5, 100, 0},
+		{30, 5, 100, 2},
+		{29, 5, 100, 1},
+		{1, 1, 3, 0},
+		{2, 1, 3, 1},
+		{1, 1, 2, 1},
+		{3, 1, 2, 2},
+		{4500, 75, 1000, 338},
+		{100, 0, 7, 0},
+		{7, 7, 7, 7},
+		{INT64_MAX, 1, 1, INT64_MAX},
+		{INT64_MAX, INT64_MAX, INT64_MAX, INT64_MAX},
+		{INT64_MAX, 1, 2, INT64_C(1) << 62},
 	};
 	int64_t v;
 
@@ -77,7 +89,10 @@ static void parts_add_up(void **state)
 {
 	static const int64_t totals[] = {0, 1, 2, 99, 100, 101, 4501, 99999999, INT64_MAX};
 	static const int64_t weights[][5] = {
-		{1, 1, 1, 1, 1}, {0, 0, 0, 0, 0}, {4500, 4500, 3000, 0, 1}, {0, 0, 0, 0, 7},
+		{1, 1, 1, 1, 1},
+		{0, 0, 0, 0, 0},
+		{4500, 4500, 3000, 0, 1},
+		{0, 0, 0, 0, 7},
 		{INT64_MAX, INT64_MAX, INT64_MAX, INT64_MAX, INT64_MAX},
 	};
 
@@ -125,9 +140,16 @@ static void formatting(void **state)
 		int64_t amount;
 		const char *text;
 	} cases[] = {
-		{"EUR", 4500, "45.00 EUR"}, {"EUR", 5, "0.05 EUR"}, {"EUR", 0, "0.00 EUR"}, {"EUR", -150, "-1.50 EUR"},
-		{"EUR", -5, "-0.05 EUR"}, {"JPY", 4500, "4500 JPY"}, {"JPY", -1, "-1 JPY"}, {"KWD", 1010, "1.010 KWD"},
-		{"EUR", INT64_MAX, "92233720368547758.07 EUR"}, {"EUR", INT64_MIN, "-92233720368547758.08 EUR"},
+		{"EUR", 4500, "45.00 EUR"},
+		{"EUR", 5, "0.05 EUR"},
+		{"EUR", 0, "0.00 EUR"},
+		{"EUR", -150, "-1.50 EUR"},
+		{"EUR", -5, "-0.05 EUR"},
+		{"JPY", 4500, "4500 JPY"},
+		{"JPY", -1, "-1 JPY"},
+		{"KWD", 1010, "1.010 KWD"},
+		{"EUR", INT64_MAX, "92233720368547758.07 EUR"},
+		{"EUR", INT64_MIN, "-92233720368547758.08 EUR"},
 		{"JPY", INT64_MIN, "-9223372036854775808 JPY"},
 	};
 	char out[MONEY_TEXT_MAX];

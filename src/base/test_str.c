@@ -59,8 +59,18 @@ static void trimming_and_splitting(void **state)
 
 static void numbers(void **state)
 {
-	static const char *const bad[] = {"", "-1", "+1", " 1", "1 ", "0x1", "1e3", "1.0", "18446744073709551616",
-					  "99999999999999999999", "100000000000000000000000000000000000001", "\xD9\xA1"};
+	static const char *const bad[] = {"",
+					  "-1",
+					  "+1",
+					  " 1",
+					  "1 ",
+					  "0x1",
+					  "1e3",
+					  "1.0",
+					  "18446744073709551616",
+					  "99999999999999999999",
+					  "100000000000000000000000000000000000001",
+					  "\xD9\xA1"};
 	uint64_t v = 7;
 
 	for (size_t i = 0; i < COUNT(bad); i++)
@@ -82,16 +92,46 @@ static void utf8_table(void **state)
 		const char *bytes;
 		size_t n; /* of the first character; 0: ill-formed */
 	} cases[] = {
-		{"a", 1},	    {"\x7F", 1},	  {"\x80", 0},	       {"\xBF", 0},
-		{"\xC0\x80", 0},    {"\xC1\xBF", 0},	  {"\xC2\x80", 2},     {"\xDF\xBF", 2},
-		{"\xC2", 0},	    {"\xC2\x7F", 0},	  {"\xC2\xC0", 0},     {"\xE0\x80\x80", 0},
-		{"\xE0\x9F\xBF", 0}, {"\xE0\xA0\x80", 3}, {"\xE1\x80\x80", 3}, {"\xEC\xBF\xBF", 3},
-		{"\xED\x80\x80", 3}, {"\xED\x9F\xBF", 3}, {"\xED\xA0\x80", 0}, {"\xED\xBF\xBF", 0},
-		{"\xEE\x80\x80", 3}, {"\xEF\xBF\xBF", 3}, {"\xE1\x80", 0},     {"\xE1\x80\x7F", 0},
-		{"\xE1\x80\xC0", 0}, {"\xF0\x80\x80\x80", 0}, {"\xF0\x8F\xBF\xBF", 0}, {"\xF0\x90\x80\x80", 4},
-		{"\xF3\xBF\xBF\xBF", 4}, {"\xF4\x80\x80\x80", 4}, {"\xF4\x8F\xBF\xBF", 4}, {"\xF4\x90\x80\x80", 0},
-		{"\xF5\x80\x80\x80", 0}, {"\xF8\x88\x80\x80\x80", 0}, {"\xFE", 0}, {"\xFF", 0},
-		{"\xF1\x80\x80", 0}, {"\xF1\x80\x7F\x80", 0}, {"\xF1\x80\x80\x7F", 0}, {"\xF1\x80\x80\xC0", 0},
+		{"a", 1},
+		{"\x7F", 1},
+		{"\x80", 0},
+		{"\xBF", 0},
+		{"\xC0\x80", 0},
+		{"\xC1\xBF", 0},
+		{"\xC2\x80", 2},
+		{"\xDF\xBF", 2},
+		{"\xC2", 0},
+		{"\xC2\x7F", 0},
+		{"\xC2\xC0", 0},
+		{"\xE0\x80\x80", 0},
+		{"\xE0\x9F\xBF", 0},
+		{"\xE0\xA0\x80", 3},
+		{"\xE1\x80\x80", 3},
+		{"\xEC\xBF\xBF", 3},
+		{"\xED\x80\x80", 3},
+		{"\xED\x9F\xBF", 3},
+		{"\xED\xA0\x80", 0},
+		{"\xED\xBF\xBF", 0},
+		{"\xEE\x80\x80", 3},
+		{"\xEF\xBF\xBF", 3},
+		{"\xE1\x80", 0},
+		{"\xE1\x80\x7F", 0},
+		{"\xE1\x80\xC0", 0},
+		{"\xF0\x80\x80\x80", 0},
+		{"\xF0\x8F\xBF\xBF", 0},
+		{"\xF0\x90\x80\x80", 4},
+		{"\xF3\xBF\xBF\xBF", 4},
+		{"\xF4\x80\x80\x80", 4},
+		{"\xF4\x8F\xBF\xBF", 4},
+		{"\xF4\x90\x80\x80", 0},
+		{"\xF5\x80\x80\x80", 0},
+		{"\xF8\x88\x80\x80\x80", 0},
+		{"\xFE", 0},
+		{"\xFF", 0},
+		{"\xF1\x80\x80", 0},
+		{"\xF1\x80\x7F\x80", 0},
+		{"\xF1\x80\x80\x7F", 0},
+		{"\xF1\x80\x80\xC0", 0},
 	};
 
 	for (size_t i = 0; i < COUNT(cases); i++) {
@@ -122,7 +162,11 @@ static void utf8_table(void **state)
 static size_t sequence_by_definition(const unsigned char *p)
 {
 	static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
-	size_t n = p[0] < 0x80 ? 1 : (p[0] & 0xE0) == 0xC0 ? 2 : (p[0] & 0xF0) == 0xE0 ? 3 : (p[0] & 0xF8) == 0xF0 ? 4 : 0;
+	size_t n = p[0] < 0x80		   ? 1
+		   : (p[0] & 0xE0) == 0xC0 ? 2
+		   : (p[0] & 0xF0) == 0xE0 ? 3
+		   : (p[0] & 0xF8) == 0xF0 ? 4
+					   : 0;
 	uint32_t code;
 
 	if (n <= 1)
@@ -189,8 +233,15 @@ static void base64url_known(void **state)
 		const char *plain, *text;
 	} cases[] = {
 		/* RFC 4648 section 10, without padding */
-		{"", ""}, {"f", "Zg"}, {"fo", "Zm8"}, {"foo", "Zm9v"}, {"foob", "Zm9vYg"}, {"fooba", "Zm9vYmE"},
-		{"foobar", "Zm9vYmFy"}, {"\xfb\xef\xbe", "----"}, {"\xff\xff\xff", "____"},
+		{"", ""},
+		{"f", "Zg"},
+		{"fo", "Zm8"},
+		{"foo", "Zm9v"},
+		{"foob", "Zm9vYg"},
+		{"fooba", "Zm9vYmE"},
+		{"foobar", "Zm9vYmFy"},
+		{"\xfb\xef\xbe", "----"},
+		{"\xff\xff\xff", "____"},
 	};
 	char text[BASE64URL_SIZE(6)];
 	uint8_t back[6];
@@ -217,7 +268,8 @@ static void base64url_known(void **state)
 static void base64url_canonical(void **state)
 {
 	static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-	static const char *const bad[] = {"Zg==", "Zm8=", "Zm9v\n", " Zg", "Z", "Zm9vY", "Zm+v", "Zm/v", "Zh", "Zm9", "Zm9vYh"};
+	static const char *const bad[] = {"Zg==", "Zm8=", "Zm9v\n", " Zg", "Z",	    "Zm9vY",
+					  "Zm+v", "Zm/v", "Zh",	    "Zm9", "Zm9vYh"};
 	uint8_t out[8];
 	size_t n;
 

@@ -40,8 +40,8 @@ size_t time_format(int64_t us, char out[TIME_TEXT_MAX])
 	}
 	civil_from_days(days, &y, &m, &d);
 	ms = (int)(rest / 1000 % 1000);
-	n = snprintf(out, TIME_TEXT_MAX, "%04lld-%02d-%02dT%02d:%02d:%02d", (long long)y, m, d, (int)(rest / US_PER_HOUR),
-		     (int)(rest / US_PER_MINUTE % 60), (int)(rest / US_PER_SECOND % 60));
+	n = snprintf(out, TIME_TEXT_MAX, "%04lld-%02d-%02dT%02d:%02d:%02d", (long long)y, m, d,
+		     (int)(rest / US_PER_HOUR), (int)(rest / US_PER_MINUTE % 60), (int)(rest / US_PER_SECOND % 60));
 	if (ms)
 		n += snprintf(out + n, (size_t)(TIME_TEXT_MAX - n), ".%03d", ms);
 	n += snprintf(out + n, (size_t)(TIME_TEXT_MAX - n), "Z");
@@ -92,7 +92,8 @@ bool time_parse(struct str s, int64_t *ret_us)
 	int64_t us = 0;
 	char c;
 
-	if (!digits(&s, 4, &y) || !one_of(&s, "-", &c) || !digits(&s, 2, &mo) || !one_of(&s, "-", &c) || !digits(&s, 2, &d))
+	if (!digits(&s, 4, &y) || !one_of(&s, "-", &c) || !digits(&s, 2, &mo) || !one_of(&s, "-", &c) ||
+	    !digits(&s, 2, &d))
 		return false;
 	if (!one_of(&s, "Tt ", &c) || !digits(&s, 2, &h) || !one_of(&s, ":", &c) || !digits(&s, 2, &mi) ||
 	    !one_of(&s, ":", &c) || !digits(&s, 2, &sec))

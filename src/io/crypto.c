@@ -88,8 +88,8 @@ bool crypto_open(const struct crypto_key *key, struct str sealed, uint8_t *out)
 {
 	if (sealed.n < CRYPTO_SEAL_OVERHEAD)
 		return false;
-	return crypto_aead_xchacha20poly1305_ietf_decrypt(out, NULL, NULL, bytes(sealed) + NONCE, sealed.n - NONCE, NULL, 0,
-							  bytes(sealed), key->b) == 0;
+	return crypto_aead_xchacha20poly1305_ietf_decrypt(out, NULL, NULL, bytes(sealed) + NONCE, sealed.n - NONCE,
+							  NULL, 0, bytes(sealed), key->b) == 0;
 }
 
 void crypto_keypair(uint8_t ret_public[32], uint8_t ret_secret[64])

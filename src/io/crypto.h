@@ -21,10 +21,10 @@ struct uuid crypto_uuid_v7(int64_t now_us);
 /* Independent keys from the master key, which is used for nothing else; purpose is a short name fixed for ever
  * ("session", "idem", ...), all of which counts. */
 void crypto_derive(const struct crypto_key *master, const char *purpose, struct crypto_key *ret);
-void crypto_digest(struct str in, uint8_t out[CRYPTO_HASH]);			       /* BLAKE2b-256 */
+void crypto_digest(struct str in, uint8_t out[CRYPTO_HASH]);				/* BLAKE2b-256 */
 void crypto_mac(const struct crypto_key *key, struct str in, uint8_t out[CRYPTO_HASH]); /* keyed BLAKE2b-256 */
 void crypto_hmac_sha256(struct str key, struct str in, uint8_t out[32]);
-bool crypto_equal(const void *a, const void *b, size_t n);			       /* constant time */
+bool crypto_equal(const void *a, const void *b, size_t n); /* constant time */
 /* XChaCha20-Poly1305; out holds in.n + CRYPTO_SEAL_OVERHEAD bytes and does not overlap in. */
 void crypto_seal(const struct crypto_key *key, struct str in, uint8_t *out);
 /* out holds sealed.n - CRYPTO_SEAL_OVERHEAD bytes; false: not sealed with this key, or changed since. */

@@ -26,6 +26,7 @@ struct log_field {
 #define LOG_I(name_, v) ((struct log_field){.name = (name_), .type = LOG_F_INT, .i = (v)})
 #define LOG_U(name_, v) ((struct log_field){.name = (name_), .type = LOG_F_UUID, .u = (v)})
 void log_write(enum log_level level, const char *message, const struct log_field *fields);
-#define log_line(level, message, ...) log_write((level), (message), (const struct log_field[]){__VA_ARGS__ __VA_OPT__(, ) {0}})
+#define log_line(level, message, ...) \
+	log_write((level), (message), (const struct log_field[]){__VA_ARGS__ __VA_OPT__(, ){0}})
 
 #endif

@@ -31,8 +31,8 @@ enum { CELLS_PER_LINE = 64 / sizeof(cell), BUCKETS_MAX = 40 };
 struct place {
 	size_t first; /* cell within the slot */
 	int n_labels, n_labels2, n_buckets;
-	size_t width;            /* cells of one series */
-	int64_t *bounds;         /* of the buckets, in the unit that is added */
+	size_t width;	 /* cells of one series */
+	int64_t *bounds; /* of the buckets, in the unit that is added */
 };
 
 struct metrics {

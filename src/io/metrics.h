@@ -20,8 +20,8 @@ struct metric_def {
 	const double *buckets;		 /* histogram: upper bounds in the unit of the name, ascending, ended by 0 */
 	const char *label2;		 /* a second label, or NULL */
 	const char *const *label2_values;
-	double scale;			 /* what is added is an integer; shown multiplied by this (1e-6: us -> s); 0: 1 */
-	bool max;			 /* gauge: show the largest of the processes instead of the sum */
+	double scale; /* what is added is an integer; shown multiplied by this (1e-6: us -> s); 0: 1 */
+	bool max;     /* gauge: show the largest of the processes instead of the sum */
 };
 
 struct metrics;

@@ -39,9 +39,9 @@ static void check_name(const struct metric_def *d, struct buf *out)
 	static const char *const types[] = {"counter", "gauge", "histogram", "summary"};
 	static const char *const abbreviations[] = {"s",  "ms", "us", "ns", "sec", "b", "kb",
 						    "mb", "gb", "tb", "pb", "m",   "h", "d"};
-	static const char *const others[] = {"milliseconds", "microseconds", "nanoseconds", "minutes",   "hours", "days",
-					     "weeks",        "kilobytes",    "megabytes",   "gigabytes", "bits",  "kibibytes",
-					     "mebibytes",    "gibibytes"};
+	static const char *const others[] = {"milliseconds", "microseconds", "nanoseconds", "minutes",	 "hours",
+					     "days",	     "weeks",	     "kilobytes",   "megabytes", "gigabytes",
+					     "bits",	     "kibibytes",    "mebibytes",   "gibibytes"};
 
 	if (!is_name(d->name))
 		buf_addf(out, "%s: names are lower-case letters, digits and _\n", d->name);

@@ -49,8 +49,8 @@ static void hmac_sha256_rfc4231(void **state)
 	}
 	/* test case 6: a key of 131 bytes is hashed first */
 	memset(key, 0xaa, 131);
-	crypto_hmac_sha256((struct str){(char *)key, 131}, STR("Test Using Larger Than Block-Size Key - Hash Key First"),
-			   mac);
+	crypto_hmac_sha256((struct str){(char *)key, 131},
+			   STR("Test Using Larger Than Block-Size Key - Hash Key First"), mac);
 	assert_hex(mac, 32, "60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54");
 	/* nothing at all is a message too (value: any other implementation) */
 	crypto_hmac_sha256(STR_NULL, STR_NULL, mac);
@@ -66,17 +66,20 @@ static void ed25519_rfc8032(void **state)
 		{"9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60"
 		 "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a",
 		 "",
-		 "e5564300c360ac729086e2cc806e828a84877f1eb8e5d974d873e065224901555fb8821590a33bacc61e39701cf9b46bd25bf5f0595b"
+		 "e5564300c360ac729086e2cc806e828a84877f1eb8e5d974d873e065224901555fb8821590a33bacc61e39701cf9b46bd25bf"
+		 "5f0595b"
 		 "be24655141438e7a100b"},
 		{"4ccd089b28ff96da9db6c346ec114e0f5b8a319f35aba624da8cf6ed4fb8a6fb"
 		 "3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c",
 		 "72",
-		 "92a009a9f0d4cab8720e820b5f642540a2b27b5416503f8fb3762223ebdb69da085ac1e43e15996e458f3613d0f11d8c387b2eaeb430"
+		 "92a009a9f0d4cab8720e820b5f642540a2b27b5416503f8fb3762223ebdb69da085ac1e43e15996e458f3613d0f11d8c387b2"
+		 "eaeb430"
 		 "2aeeb00d291612bb0c00"},
 		{"c5aa8df43f9f837bedb7442f31dcb7b166d38535076f094b85ce3a2e0b4458f7"
 		 "fc51cd8e6218a1a38da47ed00230f0580816ed13ba3303ac5deb911548908025",
 		 "af82",
-		 "6291d657deec24024827e69c3abe01a30ce548a284743a445e3680d7db5ac3ac18ff9b538d16f290ae67f760984dc6594a7c15e9716e"
+		 "6291d657deec24024827e69c3abe01a30ce548a284743a445e3680d7db5ac3ac18ff9b538d16f290ae67f760984dc6594a7c1"
+		 "5e9716e"
 		 "d28dc027beceea1ec40a"},
 	};
 	uint8_t key[64], message[8], signature[64];
@@ -169,9 +172,10 @@ static void open_known(void **state)
 {
 	struct crypto_key key;
 	uint8_t sealed[100], out[100];
-	struct str s = unhex(
-		"404142434445464748494a4b4c4d4e4f50515253545556578269128028d0b577ca3203bcd6efb0611b559337d495db39"
-		"5720a59ab36e320f", sealed);
+	struct str s =
+		unhex("404142434445464748494a4b4c4d4e4f50515253545556578269128028d0b577ca3203bcd6efb0611b559337d495db39"
+		      "5720a59ab36e320f",
+		      sealed);
 
 	for (int i = 0; i < CRYPTO_KEY; i++)
 		key.b[i] = (uint8_t)(0x80 + i);

@@ -71,9 +71,9 @@ static void all_kinds_of_fields(void **state)
 
 	log_setup(LOG_INFO, "serve", 3);
 	catch_begin();
-	log_line(LOG_WARN, "it \"happened\"", LOG_C("route", "/v1/shows"), LOG_I("status", -503), LOG_U("request_id", &id),
-		 LOG_U("other", NULL), LOG_S("part", ((struct str){"abcdef", 3})), LOG_C("none", NULL),
-		 ((struct log_field){.name = "retry", .type = LOG_F_BOOL, .i = 1}));
+	log_line(LOG_WARN, "it \"happened\"", LOG_C("route", "/v1/shows"), LOG_I("status", -503),
+		 LOG_U("request_id", &id), LOG_U("other", NULL), LOG_S("part", ((struct str){"abcdef", 3})),
+		 LOG_C("none", NULL), ((struct log_field){.name = "retry", .type = LOG_F_BOOL, .i = 1}));
 	j = catch_end();
 	assert_non_null(j);
 	assert_string_equal(text_of(j, "level"), "warn");
@@ -124,8 +124,8 @@ static void hostile_text(void **state)
 	catch_begin();
 	/* a forged line, an escape sequence in both forms, ill-formed UTF-8, a cut character, NUL */
 	log_line(LOG_INFO, "got", LOG_C("a", "x\n{\"level\":\"error\"}"), LOG_C("b", "\x1b[31mred\x7f \xc2\x9b[0m"),
-		 LOG_C("c", "a\xff\xc0\x80z\xed\xa0\x80"), LOG_C("d", "\xe2\x82"), LOG_S("e", ((struct str){"a\0b", 3})),
-		 LOG_C("f", "Zürich ☂ 🎭"));
+		 LOG_C("c", "a\xff\xc0\x80z\xed\xa0\x80"), LOG_C("d", "\xe2\x82"),
+		 LOG_S("e", ((struct str){"a\0b", 3})), LOG_C("f", "Zürich ☂ 🎭"));
 	j = catch_end();
 	assert_non_null(j);
 	assert_string_equal(text_of(j, "a"), "x\n{\"level\":\"error\"}");
@@ -133,7 +133,8 @@ static void hostile_text(void **state)
 	assert_string_equal(text_of(j, "c"),
 			    "a\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbdz\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd");
 	assert_string_equal(text_of(j, "d"), "\xef\xbf\xbd\xef\xbf\xbd");
-	assert_string_equal(text_of(j, "e"), "a\xef\xbf\xbd" "b");
+	assert_string_equal(text_of(j, "e"), "a\xef\xbf\xbd"
+					     "b");
 	assert_string_equal(text_of(j, "f"), "Zürich ☂ 🎭");
 	json_decref(j);
 }
@@ -150,7 +151,8 @@ static void long_text_is_cut(void **state)
 		big[i] = "☂"[i % 3];
 	log_setup(LOG_INFO, "serve", 0);
 	catch_begin();
-	log_line(LOG_INFO, "cut", LOG_S("big", ((struct str){big, sizeof(big)})), LOG_S("fits", ((struct str){big, 1500})));
+	log_line(LOG_INFO, "cut", LOG_S("big", ((struct str){big, sizeof(big)})),
+		 LOG_S("fits", ((struct str){big, 1500})));
 	j = catch_end();
 	assert_non_null(j);
 	s = text_of(j, "big");

@@ -20,17 +20,35 @@ static const double seconds[] = {0.001, 0.005, 0.3, 2.5, 0};
 static const double sizes[] = {1, 2, 4, 0};
 
 static const struct metric_def defs[N_METRICS] = {
-	[REQUESTS] = {.name = "boxoffice_locks_total", .help = "Lock requests\nby \\outcome \"x\".", .type = METRIC_COUNTER,
-		      .label = "outcome", .label_values = outcomes},
+	[REQUESTS] = {.name = "boxoffice_locks_total",
+		      .help = "Lock requests\nby \\outcome \"x\".",
+		      .type = METRIC_COUNTER,
+		      .label = "outcome",
+		      .label_values = outcomes},
 	[OPEN] = {.name = "boxoffice_connections", .help = "Open connections.", .type = METRIC_GAUGE},
-	[LAG] = {.name = "boxoffice_expiry_lag_seconds", .help = "Oldest lock past its end.", .type = METRIC_GAUGE,
-		 .scale = 1e-6, .max = true},
-	[TOOK] = {.name = "boxoffice_request_duration_seconds", .help = "Time to answer.", .type = METRIC_HISTOGRAM,
-		  .buckets = seconds, .scale = 1e-6},
-	[SIZES] = {.name = "boxoffice_batch_requests", .help = "Requests in a batch.", .type = METRIC_HISTOGRAM,
-		   .buckets = sizes, .label = "route", .label_values = routes},
-	[ROUTES] = {.name = "boxoffice_requests_total", .help = "Requests.", .type = METRIC_COUNTER, .label = "route",
-		    .label_values = routes, .label2 = "status", .label2_values = statuses},
+	[LAG] = {.name = "boxoffice_expiry_lag_seconds",
+		 .help = "Oldest lock past its end.",
+		 .type = METRIC_GAUGE,
+		 .scale = 1e-6,
+		 .max = true},
+	[TOOK] = {.name = "boxoffice_request_duration_seconds",
+		  .help = "Time to answer.",
+		  .type = METRIC_HISTOGRAM,
+		  .buckets = seconds,
+		  .scale = 1e-6},
+	[SIZES] = {.name = "boxoffice_batch_requests",
+		   .help = "Requests in a batch.",
+		   .type = METRIC_HISTOGRAM,
+		   .buckets = sizes,
+		   .label = "route",
+		   .label_values = routes},
+	[ROUTES] = {.name = "boxoffice_requests_total",
+		    .help = "Requests.",
+		    .type = METRIC_COUNTER,
+		    .label = "route",
+		    .label_values = routes,
+		    .label2 = "status",
+		    .label2_values = statuses},
 };
 
 static char *render(const struct metrics *m)
@@ -64,14 +82,13 @@ static void assert_nowhere(const struct metrics *m, const char *part)
 
 static void nothing_counted_yet(void **state)
 {
-	static const char want[] =
-		"# HELP boxoffice_locks_total Lock requests\\nby \\\\outcome \"x\".\n"
-		"# TYPE boxoffice_locks_total counter\n"
-		"boxoffice_locks_total{outcome=\"locked\"} 0\n"
-		"boxoffice_locks_total{outcome=\"say \\\"no\\\"\\\\\\nplease\"} 0\n"
-		"# HELP boxoffice_connections Open connections.\n"
-		"# TYPE boxoffice_connections gauge\n"
-		"boxoffice_connections 0\n";
+	static const char want[] = "# HELP boxoffice_locks_total Lock requests\\nby \\\\outcome \"x\".\n"
+				   "# TYPE boxoffice_locks_total counter\n"
+				   "boxoffice_locks_total{outcome=\"locked\"} 0\n"
+				   "boxoffice_locks_total{outcome=\"say \\\"no\\\"\\\\\\nplease\"} 0\n"
+				   "# HELP boxoffice_connections Open connections.\n"
+				   "# TYPE boxoffice_connections gauge\n"
+				   "boxoffice_connections 0\n";
 	struct metrics *m = metrics_new(defs, N_METRICS, 2);
 	char *text = render(m);
 
@@ -185,8 +202,8 @@ static void series_do_not_overlap(void **state)
 	}
 	for (int r = 0; r < 2; r++)
 		for (int s = 0; s < 3; s++) {
-			snprintf(line, sizeof(line), "boxoffice_requests_total{route=\"%s\",status=\"%s\"} %d", routes[r],
-				 statuses[s], 4 * (1 + r * 10 + s));
+			snprintf(line, sizeof(line), "boxoffice_requests_total{route=\"%s\",status=\"%s\"} %d",
+				 routes[r], statuses[s], 4 * (1 + r * 10 + s));
 			assert_line(m, line);
 		}
 	assert_line(m, "boxoffice_locks_total{outcome=\"locked\"} 4000");
@@ -250,7 +267,12 @@ static void check_table(void **state)
 		{.name = "queue2", .help = "x", .type = METRIC_GAUGE, .label = "le", .label_values = outcomes},
 		{.name = "queue3", .help = "x", .type = METRIC_GAUGE, .label = "a", .label_values = twice},
 		{.name = "queue4", .help = "x", .type = METRIC_GAUGE, .label = "a", .label_values = none},
-		{.name = "queue5", .help = "x", .type = METRIC_GAUGE, .label = "a", .label_values = outcomes, .label2 = "a",
+		{.name = "queue5",
+		 .help = "x",
+		 .type = METRIC_GAUGE,
+		 .label = "a",
+		 .label_values = outcomes,
+		 .label2 = "a",
 		 .label2_values = outcomes},
 		{.name = "queue6", .help = "x", .type = METRIC_HISTOGRAM},
 		{.name = "queue7", .help = "x", .type = METRIC_HISTOGRAM, .buckets = falling},

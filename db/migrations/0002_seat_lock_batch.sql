@@ -106,9 +106,11 @@ BEGIN
   IF s_seat IS NOT NULL THEN
     -- Requests with a seat that is neither free, nor expired, nor the one they give back.
     FOR i IN 1 .. cardinality(s_seat) LOOP
-      IF s_req[i] > 0 AND NOT (s_state[i] = 0 OR (s_state[i] = 1 AND (s_exp[i] <= v_now
+      IF s_req[i] > 0 AND s_state[i] IN (1, 2) AND s_lock[i] = p_lock[s_req[i]] THEN
+        v_outcome[s_req[i]] := 6; -- the same transaction, sent again, found itself committed
+      ELSIF s_req[i] > 0 AND NOT (s_state[i] = 0 OR (s_state[i] = 1 AND (s_exp[i] <= v_now
             OR (s_lock[i] = p_replaces[s_req[i]] AND p_replaces[s_req[i]] <> c_zero)))) THEN
-        v_outcome[s_req[i]] := 1;
+        IF v_outcome[s_req[i]] = 0 THEN v_outcome[s_req[i]] := 1; END IF;
       END IF;
     END LOOP;
 

@@ -5,6 +5,7 @@
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -332,6 +333,57 @@ static void rows_listed_out_of_order(void **state)
 	buf_done(&text);
 }
 
+/* The plan that `boxoffice up` shows: its aisles separate, its best seats are the best, its places are kept. */
+static void the_demo_theatre(void **state)
+{
+	static char text[1 << 18];
+	FILE *f = fopen(THEATRE_JSON, "rb");
+	struct error e = {.code = ERR_NONE};
+	struct seat_best_ask ask = {.quantity = 2, .category = -1};
+	uint8_t taken[1000] = {0};
+	uint32_t seats[20], n, runs = 0, accessible = 0;
+	struct plan *p;
+	double x, y;
+
+	assert_non_null(f);
+	p = plan_import((struct str){text, fread(text, 1, sizeof(text), f)}, NULL, &e);
+	fclose(f);
+	if (!p)
+		fail_msg("%s: %s", e.path, e.detail);
+	n = plan_n_seats(p);
+	assert_in_range(n, 450, 550);
+	for (uint32_t i = 0; i < n; i++) {
+		runs += (plan_spots(p)[i].flags & PLAN_SPOT_FIRST) != 0;
+		accessible += plan_seat(p, i).accessible;
+	}
+	/* stalls 12 rows in two halves and the wheelchair row's two, 10 boxes, 5 balcony rows in three blocks */
+	assert_int_equal(runs, 12 * 2 + 2 + 10 + 5 * 3);
+	assert_int_equal(accessible, 8);
+	plan_front(p, &x, &y);
+	assert_true(fabs(x - 600) < 1 && y < 160);
+	assert_true(seat_best(p, taken, &ask, seats));
+	assert_true(str_eqc(plan_seat_guid(p, seats[0]), "A-8") && str_eqc(plan_seat_guid(p, seats[1]), "A-9"));
+	ask.category = plan_category_by_name(p, STR("Boxes"));
+	ask.quantity = 4;
+	assert_true(seat_best(p, taken, &ask, seats));
+	assert_int_equal(plan_seat(p, seats[0]).row, plan_seat(p, seats[3]).row);
+	ask.quantity = 5;
+	assert_false(seat_best(p, taken, &ask, seats));
+	/* sold pair by pair until none is left, wheelchair places last */
+	ask = (struct seat_best_ask){.quantity = 2, .category = -1};
+	for (n = 0; seat_best(p, taken, &ask, seats); n++) {
+		if (plan_seat(p, seats[0]).accessible)
+			accessible -= 2;
+		else
+			assert_int_equal(accessible, 8);
+		taken[seats[0]] = taken[seats[1]] = 1;
+	}
+	assert_int_equal(accessible, 0);
+	/* on average not even every run has lost one to being left alone */
+	assert_true(plan_n_seats(p) - 2 * n < runs);
+	plan_unref(p);
+}
+
 static void figures(void **state)
 {
 	char row[101];
@@ -375,6 +427,7 @@ int main(void)
 		cmocka_unit_test(spread_draws_among_the_best),
 		cmocka_unit_test(as_the_slow_way_finds_it),
 		cmocka_unit_test(rows_listed_out_of_order),
+		cmocka_unit_test(the_demo_theatre),
 		cmocka_unit_test(figures),
 	};
 

@@ -1,0 +1,35 @@
+/*
+ * The program's metrics: one table, so that every process group exports the same names. METRIC(id, ...) in metrics.def.
+ */
+#ifndef IO_METRICS_TABLE_H
+#define IO_METRICS_TABLE_H
+
+#include "io/metrics.h"
+
+enum metric {
+#define METRIC(id, ...) METRIC_##id,
+#include "io/metrics.def"
+#undef METRIC
+	METRIC_COUNT_OF_ALL,
+};
+
+/* Room for METRIC_COUNT_OF_ALL. routes: label values of the metrics by route ("GET /v1/shows/{show}", ..., NULL; first
+ * "-" for what has none), which only the app knows; kept. */
+void metrics_table_fill(struct metric_def *out, const char *const *routes);
+
+/* Label values, in the order of the numbers the code adds with. */
+enum metric_lock_outcome {
+	LOCK_OUTCOME_LOCKED,
+	LOCK_OUTCOME_TAKEN_CACHE,    /* refused by Redis alone */
+	LOCK_OUTCOME_TAKEN_DATABASE, /* PostgreSQL disagreed */
+	LOCK_OUTCOME_LIMIT,
+	LOCK_OUTCOME_NOT_ON_SALE,
+	LOCK_OUTCOME_INVALID,
+	LOCK_OUTCOME_REPEATED,
+	LOCK_OUTCOME_UNAVAILABLE,
+	LOCK_OUTCOME_UNKNOWN,
+	LOCK_OUTCOME_OVERLOADED,
+	LOCK_OUTCOME_INTERNAL,
+};
+
+#endif

@@ -1,0 +1,655 @@
+/*
+ * Owns the queue of wants, the batch under way and the parts of one that failed. See the header for the states.
+ *
+ *   queue --form--> batch --run--> (commit ok) tell, write back
+ *                     ^  |
+ *                     |  +-- error --> split --> parts (run one after the other, before the queue)
+ *                     +----- unknown, no connection: wait a little, the same batch again
+ */
+#include "seat/seat_batch.h"
+
+#include "base/list.h"
+#include "base/xmalloc.h"
+#include "io/crypto.h"
+#include "io/metrics_table.h"
+#include "seat/seat_sql.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+	TRY_MS = 2500,	      /* one transaction */
+	RETRY_MS = 50,
+	UNKNOWN_LIFE_MS = 60000, /* then the auditor's comparison is what is left */
+	SCAN_MAX = 2000,      /* queued requests looked at when forming a batch */
+	TAKEN_SLOTS = 8192,   /* of the set of seats in a batch; a power of two */
+	SEATS_MAX = 2000,     /* in a batch */
+};
+
+struct want {
+	struct list link; /* in the queue, or in a batch */
+	struct seat_lock_want w;
+	seat_lock_fn *fn; /* NULL once told */
+	void *arg;
+	int64_t deadline_us, give_up_us;
+	bool maybe; /* a commit with it in was lost: what became of it is not known */
+	int transient;
+	enum seat_lock_outcome outcome; /* of the batch under way */
+	struct seat_lock_told *told;
+	/* for the write-back */
+	struct seat_change *changes;
+	size_t n_changes;
+	bool replaced;
+};
+
+struct batch {
+	struct list link; /* in parts */
+	struct list wants;
+	size_t n;
+};
+
+/* One show of the batch under way. */
+struct part {
+	struct seat_batch *b;
+	struct want **wants;
+	size_t n;
+};
+
+struct seat_batch {
+	struct seat_batch_config config;
+	struct pg_lane *lane;
+	struct list queue, parts;
+	size_t n_queue;
+	struct batch *running;
+	struct arena arena; /* of the batch under way */
+	struct part *shows;
+	size_t n_shows;
+	bool statement_failed;
+	struct deferred *start;
+	struct timer *again, *clock;
+	int64_t started_us;
+	uint64_t *taken; /* open-addressing set of (show, seat), (session, show) and replaced locks in a batch: hashes */
+};
+
+static void batch_go(void *arg);
+static void on_clock(void *arg);
+
+struct seat_batch *seat_batch_new(const struct seat_batch_config *config)
+{
+	struct seat_batch *b = xcalloc(1, sizeof(*b));
+
+	b->config = *config;
+	b->lane = pg_lane_new(config->pg);
+	list_init(&b->queue);
+	list_init(&b->parts);
+	arena_init(&b->arena);
+	b->start = deferred_new(config->loop, batch_go, b);
+	b->again = timer_new(config->loop, batch_go, b);
+	b->clock = timer_new(config->loop, on_clock, b);
+	b->taken = xcalloc(TAKEN_SLOTS, sizeof(*b->taken));
+	return b;
+}
+
+bool seat_batch_ready(const struct seat_batch *b)
+{
+	return pg_lane_ready(b->lane);
+}
+
+size_t seat_batch_waiting(const struct seat_batch *b)
+{
+	return b->n_queue;
+}
+
+static void want_free(struct want *w)
+{
+	list_remove(&w->link);
+	free(w->changes);
+	free(w->told);
+	free(w);
+}
+
+static void batch_free(struct batch *t)
+{
+	list_remove(&t->link);
+	list_for_each(at, next, &t->wants)
+		want_free(list_entry(at, struct want, link));
+	free(t);
+}
+
+void seat_batch_free(struct seat_batch *b)
+{
+	if (!b)
+		return;
+	list_for_each(at, next, &b->queue)
+		want_free(list_entry(at, struct want, link));
+	list_for_each(pt, pnext, &b->parts)
+		batch_free(list_entry(pt, struct batch, link));
+	if (b->running)
+		batch_free(b->running);
+	pg_lane_free(b->lane);
+	deferred_free(b->start);
+	timer_free(b->again);
+	timer_free(b->clock);
+	arena_done(&b->arena);
+	free(b->taken);
+	free(b);
+}
+
+/* ---- telling ---- */
+
+static void want_tell(struct want *w, enum seat_lock_outcome outcome)
+{
+	seat_lock_fn *fn = w->fn;
+
+	if (!fn)
+		return;
+	w->fn = NULL;
+	w->told->outcome = outcome;
+	fn(w->arg, w->told);
+}
+
+static void withdraw(struct seat_batch *b, const struct want *w)
+{
+	struct seat_change changes[SEAT_ASK_MAX];
+	struct seat_session_change session = {w->w.session, w->w.lock, 0};
+
+	if (!w->w.admitted)
+		return;
+	for (uint32_t i = 0; i < w->w.n_seats; i++)
+		changes[i] = (struct seat_change){w->w.seats[i], SEAT_WITHDRAW, 0, 0, w->w.lock};
+	seat_map_apply(b->config.map, &w->w.show, changes, w->w.n_seats, &session, 1, 0, NULL, NULL);
+}
+
+/* Nothing of it took effect. */
+static void want_refuse(struct seat_batch *b, struct want *w, enum seat_lock_outcome outcome)
+{
+	withdraw(b, w);
+	want_tell(w, outcome);
+	want_free(w);
+}
+
+/* Requests past their deadline are told, wherever they stand; one that may have happened stays until it is known. */
+static void on_clock(void *arg)
+{
+	struct seat_batch *b = arg;
+	int64_t now = loop_now_us(b->config.loop), next_us = INT64_MAX;
+
+	list_for_each(at, next, &b->queue) {
+		struct want *w = list_entry(at, struct want, link);
+
+		if (w->deadline_us > now) {
+			next_us = w->deadline_us;
+			break; /* in order of arrival, so of deadline */
+		}
+		b->n_queue--;
+		want_refuse(b, w, SEAT_LOCK_UNAVAILABLE);
+	}
+	list_for_each(pt, pnext, &b->parts) {
+		struct batch *t = list_entry(pt, struct batch, link);
+
+		list_for_each(wt, wnext, &t->wants) {
+			struct want *w = list_entry(wt, struct want, link);
+
+			if (w->deadline_us > now) {
+				next_us = w->deadline_us < next_us ? w->deadline_us : next_us;
+			} else if (w->maybe) {
+				want_tell(w, SEAT_LOCK_UNKNOWN);
+			} else {
+				t->n--;
+				want_refuse(b, w, SEAT_LOCK_UNAVAILABLE);
+			}
+		}
+		if (t->n == 0)
+			batch_free(t);
+	}
+	if (next_us != INT64_MAX)
+		timer_set_ms(b->clock, (next_us - now) / 1000 + 1);
+}
+
+/* ---- forming a batch ---- */
+
+static uint64_t mix(uint64_t h, const void *p, size_t n)
+{
+	const uint8_t *q = p;
+
+	for (size_t i = 0; i < n; i++)
+		h = (h ^ q[i]) * UINT64_C(1099511628211);
+	return h ^ h >> 29;
+}
+
+/* Two different things with the same hash only make one of them wait. */
+static bool set_has_or_add(struct seat_batch *b, uint64_t h, bool add)
+{
+	size_t i = h & (TAKEN_SLOTS - 1);
+
+	h = h ? h : 1;
+	for (; b->taken[i]; i = (i + 1) & (TAKEN_SLOTS - 1))
+		if (b->taken[i] == h)
+			return true;
+	if (add)
+		b->taken[i] = h;
+	return false;
+}
+
+static size_t want_keys(const struct want *w, uint64_t *keys)
+{
+	uint64_t show = mix(UINT64_C(14695981039346656037), w->w.show.b, 16);
+	size_t n = 0;
+
+	for (uint32_t i = 0; i < w->w.n_seats; i++)
+		keys[n++] = mix(show, &w->w.seats[i], sizeof(w->w.seats[i]));
+	keys[n++] = mix(mix(show, "session", 7), w->w.session.b, 16);
+	keys[n++] = mix(mix(show, "lock", 4), w->w.lock.b, 16);
+	if (!uuid_is_zero(&w->w.replaces))
+		keys[n++] = mix(mix(show, "lock", 4), w->w.replaces.b, 16);
+	return n;
+}
+
+static struct batch *batch_form(struct seat_batch *b)
+{
+	struct batch *t = xcalloc(1, sizeof(*t));
+	uint64_t keys[SEAT_ASK_MAX + 3];
+	size_t seats = 0, scanned = 0;
+
+	list_init(&t->link);
+	list_init(&t->wants);
+	memset(b->taken, 0, TAKEN_SLOTS * sizeof(*b->taken));
+	list_for_each(at, next, &b->queue) {
+		struct want *w = list_entry(at, struct want, link);
+		size_t n = want_keys(w, keys);
+		bool waits = false;
+
+		if (++scanned > SCAN_MAX || t->n == b->config.requests_max || seats + n > SEATS_MAX)
+			break;
+		for (size_t i = 0; i < n && !waits; i++)
+			waits = set_has_or_add(b, keys[i], false);
+		/* also one that waits keeps its place: who comes after it and overlaps waits too */
+		for (size_t i = 0; i < n; i++)
+			set_has_or_add(b, keys[i], true);
+		seats += n;
+		if (waits)
+			continue;
+		list_remove(&w->link);
+		b->n_queue--;
+		list_append(&t->wants, &w->link);
+		t->n++;
+	}
+	return t;
+}
+
+/* ---- running one ---- */
+
+static int by_show(const void *a, const void *b)
+{
+	const struct want *x = *(struct want *const *)a, *y = *(struct want *const *)b;
+
+	return uuid_cmp(&x->w.show, &y->w.show);
+}
+
+struct seat_of {
+	int32_t seat, req;
+};
+
+static int by_seat(const void *a, const void *b)
+{
+	const struct seat_of *x = a, *y = b;
+
+	return x->seat < y->seat ? -1 : x->seat > y->seat;
+}
+
+static void add_change(struct want *w, uint32_t seat, uint8_t state, int64_t fence, int64_t left_ms, const struct uuid *lock)
+{
+	w->changes[w->n_changes++] = (struct seat_change){seat, state, (int32_t)fence, left_ms, *lock};
+}
+
+static void read_locked(struct seat_batch *b, struct want *w, const struct pg_result *r, int row)
+{
+	struct seat_lock_told *told = w->told;
+	int64_t *fences, *prices, *categories, *freed, *freed_fences, left_ms;
+	struct str currency = pg_get_text(r, row, 7);
+	size_t n;
+
+	n = pg_get_ints(r, row, 3, &b->arena, &fences);
+	pg_get_ints(r, row, 4, &b->arena, &prices);
+	pg_get_ints(r, row, 5, &b->arena, &categories);
+	assert(n == w->w.n_seats);
+	told->total_minor = pg_get_int(r, row, 6);
+	memcpy(told->currency, currency.p, currency.n < 3 ? currency.n : 3);
+	told->created_us = pg_get_time(r, row, 8);
+	told->expires_us = pg_get_time(r, row, 9);
+	left_ms = (told->expires_us - told->created_us) / 1000;
+	w->changes = xreallocarray(NULL, n + SEAT_ASK_MAX, sizeof(*w->changes));
+	for (size_t i = 0; i < n; i++) {
+		told->prices_minor[i] = prices[i];
+		told->categories[i] = (uint16_t)categories[i];
+		add_change(w, w->w.seats[i], SEAT_LOCKED, fences[i], left_ms, &w->w.lock);
+	}
+	if (!pg_is_null(r, row, 15)) {
+		n = pg_get_ints(r, row, 15, &b->arena, &freed);
+		pg_get_ints(r, row, 16, &b->arena, &freed_fences);
+		for (size_t i = 0; i < n && i < SEAT_ASK_MAX; i++)
+			add_change(w, (uint32_t)freed[i], SEAT_FREE, freed_fences[i], 0, &w->w.replaces);
+	}
+	w->replaced = !uuid_is_zero(&w->w.replaces);
+}
+
+/* PostgreSQL disagrees with what Redis admitted: its truth is written back. */
+static void read_taken(struct seat_batch *b, struct want *w, const struct pg_result *r, int row)
+{
+	int64_t *seats, *states, *fences, *ms;
+	struct uuid *locks;
+	size_t n = pg_get_ints(r, row, 10, &b->arena, &seats);
+
+	pg_get_ints(r, row, 11, &b->arena, &states);
+	pg_get_ints(r, row, 12, &b->arena, &fences);
+	pg_get_uuids(r, row, 13, &b->arena, &locks);
+	pg_get_ints(r, row, 14, &b->arena, &ms);
+	w->changes = xreallocarray(NULL, n, sizeof(*w->changes));
+	for (size_t i = 0; i < n && i < SEAT_ASK_MAX; i++) {
+		w->told->taken[w->told->n_taken++] = (uint32_t)seats[i];
+		add_change(w, (uint32_t)seats[i], (uint8_t)states[i], fences[i], ms[i] > 0 ? ms[i] : 0, &locks[i]);
+	}
+}
+
+static void on_show(void *arg, const struct pg_answer *a)
+{
+	struct part *p = arg;
+
+	if (a->status != PG_OK) {
+		p->b->statement_failed = true;
+		return;
+	}
+	assert((size_t)pg_rows(a->result) == p->n);
+	for (int row = 0; row < (int)p->n; row++) {
+		struct want *w = p->wants[row];
+
+		w->outcome = (enum seat_lock_outcome)pg_get_int(a->result, row, 1);
+		w->n_changes = 0;
+		w->told->n_taken = 0;
+		free(w->changes);
+		w->changes = NULL;
+		if (w->outcome == SEAT_LOCK_OK)
+			read_locked(p->b, w, a->result, row);
+		else if (w->outcome == SEAT_LOCK_TAKEN)
+			read_taken(p->b, w, a->result, row);
+	}
+}
+
+static void write_back(struct seat_batch *b, struct part *p)
+{
+	size_t n = 0, n_sessions = 0;
+	struct seat_change *changes;
+	struct seat_session_change *sessions;
+
+	for (size_t i = 0; i < p->n; i++)
+		n += p->wants[i]->n_changes;
+	changes = arena_array(&b->arena, struct seat_change, n);
+	sessions = arena_array(&b->arena, struct seat_session_change, 2 * p->n);
+	n = 0;
+	for (size_t i = 0; i < p->n; i++) {
+		struct want *w = p->wants[i];
+
+		if (w->n_changes)
+			memcpy(changes + n, w->changes, w->n_changes * sizeof(*changes));
+		n += w->n_changes;
+		if (w->outcome != SEAT_LOCK_OK)
+			continue;
+		sessions[n_sessions++] = (struct seat_session_change){w->w.session, w->w.lock,
+								      (w->told->expires_us - w->told->created_us) / 1000};
+		if (w->replaced)
+			sessions[n_sessions++] = (struct seat_session_change){w->w.session, w->w.replaces, 0};
+	}
+	if (n)
+		seat_map_apply(b->config.map, &p->wants[0]->w.show, changes, n, sessions, n_sessions, 0, NULL, NULL);
+}
+
+static void batch_push(struct seat_batch *b, struct batch *t, bool front)
+{
+	if (t->n == 0)
+		batch_free(t);
+	else if (front)
+		list_prepend(&b->parts, &t->link);
+	else
+		list_append(&b->parts, &t->link);
+}
+
+static struct batch *batch_empty(void)
+{
+	struct batch *t = xcalloc(1, sizeof(*t));
+
+	list_init(&t->link);
+	list_init(&t->wants);
+	return t;
+}
+
+static void batch_move(struct batch *to, struct want *w)
+{
+	list_remove(&w->link);
+	list_append(&to->wants, &w->link);
+	to->n++;
+}
+
+static void batch_committed(struct seat_batch *b)
+{
+	struct batch *again = batch_empty();
+
+	/* Redis is told before the buyers are, so that what they ask next finds it. */
+	for (size_t s = 0; s < b->n_shows; s++)
+		write_back(b, &b->shows[s]);
+	for (size_t s = 0; s < b->n_shows; s++) {
+		for (size_t i = 0; i < b->shows[s].n; i++) {
+			struct want *w = b->shows[s].wants[i];
+
+			if (w->outcome == SEAT_LOCK_AGAIN) {
+				batch_move(again, w);
+				continue;
+			}
+			if (w->outcome != SEAT_LOCK_OK && w->outcome != SEAT_LOCK_EXISTS)
+				withdraw(b, w);
+			want_tell(w, w->outcome);
+			want_free(w);
+		}
+	}
+	batch_push(b, again, false);
+}
+
+/* An error: by show first, then by halves, down to the one that causes it. */
+static void batch_split(struct seat_batch *b, struct batch *t)
+{
+	size_t half = 0, parts = b->n_shows > 1 ? b->n_shows : 2;
+	struct batch **to = arena_array(&b->arena, struct batch *, parts);
+
+	metric_add(b->config.metrics, METRIC_BATCH_RETRIES, 0, 0, 1);
+	for (size_t i = 0; i < parts; i++)
+		to[i] = batch_empty();
+	for (size_t s = 0; s < b->n_shows; s++)
+		for (size_t i = 0; i < b->shows[s].n; i++)
+			batch_move(to[b->n_shows > 1 ? s : half++ * 2 / b->shows[s].n], b->shows[s].wants[i]);
+	t->n = 0;
+	for (size_t i = parts; i-- > 0;)
+		batch_push(b, to[i], true);
+}
+
+static void on_commit(void *arg, const struct pg_answer *a)
+{
+	struct seat_batch *b = arg;
+	struct batch *t = b->running;
+	int64_t now = loop_now_us(b->config.loop);
+	bool wait = false;
+
+	b->running = NULL;
+	metric_observe(b->config.metrics, METRIC_BATCH_SECONDS, 0, 0, now - b->started_us);
+	if (a->status == PG_OK) {
+		batch_committed(b);
+	} else if (a->status == PG_ERROR && t->n > 1) {
+		batch_split(b, t);
+	} else if (a->status == PG_ERROR) {
+		struct want *w = list_first(&t->wants, struct want, link);
+
+		if (pg_error_is_transient(a) && ++w->transient < 40) {
+			batch_move(t, w);
+			t->n = 1;
+			batch_push(b, t, false);
+			t = NULL;
+			wait = true;
+		} else {
+			t->n = 0;
+			want_refuse(b, w, w->maybe ? SEAT_LOCK_UNKNOWN : SEAT_LOCK_INTERNAL);
+		}
+	} else {
+		/* not sent, or not known: the very same again; on_clock answers those whose time is over */
+		list_for_each(at, next, &t->wants) {
+			struct want *w = list_entry(at, struct want, link);
+
+			if (a->status == PG_UNKNOWN) {
+				if (!w->maybe)
+					w->give_up_us = now + UNKNOWN_LIFE_MS * INT64_C(1000);
+				w->maybe = true;
+			}
+			if (w->maybe && now > w->give_up_us) {
+				want_tell(w, SEAT_LOCK_UNKNOWN);
+				want_free(w);
+				t->n--;
+			}
+		}
+		batch_push(b, t, true);
+		t = NULL;
+		wait = true;
+	}
+	if (t)
+		batch_free(t);
+	arena_reset(&b->arena);
+	on_clock(b);
+	if (wait)
+		timer_set_ms(b->again, RETRY_MS);
+	else if (b->n_queue || !list_empty(&b->parts))
+		deferred_post(b->start);
+}
+
+static void run_show(struct seat_batch *b, struct pg_tx *tx, struct part *p)
+{
+	struct uuid *locks = arena_array(&b->arena, struct uuid, p->n), *sessions = arena_array(&b->arena, struct uuid, p->n);
+	struct uuid *replaces = arena_array(&b->arena, struct uuid, p->n), *notify = arena_array(&b->arena, struct uuid, p->n);
+	struct str *hashes = arena_array(&b->arena, struct str, p->n);
+	struct uuid outbox = crypto_uuid_v7(wall_now_us());
+	struct seat_of *order;
+	int32_t *seats, *reqs;
+	struct pg_args args;
+	size_t n = 0;
+
+	for (size_t i = 0; i < p->n; i++)
+		n += p->wants[i]->w.n_seats;
+	order = arena_array(&b->arena, struct seat_of, n);
+	seats = arena_array(&b->arena, int32_t, n);
+	reqs = arena_array(&b->arena, int32_t, n);
+	n = 0;
+	for (size_t i = 0; i < p->n; i++) {
+		const struct seat_lock_want *w = &p->wants[i]->w;
+
+		locks[i] = w->lock;
+		sessions[i] = w->session;
+		replaces[i] = w->replaces;
+		notify[i] = w->notify_buyer;
+		hashes[i] = (struct str){(const char *)w->hash, sizeof(w->hash)};
+		for (uint32_t k = 0; k < w->n_seats; k++)
+			order[n++] = (struct seat_of){(int32_t)w->seats[k], (int32_t)i + 1};
+	}
+	qsort(order, n, sizeof(*order), by_seat);
+	for (size_t i = 0; i < n; i++) {
+		seats[i] = order[i].seat;
+		reqs[i] = order[i].req;
+	}
+	pg_args_init(&args, &b->arena);
+	pg_arg_uuid(&args, &p->wants[0]->w.show);
+	pg_arg_uuid(&args, &outbox);
+	pg_arg_interval_us(&args, b->config.lifetime_us);
+	pg_arg_i32(&args, (int32_t)b->config.locks_per_session);
+	/* without Redis nobody has counted the session's locks across processes */
+	pg_arg_bool(&args, !p->wants[0]->w.admitted);
+	pg_arg_uuids(&args, locks, p->n);
+	pg_arg_uuids(&args, sessions, p->n);
+	pg_arg_uuids(&args, replaces, p->n);
+	pg_arg_bytess(&args, hashes, p->n);
+	pg_arg_uuids(&args, notify, p->n);
+	pg_arg_i32s(&args, seats, n);
+	pg_arg_i32s(&args, reqs, n);
+	pg_tx_exec(tx, &seat_sql_lock_batch, &args, on_show, p);
+}
+
+static void batch_run(struct seat_batch *b, struct batch *t)
+{
+	struct want **all = arena_array(&b->arena, struct want *, t->n);
+	struct pg_tx *tx;
+	size_t n = 0;
+
+	b->running = t;
+	b->statement_failed = false;
+	b->started_us = loop_now_us(b->config.loop);
+	list_for_each(at, next, &t->wants) {
+		struct want *w = list_entry(at, struct want, link);
+
+		if (!w->told)
+			w->told = xcalloc(1, sizeof(*w->told));
+		all[n++] = w;
+	}
+	assert(n == t->n);
+	qsort(all, n, sizeof(*all), by_show);
+	metric_observe(b->config.metrics, METRIC_BATCH_SIZE, 0, 0, (int64_t)n);
+	b->shows = arena_array(&b->arena, struct part, n);
+	b->n_shows = 0;
+	for (size_t i = 0; i < n; i++) {
+		if (i == 0 || by_show(&all[i - 1], &all[i]) != 0) {
+			b->shows[b->n_shows].b = b;
+			b->shows[b->n_shows++].wants = &all[i];
+		}
+		b->shows[b->n_shows - 1].n++;
+		/* strict if anybody of the show is */
+		if (!all[i]->w.admitted) {
+			struct want **first = b->shows[b->n_shows - 1].wants, *swap = *first;
+
+			*first = all[i];
+			all[i] = swap;
+		}
+	}
+	tx = pg_tx_start(b->config.pg, b->lane, TRY_MS);
+	for (size_t s = 0; s < b->n_shows; s++)
+		run_show(b, tx, &b->shows[s]);
+	pg_tx_commit(tx, on_commit, b);
+}
+
+static void batch_go(void *arg)
+{
+	struct seat_batch *b = arg;
+	struct batch *t;
+
+	if (b->running || timer_is_set(b->again))
+		return;
+	t = list_first(&b->parts, struct batch, link);
+	if (t)
+		list_remove(&t->link);
+	else if (b->n_queue)
+		t = batch_form(b);
+	else
+		return;
+	batch_run(b, t);
+}
+
+void seat_batch_lock(struct seat_batch *b, const struct seat_lock_want *want, seat_lock_fn *fn, void *arg)
+{
+	struct want *w = xcalloc(1, sizeof(*w));
+
+	list_init(&w->link);
+	w->w = *want;
+	w->fn = fn;
+	w->arg = arg;
+	w->told = xcalloc(1, sizeof(*w->told));
+	w->deadline_us = loop_now_us(b->config.loop) + b->config.deadline_ms * 1000;
+	/* The queue is bounded by the caller's check of seat_batch_waiting; this is the last line. */
+	list_append(&b->queue, &w->link);
+	b->n_queue++;
+	if (!timer_is_set(b->clock))
+		timer_set_ms(b->clock, b->config.deadline_ms);
+	if (!b->running)
+		deferred_post(b->start);
+}

@@ -1,0 +1,442 @@
+/*
+ * POST .../locks: one request on its way through the service. A table of steps would hide that there are two loops
+ * (best seats chosen again after a conflict; a limit checked against PostgreSQL), so the way is drawn instead:
+ *
+ *   show --> read ask --> [best: read map, choose] --> admit --> batch --> answer
+ *                ^                  ^    |               |         |
+ *                |                  |    +- none: 409    |         +- taken: 409, or choose again (best)
+ *                +- lock id known   +--- taken (best) ---+- taken: 409
+ *                   already: answer                      +- limit: which of them are over? -> admit again, or 409
+ */
+#include "seat/seat_locks.h"
+
+#include "base/xmalloc.h"
+#include "io/crypto.h"
+#include "io/metrics_table.h"
+#include "seat/best.h"
+#include "seat/seat_sql.h"
+#include "seat/seat_store.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { BEST_TRIES_MAX = 12, QUERY_MS = 3000 };
+
+struct flow {
+	struct seat_service *s;
+	struct web_call *call;
+	struct show *show;
+	struct idempotent idem;
+	struct seat_ask ask;
+	struct seat_lock_want want;
+	uint8_t *taken; /* best: a byte per seat */
+	int tries;
+	bool limit_checked, looked_up;
+};
+
+static void flow_admit(struct flow *f);
+static void flow_choose(struct flow *f);
+
+static void count(struct flow *f, enum metric_lock_outcome outcome)
+{
+	metric_add(f->s->config.metrics, METRIC_LOCKS, (int)outcome, 0, 1);
+}
+
+static void flow_free(struct flow *f)
+{
+	show_unref(f->show);
+	free(f->taken);
+	free(f);
+}
+
+static void refuse(struct flow *f, enum err code, const char *detail, enum metric_lock_outcome outcome)
+{
+	count(f, outcome);
+	web_refuse(f->call, code, detail);
+	flow_free(f);
+}
+
+static void refuse_taken(struct flow *f, const uint32_t *seats, uint32_t n, enum metric_lock_outcome outcome)
+{
+	struct jw *w = web_problem(f->call, ERR_SEATS_UNAVAILABLE, NULL);
+
+	count(f, outcome);
+	jw_key(w, "unavailable");
+	jw_arr(w);
+	for (uint32_t i = 0; i < n; i++)
+		jw_str(w, plan_seat_guid(f->show->plan, seats[i]));
+	jw_arr_end(w);
+	web_problem_end(f->call);
+	flow_free(f);
+}
+
+static void refuse_not_on_sale(struct flow *f)
+{
+	struct jw *w;
+
+	count(f, LOCK_OUTCOME_NOT_ON_SALE);
+	w = web_problem(f->call, ERR_NOT_ON_SALE, NULL);
+	jw_ktime(w, "sale_starts_at", f->show->sale_starts_at_us);
+	jw_ktime(w, "sale_ends_at", f->show->sale_ends_at_us);
+	web_problem_end(f->call);
+	flow_free(f);
+}
+
+static void refuse_limit(struct flow *f)
+{
+	struct jw *w = web_problem(f->call, ERR_LOCK_LIMIT, NULL);
+
+	count(f, LOCK_OUTCOME_LIMIT);
+	jw_kint(w, "limit", f->s->config.locks_per_session);
+	web_problem_end(f->call);
+	flow_free(f);
+}
+
+static void forget_release(void *arg, enum pg_status status, enum lock_state found)
+{
+	/* what could not be released now expires by itself */
+}
+
+static void answer_locked(struct flow *f, const struct seat_lock_told *told)
+{
+	int64_t seats[SEAT_ASK_MAX];
+	struct lock_view v = {.lock_id = f->want.lock,
+			      .show_id = f->want.show,
+			      .state = LOCK_ACTIVE,
+			      .n = f->want.n_seats,
+			      .seats = seats,
+			      .prices_minor = told->prices_minor,
+			      .total_minor = told->total_minor,
+			      .currency = told->currency,
+			      .expires_us = told->expires_us,
+			      .now_us = told->created_us};
+
+	count(f, LOCK_OUTCOME_LOCKED);
+	if (http_req_hung_up(f->call->req) && !f->idem.has_key)
+		/* nobody can ever ask for this lock again: the seats go back at once */
+		lock_release(f->s, &f->want.show, &f->want.lock, &f->want.session, forget_release, NULL);
+	for (uint32_t i = 0; i < f->want.n_seats; i++)
+		seats[i] = f->want.seats[i];
+	lock_write(web_json(f->call), &v, f->show->plan);
+	web_json_end(f->call, 201);
+	flow_free(f);
+}
+
+/* ---- a lock that is there already ---- */
+
+static void on_existing(void *arg, const struct pg_answer *a)
+{
+	struct flow *f = arg;
+	struct lock_view v;
+	struct str hash;
+
+	if (a->status != PG_OK) {
+		refuse(f, ERR_UNAVAILABLE, NULL, LOCK_OUTCOME_UNAVAILABLE);
+		return;
+	}
+	if (pg_rows(a->result) == 0) {
+		/* looked up before the attempt: it is a first time after all */
+		f->looked_up = true;
+		if (f->ask.best)
+			flow_choose(f);
+		else
+			flow_admit(f);
+		return;
+	}
+	hash = pg_get_bytes(a->result, 0, 9);
+	if (!str_eq(hash, (struct str){(const char *)f->idem.hash, sizeof(f->idem.hash)})) {
+		refuse(f, ERR_IDEMPOTENCY_MISMATCH, NULL, LOCK_OUTCOME_INVALID);
+		return;
+	}
+	count(f, LOCK_OUTCOME_REPEATED);
+	lock_view_read(a->result, 0, f->call->arena, &v);
+	v.lock_id = f->want.lock;
+	v.show_id = f->want.show;
+	lock_write(web_json(f->call), &v, f->show->plan);
+	web_json_end(f->call, 201);
+	flow_free(f);
+}
+
+static void flow_look_up(struct flow *f)
+{
+	lock_get(f->s->config.pg, f->call->arena, &f->want.show, &f->want.lock, &f->want.session, on_existing, f);
+}
+
+/* ---- the decision ---- */
+
+static void withdraw_marks(struct flow *f)
+{
+	struct seat_change changes[SEAT_ASK_MAX];
+
+	for (uint32_t i = 0; i < f->want.n_seats; i++)
+		changes[i] = (struct seat_change){f->want.seats[i], SEAT_WITHDRAW, 0, 0, f->want.lock};
+	if (f->want.admitted)
+		seat_map_apply(f->s->config.map, &f->want.show, changes, f->want.n_seats, NULL, 0, 0, NULL, NULL);
+}
+
+static bool choose_again(struct flow *f, const uint32_t *taken, uint32_t n)
+{
+	if (!f->ask.best || ++f->tries >= BEST_TRIES_MAX)
+		return false;
+	for (uint32_t i = 0; i < n; i++)
+		f->taken[taken[i]] = 1;
+	return true;
+}
+
+static void on_told(void *arg, const struct seat_lock_told *told)
+{
+	struct flow *f = arg;
+
+	switch (told->outcome) {
+	case SEAT_LOCK_OK:
+		answer_locked(f, told);
+		return;
+	case SEAT_LOCK_TAKEN:
+		if (choose_again(f, told->taken, told->n_taken))
+			flow_choose(f);
+		else
+			refuse_taken(f, told->taken, told->n_taken, LOCK_OUTCOME_TAKEN_DATABASE);
+		return;
+	case SEAT_LOCK_NOT_ON_SALE:
+		event_show_forget(f->s->config.event, &f->want.show);
+		refuse_not_on_sale(f);
+		return;
+	case SEAT_LOCK_LIMIT:
+		refuse_limit(f);
+		return;
+	case SEAT_LOCK_NO_SHOW:
+		refuse(f, ERR_NOT_FOUND, "There is no such show.", LOCK_OUTCOME_INVALID);
+		return;
+	case SEAT_LOCK_MISMATCH:
+		refuse(f, ERR_IDEMPOTENCY_MISMATCH, NULL, LOCK_OUTCOME_INVALID);
+		return;
+	case SEAT_LOCK_EXISTS:
+		withdraw_marks(f);
+		flow_look_up(f);
+		return;
+	case SEAT_LOCK_NO_REPLACED:
+		refuse(f, ERR_LOCK_EXPIRED, "The lock to be replaced is not yours or is over. Nothing was changed.",
+		       LOCK_OUTCOME_INVALID);
+		return;
+	case SEAT_LOCK_OVERLOADED:
+		refuse(f, ERR_OVERLOADED, NULL, LOCK_OUTCOME_OVERLOADED);
+		return;
+	case SEAT_LOCK_UNKNOWN:
+		refuse(f, ERR_OUTCOME_UNKNOWN, NULL, LOCK_OUTCOME_UNKNOWN);
+		return;
+	case SEAT_LOCK_INTERNAL:
+		refuse(f, ERR_INTERNAL, NULL, LOCK_OUTCOME_INTERNAL);
+		return;
+	case SEAT_LOCK_AGAIN:
+	case SEAT_LOCK_UNAVAILABLE:
+		break;
+	}
+	refuse(f, ERR_UNAVAILABLE, NULL, LOCK_OUTCOME_UNAVAILABLE);
+}
+
+/* ---- admission ---- */
+
+static void on_over(void *arg, const struct pg_answer *a)
+{
+	struct flow *f = arg;
+	struct seat_session_change over[32];
+	size_t n = 0;
+
+	if (a->status != PG_OK) {
+		refuse(f, ERR_UNAVAILABLE, NULL, LOCK_OUTCOME_UNAVAILABLE);
+		return;
+	}
+	for (int i = 0; i < pg_rows(a->result) && n < 32; i++)
+		over[n++] = (struct seat_session_change){f->want.session, pg_get_uuid(a->result, i, 0), 0};
+	if (n == 0) {
+		refuse_limit(f);
+		return;
+	}
+	/* commands of one connection keep their order: the second admission sees this */
+	seat_map_apply(f->s->config.map, &f->want.show, NULL, 0, over, n, 0, NULL, NULL);
+	flow_admit(f);
+}
+
+static void check_limit(struct flow *f, const struct seat_admit_answer *a)
+{
+	struct pg_args args;
+
+	if (f->limit_checked) {
+		refuse_limit(f);
+		return;
+	}
+	f->limit_checked = true;
+	pg_args_init(&args, f->call->arena);
+	pg_arg_uuid(&args, &f->want.show);
+	pg_arg_uuids(&args, a->held, a->n_held);
+	pg_query_start(f->s->config.pg, &seat_sql_locks_over, &args, QUERY_MS, on_over, f);
+}
+
+static void on_notice_buyer(void *arg, const struct pg_answer *a)
+{
+	struct flow *f = arg;
+
+	if (a->status != PG_OK) {
+		withdraw_marks(f);
+		refuse(f, ERR_UNAVAILABLE, NULL, LOCK_OUTCOME_UNAVAILABLE);
+		return;
+	}
+	seat_batch_lock(f->s->batch, &f->want, on_told, f);
+}
+
+static void flow_decide(struct flow *f)
+{
+	struct pg_args args;
+	uint8_t hash[CRYPTO_HASH];
+
+	if (f->ask.notify_email.n == 0 || !uuid_is_zero(&f->want.notify_buyer)) {
+		seat_batch_lock(f->s->batch, &f->want, on_told, f);
+		return;
+	}
+	f->want.notify_buyer = crypto_uuid_v7(wall_now_us());
+	crypto_mac(&f->s->email_key, f->ask.notify_email, hash);
+	pg_args_init(&args, f->call->arena);
+	pg_arg_uuid(&args, &f->want.notify_buyer);
+	pg_arg_uuid(&args, &f->show->organizer_id);
+	pg_arg_text(&args, f->ask.notify_email);
+	pg_arg_bytes(&args, (struct str){(const char *)hash, sizeof(hash)});
+	pg_arg_text(&args, f->ask.notify_locale.n ? f->ask.notify_locale : STR("en"));
+	pg_query_start(f->s->config.pg, &seat_sql_buyer_for_notice, &args, QUERY_MS, on_notice_buyer, f);
+}
+
+static void on_admit(void *arg, const struct seat_admit_answer *a)
+{
+	struct flow *f = arg;
+
+	switch (a->outcome) {
+	case SEAT_ADMITTED:
+	case SEAT_ADMIT_UNKNOWN:
+		f->want.admitted = a->outcome == SEAT_ADMITTED;
+		flow_decide(f);
+		return;
+	case SEAT_ADMIT_TAKEN:
+		if (f->idem.has_key && !f->looked_up)
+			flow_look_up(f);
+		else if (choose_again(f, a->taken, a->n_taken))
+			flow_choose(f);
+		else
+			refuse_taken(f, a->taken, a->n_taken, LOCK_OUTCOME_TAKEN_CACHE);
+		return;
+	case SEAT_ADMIT_LIMIT:
+		if (f->idem.has_key && !f->looked_up)
+			flow_look_up(f);
+		else
+			check_limit(f, a);
+		return;
+	}
+}
+
+static void flow_admit(struct flow *f)
+{
+	seat_map_admit(f->s->config.map, &f->want.show, &f->want.lock, &f->want.session, &f->want.replaces, f->want.seats,
+		       f->want.n_seats, f->s->config.locks_per_session, on_admit, f);
+}
+
+/* ---- the best seats ---- */
+
+static void flow_choose(struct flow *f)
+{
+	struct seat_best_ask ask = {.quantity = f->ask.quantity, .category = f->ask.category};
+
+	/* after a conflict the seats just lost are marked; spreading keeps the losers apart */
+	ask.spread = f->tries ? (uint32_t)(2 << (f->tries < 5 ? f->tries : 5)) : 1;
+	if (ask.spread > SEAT_BEST_SPREAD_MAX)
+		ask.spread = SEAT_BEST_SPREAD_MAX;
+	crypto_random(&ask.seed, sizeof(ask.seed));
+	if (!seat_best(f->show->plan, f->taken, &ask, f->want.seats)) {
+		refuse(f, ERR_NO_SEATS_TOGETHER, NULL, LOCK_OUTCOME_TAKEN_CACHE);
+		return;
+	}
+	f->want.n_seats = f->ask.quantity;
+	flow_admit(f);
+}
+
+static void on_map(void *arg, const struct seat_read_answer *a)
+{
+	struct flow *f = arg;
+
+	if (a->outcome != SEAT_READ_ALL) {
+		refuse(f, ERR_UNAVAILABLE, NULL, LOCK_OUTCOME_UNAVAILABLE);
+		return;
+	}
+	f->taken = xcalloc(plan_n_seats(f->show->plan), 1);
+	for (size_t i = 0; i < a->n; i++)
+		if (a->seats[i].seat_no < plan_n_seats(f->show->plan) &&
+		    (uuid_is_zero(&f->want.replaces) || !uuid_eq(&a->seats[i].lock, &f->want.replaces)))
+			f->taken[a->seats[i].seat_no] = 1;
+	if (f->idem.has_key)
+		flow_look_up(f);
+	else
+		flow_choose(f);
+}
+
+/* ---- the beginning ---- */
+
+static void on_show(void *arg, enum err err, struct show *show)
+{
+	struct flow *f = arg;
+	struct web_call *call = f->call;
+	struct error e = {0};
+	struct str bad_seat;
+	json_t *body;
+
+	if (err != ERR_NONE || show->status == SHOW_DRAFT) {
+		refuse(f, err != ERR_NONE ? err : ERR_NOT_FOUND, NULL, LOCK_OUTCOME_INVALID);
+		return;
+	}
+	f->show = show_ref(show);
+	body = web_body(call);
+	if (!body || !auth_idempotent(f->s->config.auth, call, body, &f->idem)) {
+		count(f, LOCK_OUTCOME_INVALID);
+		flow_free(f);
+		return;
+	}
+	if (!seat_ask_read(body, show->plan, f->s->config.seats_per_lock, &f->ask, &bad_seat, &e)) {
+		struct jw *w = web_problem(call, e.code, e.detail);
+
+		jw_kcstr(w, "path", e.path);
+		if (e.code == ERR_TOO_MANY_SEATS)
+			jw_kint(w, "limit", f->s->config.seats_per_lock);
+		if (bad_seat.n && e.code != ERR_INVALID_REQUEST)
+			jw_kstr(w, "seat", bad_seat);
+		web_problem_end(call);
+		count(f, LOCK_OUTCOME_INVALID);
+		flow_free(f);
+		return;
+	}
+	/* PostgreSQL decides the sale window; this only spares it the crowd that comes minutes early. */
+	if (!f->idem.has_key && !show_on_sale(show, show_clock_us(show, f->s->config.loop))) {
+		refuse_not_on_sale(f);
+		return;
+	}
+	if (seat_batch_waiting(f->s->batch) >= f->s->config.queue_max) {
+		refuse(f, ERR_OVERLOADED, NULL, LOCK_OUTCOME_OVERLOADED);
+		return;
+	}
+	f->want.show = show->show_id;
+	f->want.lock = f->idem.id;
+	f->want.session = call->who.session_id;
+	f->want.replaces = f->ask.replaces;
+	memcpy(f->want.hash, f->idem.hash, sizeof(f->want.hash));
+	if (f->ask.best) {
+		seat_map_read(f->s->config.map, &f->want.show, STR(""), on_map, f);
+		return;
+	}
+	f->want.n_seats = f->ask.n_seats;
+	memcpy(f->want.seats, f->ask.seats, f->ask.n_seats * sizeof(f->ask.seats[0]));
+	flow_admit(f);
+}
+
+void lock_post(struct web_call *call)
+{
+	struct flow *f = xcalloc(1, sizeof(*f));
+
+	f->s = call->service;
+	f->call = call;
+	event_show_get(f->s->config.event, &call->ids[0], on_show, f);
+}

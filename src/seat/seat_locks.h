@@ -1,0 +1,33 @@
+/* Inside the seat service: its own structure, and what its files call in each other. */
+#ifndef SEAT_SEAT_LOCKS_H
+#define SEAT_SEAT_LOCKS_H
+
+#include "seat/seat_service.h"
+
+struct availability;
+
+struct seat_service {
+	struct seat_service_config config;
+	struct seat_batch *batch;
+	struct crypto_key email_key;
+	struct availability *availability; /* bodies by show (seat_maps.c) */
+};
+
+/*
+ * Releases a lock of a session, tells Redis, then calls fn: status PG_OK with the state that was found (LOCK_STATES: there is
+ * no such lock of this session), or what went wrong. When Redis has not answered within 100 ms fn runs all the same.
+ */
+typedef void lock_released_fn(void *arg, enum pg_status status, enum lock_state found);
+void lock_release(struct seat_service *s, const struct uuid *show, const struct uuid *lock, const struct uuid *session,
+		  lock_released_fn *fn, void *arg);
+
+/* From the rows of lock_get; ids are the caller's to fill. Arena memory. */
+void lock_view_read(const struct pg_result *r, int row, struct arena *arena, struct lock_view *v);
+
+void lock_post(struct web_call *call);
+void seatmap_get(struct web_call *call);
+void seats_get(struct web_call *call);
+struct availability *availability_new(void);
+void availability_free(struct availability *a);
+
+#endif

@@ -1,0 +1,16 @@
+-- active -> paying, for its owner and in time. From here on no clock, sweeper or take-over touches the seats. The caller
+-- compares n with the number of seats and rolls back when they differ: then the seats are no longer this lock's.
+-- Locks the lock's row, then its seats ascending. No row: see lock_get for why.
+WITH moved AS (
+  UPDATE seat_locks l SET state = 'paying'
+   WHERE l.show_id = $1::uuid AND l.lock_id = $2::uuid AND l.session_id = $3::uuid AND l.state = 'active'
+     AND l.expires_at > statement_timestamp()
+  RETURNING l.seats, l.prices, l.categories, l.total_minor, l.currency, l.created_at, l.expires_at),
+held AS (
+  UPDATE show_seats s SET expires_at = 'infinity', fence = s.fence + 1
+   WHERE s.show_id = $1::uuid AND s.seat_no = ANY ((SELECT m.seats FROM moved m)::int[]) AND s.lock_id = $2::uuid AND s.state = 1
+  RETURNING s.seat_no, s.fence)
+SELECT m.seats, m.prices, m.categories, m.total_minor, m.currency::text, m.created_at, m.expires_at,
+       statement_timestamp() AS now, (SELECT count(*) FROM held) AS n,
+       (SELECT array_agg(h.fence ORDER BY h.seat_no) FROM held h) AS fences
+  FROM moved m

@@ -94,7 +94,7 @@ test: ## unit and integration tests, under the sanitizers
 .PHONY: unit
 unit: asan ## the tests beside the code
 	@meson test -C $(B)/asan --no-rebuild --suite unit --list 2>/dev/null | grep -q . || { echo "no unit test" >&2; exit 1; }
-	@$(SANITIZERS) meson test -C $(B)/asan --no-rebuild --suite unit --print-errorlogs
+	@$(SANITIZERS) meson test -C $(B)/asan --no-rebuild --suite unit --print-errorlogs -t 5
 
 .PHONY: integration
 integration: asan $(B)/venv/made-from.txt $(B)/history-check ## tests against the real servers: PYTEST_ARGS='-k name -x'

@@ -405,6 +405,25 @@ static bool extension_byte(struct http_chunked *d, char c)
 	}
 }
 
+/* A trailer that would have meant something in the head was put there to fool somebody. */
+static bool trailer_allowed(struct http_chunked *d)
+{
+	struct str name = {d->name, d->name_n};
+
+	if (str_ieqc(name, "content-length") || str_ieqc(name, "transfer-encoding") || str_ieqc(name, "host"))
+		return chunked_fault(d, ERR_INVALID_REQUEST, "A trailer is not allowed to be a trailer.");
+	d->name_n = 0;
+	d->state = CHUNK_TRAILER_VALUE;
+	return true;
+}
+
+static void keep_name(struct http_chunked *d, char c)
+{
+	/* one byte longer than the longest that matters is enough to be another */
+	if (d->name_n < sizeof(d->name))
+		d->name[d->name_n++] = c;
+}
+
 static bool trailer_byte(struct http_chunked *d, char c)
 {
 	if (++d->trailers_n > HTTP_TRAILERS_MAX)
@@ -412,11 +431,13 @@ static bool trailer_byte(struct http_chunked *d, char c)
 	switch (d->state) {
 	case CHUNK_TRAILER:
 		d->state = c == '\r' ? CHUNK_END_LF : CHUNK_TRAILER_NAME;
+		keep_name(d, c);
 		return c == '\r' || is(c, CLASS_TOKEN) || bad_chunk(d);
 	case CHUNK_TRAILER_NAME:
 		if (c == ':')
-			d->state = CHUNK_TRAILER_VALUE;
-		return c == ':' || is(c, CLASS_TOKEN) || bad_chunk(d);
+			return trailer_allowed(d);
+		keep_name(d, c);
+		return is(c, CLASS_TOKEN) || bad_chunk(d);
 	case CHUNK_TRAILER_VALUE:
 		if (c == '\r')
 			d->state = CHUNK_TRAILER_LF;

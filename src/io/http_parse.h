@@ -11,7 +11,8 @@
  *   - one empty line before a request is skipped (RFC 9112 section 2.2), not more
  *   - Host exactly once in 1.1; headers of which only one makes sense (see singles[] in http_parse.c) once at most
  *   - Content-Length is digits only; never together with Transfer-Encoding, which must be exactly "chunked"
- *   - chunk extensions are checked and bounded, trailers are checked, bounded and thrown away
+ *   - chunk extensions are checked and bounded; trailers are checked, bounded and thrown away, and must not be about
+ *     framing or routing
  */
 #ifndef IO_HTTP_PARSE_H
 #define IO_HTTP_PARSE_H
@@ -68,6 +69,8 @@ struct http_chunked {
 	uint64_t left;		   /* of this chunk */
 	uint32_t extensions_n, trailers_n;
 	uint8_t state, digits;
+	uint8_t name_n; /* of the trailer's name, as far as kept */
+	char name[18];
 	enum err fault;
 	const char *detail;
 };

@@ -397,7 +397,7 @@ static void good_chunks(void **state)
 		{"2\r\n\r\n\r\n0\r\n\r\n", "\r\n"},
 		{"1;a\r\nx\r\n1;a=b\r\ny\r\n1;a=\"b;\\\"\r\t\";c\r\nz\r\n0;d=e\r\n\r\n", NULL},
 		{"1;a\r\nx\r\n1;a=b\r\ny\r\n1;a=\"b; \\\"\t\";c\r\nz\r\n0;d=e\r\n\r\n", "xyz"},
-		{"1\r\nx\r\n0\r\nTrailer: of no \xff use\r\nContent-Length: 5\r\n\r\n", "x"},
+		{"1\r\nx\r\n0\r\nTrailer: of no \xff use\r\nContent-Length-x: 5\r\nHos: t\r\n\r\n", "x"},
 	};
 
 	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
@@ -432,6 +432,7 @@ static void bad_chunks(void **state)
 		BAD("1;a=\"b\n"), BAD("1;a=\"b\r\n"), BAD("1;a=\"b\"c"), BAD("1;a\n"), BAD("1;a\0"), BAD("1;a=\"\\\n"),
 		BAD("0\r\n\n"), BAD("0\r\nX\r\n"), BAD("0\r\n X: y\r\n"), BAD("0\r\nX : y\r\n"), BAD("0\r\nX: y\n"),
 		BAD("0\r\nX: \0\r\n"), BAD("0\r\nX: y\r\n folded"), BAD("0\r\n\rX"), BAD("0\r\n: y"),
+		BAD("0\r\nContent-Length: 5\r\n"), BAD("0\r\nX: y\r\ntransfer-encoding: x\r\n"), BAD("0\r\nhOST:"),
 	};
 	static const char *const large[] = {"41\r\n", "ffffffffffffffff\r\n", "1\r\nx\r\n40\r\n", "8000000000000000;a"};
 

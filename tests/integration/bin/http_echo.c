@@ -36,6 +36,7 @@ struct app {
 	struct shared_bytes *fixed;
 	struct http_server_config config;
 	uint64_t linger_ms, nofile;
+	bool draining;
 	uint64_t handled, done, done_gone, hangups, streams;
 };
 
@@ -323,8 +324,9 @@ static void on_term(void *arg, int signo)
 {
 	struct app *app = arg;
 
-	signal_watch_free(app->term);
-	app->term = NULL;
+	if (app->draining)
+		return;
+	app->draining = true;
 	http_server_drain(app->server, (int64_t)app->linger_ms, on_drained, app);
 }
 
@@ -400,8 +402,7 @@ int main(int argc, char **argv)
 	if (http_server_conns(app.server) != 0)
 		abort();
 	http_server_free(app.server);
-	if (app.term)
-		signal_watch_free(app.term);
+	signal_watch_free(app.term);
 	shared_bytes_unref(app.fixed);
 	loop_free(app.loop);
 	return 0;

@@ -40,10 +40,12 @@ struct map *map_new(void)
 
 void map_clear(struct map *m)
 {
-	struct entry *e, *next;
+	struct entry *e = m->entries, *next;
 
-	HASH_ITER(hh, m->entries, e, next) {
-		HASH_DEL(m->entries, e);
+	/* the table goes at once; the entries stay linked in their order */
+	HASH_CLEAR(hh, m->entries);
+	for (; e; e = next) {
+		next = e->hh.next;
 		free(e);
 	}
 }

@@ -121,6 +121,46 @@ static void copies(void **state)
 	arena_done(&a);
 }
 
+struct witness {
+	struct arena *arena;
+	char order[8];
+	int n;
+};
+
+static void first_made(void *arg)
+{
+	struct witness *w = arg;
+
+	w->order[w->n++] = '1';
+}
+
+static void second_made(void *arg)
+{
+	struct witness *w = arg;
+
+	w->order[w->n++] = '2';
+	/* memory of the arena is still there for those who clean up */
+	memset(arena_alloc(w->arena, 5000), 1, 5000);
+}
+
+static void cleanups_run_once_newest_first(void **state)
+{
+	struct arena a;
+	struct witness w = {.arena = &a};
+
+	arena_init(&a);
+	arena_on_done(&a, first_made, &w);
+	arena_on_done(&a, second_made, &w);
+	assert_int_equal(w.n, 0);
+	arena_reset(&a);
+	assert_string_equal(w.order, "21");
+	arena_reset(&a);
+	assert_string_equal(w.order, "21");
+	arena_on_done(&a, first_made, &w);
+	arena_done(&a);
+	assert_string_equal(w.order, "211");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -129,6 +169,7 @@ int main(void)
 		cmocka_unit_test(large_pieces_apart),
 		cmocka_unit_test(reset_keeps_one_chunk),
 		cmocka_unit_test(copies),
+		cmocka_unit_test(cleanups_run_once_newest_first),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -123,8 +123,8 @@ bool time_parse(struct str s, int64_t *ret_us)
 	}
 	if (s.n)
 		return false;
-	us += (days_from_civil(y, mo, d) * 86400 + h * 3600 + mi * 60 + sec) * US_PER_SECOND;
-	us -= (c == '-' ? -1 : 1) * (oh * 3600 + om * 60) * US_PER_SECOND;
+	us += (days_from_civil(y, mo, d) * 86400 + h * INT64_C(3600) + mi * INT64_C(60) + sec) * US_PER_SECOND;
+	us -= (c == '-' ? -1 : 1) * (oh * INT64_C(3600) + om * INT64_C(60)) * US_PER_SECOND;
 	/* an offset may carry a time out of the years that its text can be written in */
 	if (us < 0 || us >= days_from_civil(10000, 1, 1) * US_PER_DAY)
 		return false;

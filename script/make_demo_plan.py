@@ -18,7 +18,8 @@ import uuid
 WIDTH, HEIGHT = 1200, 940
 FOCUS_X, FOCUS_Y = 600, -330  # what every row curves around
 SPACING = 25                  # from seat to seat
-AISLE = 52                    # between the seats left and right of it
+AISLE = 64                    # between the seats left and right of it: more than 2.2 seats, so that nobody is offered
+                              # seats together across it
 
 PREMIUM, STALLS, BALCONY, BOX, WHEELCHAIR = "Premium stalls", "Stalls", "Balcony", "Boxes", "Wheelchair places"
 COLORS = {PREMIUM: "#D55E00", STALLS: "#0072B2", BALCONY: "#009E73", BOX: "#CC79A7", WHEELCHAIR: "#56B4E9"}
@@ -133,7 +134,7 @@ def balcony():
     return {
         "name": "Balcony", "zone_id": "balcony", "uuid": new_uuid(), "position": at(FOCUS_X, FOCUS_Y), "rows": rows,
         "areas": [
-            area("polygon", at(0, 0), "#F1F5F3", "#A9BDB4", polygon={"points": band(1024, 1220, 0.46)}),
+            area("polygon", at(0, 0), "#F1F5F3", "#A9BDB4", polygon={"points": band(1032, 1220, 0.465)}),
             caption("Balcony", 0, 1240, 20),
         ],
     }
@@ -145,8 +146,8 @@ def boxes(side):
     rows, areas = [], []
     letter = "L" if side < 0 else "R"
     for i in range(5):
-        x = side * (408 + i * 96 * math.tan(math.radians(lean)))
-        y = 96 * i
+        x = side * (408 + i * 92 * math.tan(math.radians(lean)))
+        y = 92 * i
         along = math.radians(90 - side * lean)  # the wall's direction, downwards
         seats = []
         for n in range(4):
@@ -158,13 +159,13 @@ def boxes(side):
                      "uuid": new_uuid(), "row_number_position": None, "position": at(x, y), "seats": seats})
         # the rectangle turns around its corner, which is put where its middle comes to lie on the row's
         turn = math.radians(-side * lean)
-        corner_x = x - (-20 * math.cos(turn) + 45 * math.sin(turn)) * -1
-        corner_y = y - (20 * math.sin(turn) + 45 * math.cos(turn))
+        corner_x = x - (-20 * math.cos(turn) + 43 * math.sin(turn)) * -1
+        corner_y = y - (20 * math.sin(turn) + 43 * math.cos(turn))
         areas.append(area("rectangle", at(corner_x, corner_y), "#FBF3F7", "#CBA9BC", -side * lean,
-                          rectangle={"width": 40, "height": 90}))
+                          rectangle={"width": 40, "height": 86}))
         areas.append(caption(f"{letter}{i + 1}", x + side * 36, y, 13))
     return {"name": "Boxes left" if side < 0 else "Boxes right", "zone_id": f"boxes-{letter.lower()}",
-            "uuid": new_uuid(), "position": at(600, 185), "rows": rows, "areas": areas}
+            "uuid": new_uuid(), "position": at(600, 165), "rows": rows, "areas": areas}
 
 
 def make():

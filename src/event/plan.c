@@ -191,8 +191,8 @@ bool plan_text_accessible(struct str text)
 
 bool plan_text_stage(struct str text)
 {
-	static const char *const words[] = {"stage", "bühne", "buehne", "screen", "leinwand", "scène",
-	                                    "escenario", "舞台", "スクリーン", "무대", NULL};
+	static const char *const words[] = {"stage",	 "bühne", "buehne",	"screen", "leinwand", "scène",
+					    "escenario", "舞台",  "スクリーン", "무대",	  NULL};
 	static const char *const not_words[] = {"backstage", NULL};
 
 	return contains_any(text, words) && !contains_any(text, not_words);

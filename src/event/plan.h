@@ -30,15 +30,15 @@ struct plan;
 struct plan_limits {
 	uint32_t seats_max, rows_max, zones_max, areas_max;
 	uint32_t categories_max; /* at most PLAN_CATEGORIES_MAX */
-	int depth_max;           /* of the JSON; a plan needs 8; at most PLAN_DEPTH_MAX */
+	int depth_max;		 /* of the JSON; a plan needs 8; at most PLAN_DEPTH_MAX */
 };
 
 enum {
 	PLAN_CATEGORIES_MAX = 250,
 	PLAN_DEPTH_MAX = 64,
-	PLAN_GUID_MAX = 64,    /* characters; 4 bytes each at most */
-	PLAN_NAME_MAX = 200,   /* characters of any other name or label */
-	PLAN_NUMBER_MAX = 64,  /* characters of a row's or seat's number */
+	PLAN_GUID_MAX = 64,   /* characters; 4 bytes each at most */
+	PLAN_NAME_MAX = 200,  /* characters of any other name or label */
+	PLAN_NUMBER_MAX = 64, /* characters of a row's or seat's number */
 	PLAN_COLOR_MAX = 64,
 	PLAN_COORDINATE_MAX = 1000000,
 };

@@ -11,10 +11,10 @@
 
 struct level {
 	bool array;
-	bool named;      /* an object whose current member's name has been read */
+	bool named; /* an object whose current member's name has been read */
 	bool expect_key;
-	size_t index;    /* of an array */
-	struct str key;  /* of an object, as it stands in the text */
+	size_t index;	/* of an array */
+	struct str key; /* of an object, as it stands in the text */
 };
 
 struct walk {
@@ -108,7 +108,8 @@ void plan_explain(struct str text, int depth_max, struct error *ret_error)
 	if (!walk_to(&w, stop < text.n ? stop : text.n, depth_max)) {
 		pointer_of(&w, path);
 		*ret_error = (struct error){.code = ERR_NONE};
-		error_set(ret_error, ERR_INVALID_PLAN, path, "The JSON is nested more than %d levels deep here.", depth_max);
+		error_set(ret_error, ERR_INVALID_PLAN, path, "The JSON is nested more than %d levels deep here.",
+			  depth_max);
 		return;
 	}
 	pointer_of(&w, path);

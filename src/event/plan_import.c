@@ -26,7 +26,7 @@ const struct plan_limits plan_limits_default = {
 };
 
 static const char *const palette[] = {"#0072B2", "#E69F00", "#009E73", "#CC79A7",
-                                      "#56B4E9", "#D55E00", "#F0E442", "#999999"};
+				      "#56B4E9", "#D55E00", "#F0E442", "#999999"};
 
 enum { TEXT_MAX = 1 << 30, PALETTE_N = sizeof(palette) / sizeof(palette[0]) };
 
@@ -59,8 +59,8 @@ static bool check_uuid(struct import *m, const struct at *at, struct str uuid)
 }
 
 /* The template with every %s replaced; the number when there is no template. */
-static bool make_label(struct import *m, const struct at *row, const char *member, struct str template, struct str number,
-                       struct plan_text number_text, struct plan_text *ret)
+static bool make_label(struct import *m, const struct at *row, const char *member, struct str template,
+		       struct str number, struct plan_text number_text, struct plan_text *ret)
 {
 	size_t from = m->text.n, done = 0;
 
@@ -84,14 +84,15 @@ static bool make_label(struct import *m, const struct at *row, const char *membe
 	if (str_utf8_length((struct str){m->text.p + from, ret->n}) > PLAN_NAME_MAX) {
 		struct at here = {row, member, 0};
 
-		return at_fault(&here, m->error, "With the number in place of %%s, \"%s\" is longer than %d characters.", member,
-		                PLAN_NAME_MAX);
+		return at_fault(&here, m->error,
+				"With the number in place of %%s, \"%s\" is longer than %d characters.", member,
+				PLAN_NAME_MAX);
 	}
 	return true;
 }
 
 static bool import_seat(struct import *m, const struct at *at, const json_t *j, const struct in_row *row, double x,
-                        double y)
+			double y)
 {
 	struct plan *p = m->p;
 	struct plan_row_rec *r = &p->row[p->n_rows - 1];
@@ -131,7 +132,7 @@ static bool import_seat(struct import *m, const struct at *at, const json_t *j, 
 		.row = p->n_rows - 1,
 	};
 	s->accessible = r->accessible || p->category[category].accessible || plan_text_accessible(in.number) ||
-	                (label.at != number.at && plan_text_accessible((struct str){m->text.p + label.at, label.n}));
+			(label.at != number.at && plan_text_accessible((struct str){m->text.p + label.at, label.n}));
 	p->category[category].seats++;
 	r->n_seats++;
 	return true;
@@ -157,7 +158,7 @@ static bool import_row(struct import *m, const struct at *at, const json_t *j, d
 	if (!make_label(m, at, "row_label", in.label, in.number, r->number, &r->label))
 		return false;
 	r->accessible = plan_text_accessible(in.number) ||
-	                plan_text_accessible((struct str){m->text.p + r->label.at, r->label.n});
+			plan_text_accessible((struct str){m->text.p + r->label.at, r->label.n});
 	if (json_array_size(in.seats) > m->limits->seats_max - p->n_seats) {
 		struct at here = {&seats, NULL, m->limits->seats_max - p->n_seats};
 
@@ -213,14 +214,15 @@ static bool check_area_shape(struct import *m, const struct at *at, const struct
 		if (str_eqc(in->shape, parts[i].shape) && !parts[i].seen) {
 			struct at here = {at, parts[i].shape, 0};
 
-			return at_fault(&here, m->error, "The area's shape is \"%s\", but \"%s\" is missing.", parts[i].shape,
-			                parts[i].shape);
+			return at_fault(&here, m->error, "The area's shape is \"%s\", but \"%s\" is missing.",
+					parts[i].shape, parts[i].shape);
 		}
 	return true;
 }
 
 /* The area's middle, absolute. box: of the polygon's points. */
-static void area_centre(const struct in_area *in, const struct box *box, double x, double y, double *ret_x, double *ret_y)
+static void area_centre(const struct in_area *in, const struct box *box, double x, double y, double *ret_x,
+			double *ret_y)
 {
 	double dx = 0, dy = 0, turn = in->rotation * M_PI / 180;
 
@@ -267,7 +269,7 @@ static void put_area(struct jw *w, const json_t *j, double x, double y)
 }
 
 static bool import_areas(struct import *m, const struct at *zone_at, const struct in_zone *zone,
-                         struct plan_zone_rec *z)
+			 struct plan_zone_rec *z)
 {
 	struct plan *p = m->p;
 	struct at list = {zone_at, "areas", 0};
@@ -351,7 +353,8 @@ static bool import_categories(struct import *m, const struct at *document, const
 		struct in_category in = {0};
 
 		if (i == m->limits->categories_max)
-			return at_fault(&here, m->error, "A plan has at most %u categories.", m->limits->categories_max);
+			return at_fault(&here, m->error, "A plan has at most %u categories.",
+					m->limits->categories_max);
 		if (!shape_read(&shape_category, &here, json_array_get(list, i), &in, m->error))
 			return false;
 		if (!strset_add(&m->categories, in.name, (uint32_t)i))
@@ -384,14 +387,17 @@ static bool index_guids(struct import *m)
 			i = (i + 1) & p->guid_mask;
 		if (p->guid_slot[i]) {
 			const struct plan_row_rec *r = &p->row[p->seat[seat_no].row];
-			struct at at[] = {{NULL, NULL, 0},      {&at[0], "zones", 0},
-			                  {&at[1], NULL, r->zone}, {&at[2], "rows", 0},
-			                  {&at[3], NULL, p->seat[seat_no].row - p->zone[r->zone].first_row},
-			                  {&at[4], "seats", 0},  {&at[5], NULL, seat_no - r->first_seat},
-			                  {&at[6], "seat_guid", 0}};
+			struct at at[] = {{NULL, NULL, 0},
+					  {&at[0], "zones", 0},
+					  {&at[1], NULL, r->zone},
+					  {&at[2], "rows", 0},
+					  {&at[3], NULL, p->seat[seat_no].row - p->zone[r->zone].first_row},
+					  {&at[4], "seats", 0},
+					  {&at[5], NULL, seat_no - r->first_seat},
+					  {&at[6], "seat_guid", 0}};
 
 			return at_fault(&at[7], m->error, "The seat_guid \"%.*s\" was given to another seat before.",
-			                STR_FMT(guid));
+					STR_FMT(guid));
 		}
 		p->guid_slot[i] = seat_no + 1;
 	}

@@ -16,9 +16,9 @@ struct field {
 	enum kind kind;
 	enum need need;
 	size_t offset;
-	double min, max;                     /* characters, value or items */
-	const struct shape *shape;           /* OBJECT */
-	const char *const *one_of;           /* strings: these only, ended by NULL */
+	double min, max;		      /* characters, value or items */
+	const struct shape *shape;	      /* OBJECT */
+	const char *const *one_of;	      /* strings: these only, ended by NULL */
 	const char *(*rule)(struct str text); /* strings: what is wrong with it, or NULL */
 };
 
@@ -189,7 +189,8 @@ bool at_fault(const struct at *at, struct error *error, const char *fmt, ...)
 	return error_set(error, ERR_INVALID_PLAN, path, "%s", detail);
 }
 
-static bool read_string(const struct field *f, const struct at *at, const json_t *j, struct str *ret, struct error *error)
+static bool read_string(const struct field *f, const struct at *at, const json_t *j, struct str *ret,
+			struct error *error)
 {
 	struct str s = {json_string_value(j), json_string_length(j)};
 	const char *wrong;
@@ -197,11 +198,11 @@ static bool read_string(const struct field *f, const struct at *at, const json_t
 
 	if (!json_is_string(j))
 		return at_fault(at, error, "\"%s\" must be a string%s.", f->name,
-		                f->kind == STRING_OR_NULL ? " or null" : "");
+				f->kind == STRING_OR_NULL ? " or null" : "");
 	chars = str_utf8_length(s);
 	if ((double)chars < f->min || (double)chars > f->max)
-		return at_fault(at, error, "\"%s\" must have %.0f to %.0f characters; it has %zu.", f->name, f->min, f->max,
-		                chars);
+		return at_fault(at, error, "\"%s\" must have %.0f to %.0f characters; it has %zu.", f->name, f->min,
+				f->max, chars);
 	if (f->rule && (wrong = f->rule(s)))
 		return at_fault(at, error, "\"%s\" %s.", f->name, wrong);
 	if (f->one_of) {
@@ -210,8 +211,8 @@ static bool read_string(const struct field *f, const struct at *at, const json_t
 		while (*o && !str_eqc(s, *o))
 			o++;
 		if (!*o)
-			return at_fault(at, error, "\"%s\" has none of the values it may have (\"%s\", \"%s\", ...).", f->name,
-			                f->one_of[0], f->one_of[1]);
+			return at_fault(at, error, "\"%s\" has none of the values it may have (\"%s\", \"%s\", ...).",
+					f->name, f->one_of[0], f->one_of[1]);
 	}
 	*ret = s;
 	return true;

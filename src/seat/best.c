@@ -12,7 +12,7 @@
 
 struct block {
 	double distance2; /* of its middle from the front, squared, times quantity squared */
-	uint32_t start;   /* index of its first spot */
+	uint32_t start;	  /* index of its first spot */
 	uint8_t demerit;  /* rules 1 and 2; less is better */
 };
 
@@ -73,7 +73,7 @@ static struct block draw(struct heap *h, const struct seat_best_ask *ask)
 		uint32_t k = 0;
 
 		while (k < n && (h->block[i].start >= chosen[k].start + ask->quantity ||
-		                 chosen[k].start >= h->block[i].start + ask->quantity))
+				 chosen[k].start >= h->block[i].start + ask->quantity))
 			k++;
 		if (k == n)
 			chosen[n++] = h->block[i];
@@ -116,7 +116,8 @@ bool seat_best(const struct plan *plan, const uint8_t *taken, const struct seat_
 	const bool spread = ask->spread > 1;
 	struct block best = {.demerit = UINT8_MAX};
 	struct heap heap = {0};
-	uint32_t streak = 0, n_accessible = 0; /* of seats that may be offered, ending at i; accessible ones in the window */
+	uint32_t streak = 0,
+		 n_accessible = 0; /* of seats that may be offered, ending at i; accessible ones in the window */
 	double sum_x = 0, sum_y = 0, front_x, front_y;
 
 	assert(q >= 1 && q <= SEAT_BEST_QUANTITY_MAX && ask->spread <= SEAT_BEST_SPREAD_MAX);

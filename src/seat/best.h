@@ -21,7 +21,7 @@ enum {
 
 struct seat_best_ask {
 	uint32_t quantity; /* 1..SEAT_BEST_QUANTITY_MAX */
-	int category;      /* index, or -1: any one row, categories may mix */
+	int category;	   /* index, or -1: any one row, categories may mix */
 	/* 0 or 1: the best block. n: one of the n best disjoint blocks that are as good by 1 and 2, chosen by seed. To be
 	 * raised after a conflict, so that many who ask at once do not all run for the same seats again. */
 	uint32_t spread;

@@ -93,9 +93,12 @@ class Server:
             c.close()
 
     def _until_client_goes(self, c):
-        if not c.recv(1):
-            with self.lock:
-                self.closed_by_client += 1
+        try:
+            gone = not c.recv(1)
+        except OSError:  # closed with something of ours unread
+            gone = True
+        with self.lock:
+            self.closed_by_client += gone
 
     @staticmethod
     def _say(c, body=b"", head="200 OK", extra=""):

@@ -206,7 +206,7 @@ static void big_values(void **state)
 
 	for (size_t i = 0; i < BIG; i++)
 		p[i] = (char)(i * 2654435761U >> 13);
-	come_up(f, 15000);
+	come_up(f, WAIT_MAX_MS);
 	CMD(f, &set[0], STR("SET"), STR("a"), ((struct str){p, BIG}));
 	CMD(f, &small, STR("INCR"), STR("n"));
 	CMD(f, &set[1], STR("SET"), STR("b"), ((struct str){p, BIG}));
@@ -215,6 +215,7 @@ static void big_values(void **state)
 	CMD(f, &get[1], STR("EVAL"), STR("return redis.call('GET', 'a') == redis.call('GET', 'b') and 1 or 0"),
 	    STR("0"));
 	WAIT_UNTIL(f->loop, was_called, &get[1]);
+	assert_int_equal(get[1].status, REDIS_OK);
 	assert_int_equal(get[1].n, 1);
 	assert_int_equal(set[0].status, REDIS_OK);
 	assert_int_equal(small.n, 1);

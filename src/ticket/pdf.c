@@ -1,7 +1,11 @@
 /*
- * Draws the pages with cairo and pango; the only user of both. Owns nothing between calls but what pango keeps per
- * thread: pango_cairo_font_map_get_default() is a font map of the calling thread, kept until the thread ends (a new one
- * per document would load every font again).
+ * Draws the pages with cairo and pango; the only user of both.
+ *
+ * One document at a time in a process, behind a lock, with one font map that is kept (a new one per document would load
+ * every font again). Threads may draw at once, the manuals say, if each has a font map of its own; but with cairo 1.16 and
+ * pango 1.50 test_pdf's test_threads then crashed in cairo_surface_finish, or gave different bytes, in four runs of eight.
+ * Behind the lock it passed twenty of twenty. So a pool gains nothing from a second thread here; processes do, each has
+ * its own lock.
  *
  *	+--------------------------------------------------+
  *	| organizer                          |   QR code   |   the card: the upper half, so that the sheet folds to A5
@@ -29,8 +33,13 @@
 #include <cairo-pdf.h>
 #include <math.h>
 #include <pango/pangocairo.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+
+/* The exception to "no mutable globals": what is guarded is global, inside the library. */
+static pthread_mutex_t drawing = PTHREAD_MUTEX_INITIALIZER;
+static PangoFontMap *fonts; /* guarded by drawing; made at the first document, never freed */
 
 #define MM (72.0 / 25.4)
 static const double page_w = 210 * MM, page_h = 297 * MM, margin = 15 * MM;
@@ -66,27 +75,35 @@ static void set_rgb(cairo_t *cr, uint32_t rgb)
 	cairo_set_source_rgb(cr, (rgb >> 16 & 255) / 255.0, (rgb >> 8 & 255) / 255.0, (rgb & 255) / 255.0);
 }
 
-/* Blanks for control characters and for the separators that would start a paragraph; cut between characters. */
+/* Characters with no picture: controls, separators that would start a paragraph, and the noncharacters, for which cairo
+ * refuses the whole document. */
+static bool is_blank(uint32_t c)
+{
+	return c < 0x20 || (c >= 0x7f && c < 0xa0) || c == 0x2028 || c == 0x2029 || (c & 0xfffe) == 0xfffe ||
+	       (c >= 0xfdd0 && c <= 0xfdef);
+}
+
+/* Well-formed UTF-8 in and out: blanks for what has no picture, none at the end, cut between characters. out holds
+ * max + 1 bytes. */
 static struct str clean(const char *text, size_t max, bool keep_newline, char *out)
 {
-	size_t n = strnlen(text, max + 1), o = 0;
+	size_t n = strnlen(text, max + 1), o = 0, size;
 
-	if (n > max)
-		for (n = max; n > 0 && ((unsigned char)text[n] & 0xc0) == 0x80; n--)
-			;
-	for (size_t i = 0; i < n; i++) {
-		unsigned char c = (unsigned char)text[i], d = (unsigned char)text[i + 1], e = d ? (unsigned char)text[i + 2] : 0;
+	for (size_t i = 0; i < n; i += size) {
+		unsigned char first = (unsigned char)text[i];
+		uint32_t c = first < 0x80 ? first : first < 0xe0 ? first & 0x1f : first < 0xf0 ? first & 0x0f : first & 0x07;
 
-		if ((c < 0x20 && !(c == '\n' && keep_newline)) || c == 0x7f)
+		size = first < 0x80 ? 1 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
+		if (i + size > max || i + size > n)
+			break;
+		for (size_t k = 1; k < size; k++)
+			c = c << 6 | ((unsigned char)text[i + k] & 0x3f);
+		if (is_blank(c) && !(c == '\n' && keep_newline)) {
 			out[o++] = ' ';
-		else if (c == 0xc2 && d >= 0x80 && d <= 0x9f && i + 1 < n) {
-			out[o++] = ' ';
-			i++;
-		} else if (c == 0xe2 && d == 0x80 && (e == 0xa8 || e == 0xa9) && i + 2 < n) {
-			out[o++] = ' ';
-			i += 2;
-		} else
-			out[o++] = (char)c;
+			continue;
+		}
+		memcpy(out + o, text + i, size);
+		o += size;
 	}
 	while (o && (out[o - 1] == ' ' || out[o - 1] == '\n'))
 		o--;
@@ -138,11 +155,11 @@ static double put(struct pen *p, const char *text, const struct place *at, const
 	return fmin(height / (double)PANGO_SCALE, at->h);
 }
 
-/* A small label and its value beneath; nothing when there is no value. */
+/* A small label and its value beneath, on as many lines as at.h allows; nothing when there is no value. */
 static void put_field(struct pen *p, const char *label, const char *value, struct place at, double size)
 {
 	static const struct type label_type = {.size = 7.5, .size_min = 6, .rgb = 0x6a6a72};
-	struct type value_type = {.size = size, .size_min = 7, .bold = true, .rgb = ink};
+	struct type value_type = {.size = size, .size_min = 7, .bold = true, .rgb = ink, .lines = at.h >= 36};
 
 	if (!value || !*value)
 		return;
@@ -308,8 +325,8 @@ static void draw_card(struct pen *p, const struct ticket_document_seat *seat, co
 		put(p, d->venue_address, &(struct place){x, y + 28, w, 27}, &address);
 	}
 	y += 64;
-	put_field(p, p->words->name, d->buyer_name, (struct place){x, y, w * 0.44 - 10, 28}, 11);
-	put_field(p, p->words->category, seat->category, (struct place){x + w * 0.44, y, w * 0.30 - 10, 28}, 11);
+	put_field(p, p->words->name, d->buyer_name, (struct place){x, y, w * 0.44 - 10, 37}, 11);
+	put_field(p, p->words->category, seat->category, (struct place){x + w * 0.44, y, w * 0.30 - 10, 37}, 11);
 	put_field(p, p->words->price, texts->price.p, (struct place){x + w * 0.74, y, w * 0.26, 28}, 11);
 	draw_seat(p, seat, (struct place){x, card.y + card.h - 82, w, 66});
 	draw_stub(p, seat, qr, number, (struct place){card.x + card.w - stub_w + 6, card.y, stub_w - 12, card.h});
@@ -364,9 +381,13 @@ static cairo_surface_t *surface_new(const struct ticket_document *d, struct buf 
 
 static PangoLayout *layout_new(cairo_t *cr, const char *locale)
 {
-	PangoContext *context = pango_cairo_create_context(cr); /* with the thread's font map */
+	PangoContext *context;
 	PangoLayout *layout;
 
+	if (!fonts)
+		fonts = pango_cairo_font_map_new();
+	context = pango_font_map_create_context(fonts);
+	pango_cairo_update_context(cr, context);
 	/* the language chooses between the Chinese, Japanese and Korean forms of a character */
 	pango_context_set_language(context, pango_language_from_string(locale && *locale ? locale : "en"));
 	pango_cairo_context_set_resolution(context, 72); /* one unit is a point */
@@ -450,6 +471,7 @@ bool ticket_pdf_render(const struct ticket_document *d, struct buf *out, struct 
 	buf_init(&texts.price, 128);
 	ok = texts_make(&texts, d, p.words, ret_error);
 	if (ok) {
+		pthread_mutex_lock(&drawing);
 		surface = surface_new(d, out);
 		p.cr = cairo_create(surface);
 		p.layout = layout_new(p.cr, d->locale);
@@ -461,6 +483,7 @@ bool ticket_pdf_render(const struct ticket_document *d, struct buf *out, struct 
 			ok = error_set(ret_error, ERR_INTERNAL, "", "the document could not be drawn: %s",
 				       cairo_status_to_string(cairo_surface_status(surface)));
 		cairo_surface_destroy(surface);
+		pthread_mutex_unlock(&drawing);
 	}
 	buf_done(&texts.date);
 	buf_done(&texts.time);

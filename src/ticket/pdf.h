@@ -1,7 +1,8 @@
 /*
  * Tickets as a PDF, one A4 page each. A pure function on copied input, safe on any thread, made for io/offload: some
- * milliseconds a document, the first one of a thread more (it loads fonts). Nothing is read but fonts and time zones;
- * the same document gives the same bytes.
+ * milliseconds a document, the first one of a process a tenth of a second (it loads fonts). Calls may block on each other:
+ * a process draws one document at a time, see pdf.c. Not to be called in a process that forks afterwards. Nothing is read
+ * but fonts and time zones; the same document gives the same bytes.
  *
  *	struct ticket_document *d = ticket_document_new();
  *	d->event_name = arena_strdup(&d->arena, ...);       every string lives in d->arena or is constant

@@ -258,21 +258,16 @@ void auth_identify(void *auth, struct web_call *call)
 	web_identified(call, &who, ERR_NONE);
 }
 
-bool auth_idempotent(struct auth *a, struct web_call *call, const json_t *body, struct idempotent *ret)
+bool auth_idempotent_bytes(struct auth *a, struct web_call *call, struct str body, struct idempotent *ret)
 {
 	struct buf b;
 	struct str key;
 	uint8_t mac[CRYPTO_HASH];
-	char *canonical;
 
 	memset(ret, 0, sizeof(*ret));
 	if (!web_idempotency_key(call, &key))
 		return false;
-	canonical = json_dumps(body, JSON_SORT_KEYS | JSON_COMPACT | JSON_ENCODE_ANY);
-	if (!canonical)
-		abort();
-	crypto_digest(str_from(canonical), ret->hash);
-	free(canonical);
+	crypto_digest(body, ret->hash);
 	if (key.n == 0) {
 		ret->id = crypto_uuid_v7(a->config.now_us());
 		return true;
@@ -281,14 +276,26 @@ bool auth_idempotent(struct auth *a, struct web_call *call, const json_t *body, 
 	buf_init(&b, 16 * 1024);
 	buf_addf(&b, "%d:", (int)call->who.kind);
 	buf_add(&b, call->who.kind == WHO_SESSION ? call->who.session_id.b : call->who.organizer_id.b, 16);
-	buf_addstr(&b, STR(":"));
+	buf_addc(&b, ':');
 	buf_addstr(&b, call->req->path);
-	buf_addstr(&b, STR(":"));
+	buf_addc(&b, ':');
 	buf_addstr(&b, key);
 	crypto_mac(&a->idempotency_key, buf_str(&b), mac);
 	buf_done(&b);
 	ret->id = uuid_v8(mac);
 	return true;
+}
+
+bool auth_idempotent(struct auth *a, struct web_call *call, const json_t *body, struct idempotent *ret)
+{
+	char *canonical = json_dumps(body, JSON_SORT_KEYS | JSON_COMPACT | JSON_ENCODE_ANY);
+	bool ok;
+
+	if (!canonical)
+		abort();
+	ok = auth_idempotent_bytes(a, call, str_from(canonical), ret);
+	free(canonical);
+	return ok;
 }
 
 static void post_session(struct web_call *call)

@@ -1,0 +1,492 @@
+/* Venues and events over HTTP; what the service's files share; the table of its routes. */
+#include "event/event_int.h"
+
+#include "base/times.h"
+#include "base/xmalloc.h"
+#include "event/event_sql.h"
+#include "ticket/when.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { PLAN_BODY_MAX = 48 * 1024 * 1024, DESCRIPTION_MAX = 5000 };
+
+struct event_service *event_new(const struct event_config *config)
+{
+	struct event_service *ev = xcalloc(1, sizeof(*ev));
+
+	ev->config = *config;
+	if (!ev->config.plan_cache_bytes)
+		ev->config.plan_cache_bytes = 256 * 1024 * 1024;
+	if (!ev->config.show_cache_max)
+		ev->config.show_cache_max = 2000;
+	if (!ev->config.plan_limits.seats_max)
+		ev->config.plan_limits = plan_limits_default;
+	event_cache_init(ev);
+	return ev;
+}
+
+void event_free(struct event_service *ev)
+{
+	if (!ev)
+		return;
+	event_cache_done(ev);
+	free(ev);
+}
+
+struct uuid event_viewer(const struct web_call *call)
+{
+	struct uuid nobody = {{0}};
+
+	return call->who.kind == WHO_STAFF ? call->who.organizer_id : nobody;
+}
+
+void event_refuse_pg(struct web_call *call, const struct pg_answer *a, bool was_write)
+{
+	if (was_write && a->status == PG_UNKNOWN)
+		web_refuse(call, ERR_OUTCOME_UNKNOWN, NULL);
+	else if (a->status == PG_ERROR && !pg_error_is_transient(a))
+		web_refuse(call, ERR_INTERNAL, NULL);
+	else
+		web_refuse(call, ERR_UNAVAILABLE, NULL);
+}
+
+/* ---- cursors ---- */
+
+bool event_cursor_read(struct web_call *call, int64_t *ret_us, struct uuid *ret_id)
+{
+	struct error e = {0};
+	struct str text;
+	uint8_t raw[24];
+	size_t n;
+	bool bad = false;
+
+	*ret_us = INT64_MIN;
+	memset(ret_id, 0, sizeof(*ret_id));
+	if (!http_req_query(call->req, "cursor", &text, &bad) && !bad)
+		return true;
+	if (bad || !base64url_decode(text, raw, sizeof(raw), &n) || n != sizeof(raw)) {
+		error_set(&e, ERR_INVALID_REQUEST, "", "\"cursor\" must be what \"next\" of the page before said.");
+		web_refuse_error(call, &e);
+		return false;
+	}
+	memcpy(ret_us, raw, 8);
+	memcpy(ret_id->b, raw + 8, 16);
+	return true;
+}
+
+void event_cursor_write(struct jw *w, int64_t us, const struct uuid *id)
+{
+	uint8_t raw[24];
+	char text[BASE64URL_SIZE(24)];
+
+	memcpy(raw, &us, 8);
+	memcpy(raw + 8, id->b, 16);
+	base64url_encode(raw, sizeof(raw), text);
+	jw_kcstr(w, "next", text);
+}
+
+/* ---- venues ---- */
+
+struct made {
+	struct event_service *ev;
+	struct web_call *call;
+	struct idempotent idem;
+};
+
+static void venue_write(struct jw *w, const struct pg_result *r, int row)
+{
+	struct uuid id = pg_get_uuid(r, row, 0);
+
+	jw_kuuid(w, "venue_id", &id);
+	jw_kstr(w, "name", pg_get_text(r, row, 1));
+	jw_kstr(w, "timezone", pg_get_text(r, row, 2));
+	jw_kstr(w, "city", pg_get_text(r, row, 3));
+	jw_kstr(w, "address", pg_get_text(r, row, 4));
+	jw_kstr(w, "country", pg_get_text(r, row, 5));
+}
+
+static bool hash_differs(const struct pg_result *r, int col, const struct idempotent *idem)
+{
+	return !str_eq(pg_get_bytes(r, 0, col), (struct str){(const char *)idem->hash, sizeof(idem->hash)});
+}
+
+static void on_venue_back(void *arg, const struct pg_answer *a)
+{
+	struct made *m = arg;
+
+	if (a->status != PG_OK) {
+		event_refuse_pg(m->call, a, true);
+	} else if (pg_rows(a->result) == 0 || hash_differs(a->result, 6, &m->idem)) {
+		web_refuse(m->call, ERR_IDEMPOTENCY_MISMATCH, NULL);
+	} else {
+		venue_write(web_json(m->call), a->result, 0);
+		web_json_end(m->call, 201);
+	}
+}
+
+static void on_venue_made(void *arg, const struct pg_answer *a)
+{
+	struct made *m = arg;
+	struct pg_args args;
+
+	if (a->status != PG_OK) {
+		event_refuse_pg(m->call, a, true);
+		return;
+	}
+	/* the answer is what is stored, the first time and every other */
+	pg_args_init(&args, m->call->arena);
+	pg_arg_uuid(&args, &m->idem.id);
+	pg_arg_uuid(&args, &m->call->who.organizer_id);
+	pg_query_start(m->ev->config.pg, &event_sql_venue_get, &args, EVENT_QUERY_MS, on_venue_back, m);
+}
+
+void venue_post(struct web_call *call)
+{
+	struct made *m = arena_new(call->arena, struct made);
+	struct error e = {0};
+	struct json_in in;
+	struct str name, timezone, city, address, country;
+	json_t *body = web_body(call);
+	struct pg_args args;
+
+	m->ev = call->service;
+	m->call = call;
+	if (!body || !auth_idempotent(m->ev->config.auth, call, body, &m->idem))
+		return;
+	json_in_init(&in, body, "", &e);
+	name = json_in_str(&in, "name", JSON_REQUIRED, 1, 200);
+	timezone = json_in_str(&in, "timezone", JSON_REQUIRED, 1, TIMEZONE_NAME_MAX);
+	city = json_in_str(&in, "city", JSON_REQUIRED, 1, 200);
+	address = json_in_str(&in, "address", JSON_OPTIONAL, 0, 500);
+	country = json_in_str(&in, "country", JSON_OPTIONAL, 0, 100);
+	if (e.code == ERR_NONE && timezone.n && !timezone_known(arena_cstr(call->arena, timezone)))
+		json_in_fault(&in, ERR_INVALID_VALUE, "timezone", "\"%.64s\" is not a time zone of the IANA database.",
+			      timezone.p);
+	if (!json_in_end(&in)) {
+		web_refuse_error(call, &e);
+		return;
+	}
+	pg_args_init(&args, call->arena);
+	pg_arg_uuid(&args, &m->idem.id);
+	pg_arg_uuid(&args, &call->who.organizer_id);
+	pg_arg_text(&args, name);
+	pg_arg_text(&args, timezone);
+	pg_arg_text(&args, city);
+	pg_arg_text(&args, address);
+	pg_arg_text(&args, country);
+	pg_arg_bytes(&args, (struct str){(const char *)m->idem.hash, sizeof(m->idem.hash)});
+	pg_query_start(m->ev->config.pg, &event_sql_venue_create, &args, EVENT_QUERY_MS, on_venue_made, m);
+}
+
+static void on_venue(void *arg, const struct pg_answer *a)
+{
+	struct web_call *call = arg;
+
+	if (a->status != PG_OK) {
+		event_refuse_pg(call, a, false);
+	} else if (pg_rows(a->result) == 0) {
+		web_refuse(call, ERR_NOT_FOUND, "There is no such venue.");
+	} else {
+		venue_write(web_json(call), a->result, 0);
+		web_json_end(call, 200);
+	}
+}
+
+void venue_get(struct web_call *call)
+{
+	struct event_service *ev = call->service;
+	struct pg_args args;
+
+	pg_args_init(&args, call->arena);
+	pg_arg_uuid(&args, &call->ids[0]);
+	pg_arg_uuid(&args, &call->who.organizer_id);
+	pg_query_start(ev->config.pg, &event_sql_venue_get, &args, EVENT_QUERY_MS, on_venue, call);
+}
+
+static void on_venues(void *arg, const struct pg_answer *a)
+{
+	struct web_call *call = arg;
+	struct uuid last;
+	struct jw *w;
+	int rows;
+
+	if (a->status != PG_OK) {
+		event_refuse_pg(call, a, false);
+		return;
+	}
+	w = web_json(call);
+	jw_key(w, "items");
+	jw_arr(w);
+	rows = pg_rows(a->result) > EVENT_PAGE ? EVENT_PAGE : pg_rows(a->result);
+	for (int i = 0; i < rows; i++) {
+		jw_obj(w);
+		venue_write(w, a->result, i);
+		jw_obj_end(w);
+	}
+	jw_arr_end(w);
+	if (pg_rows(a->result) > EVENT_PAGE) {
+		last = pg_get_uuid(a->result, EVENT_PAGE - 1, 0);
+		event_cursor_write(w, 0, &last);
+	} else {
+		jw_key(w, "next");
+		jw_null(w);
+	}
+	web_json_end(call, 200);
+}
+
+void venues_get(struct web_call *call)
+{
+	struct event_service *ev = call->service;
+	struct pg_args args;
+	struct uuid after;
+	int64_t us;
+
+	if (!event_cursor_read(call, &us, &after))
+		return;
+	pg_args_init(&args, call->arena);
+	pg_arg_uuid(&args, &call->who.organizer_id);
+	pg_arg_uuid(&args, &after);
+	pg_arg_i32(&args, EVENT_PAGE + 1);
+	pg_query_start(ev->config.pg, &event_sql_venues_list, &args, EVENT_QUERY_MS, on_venues, call);
+}
+
+/* ---- events ---- */
+
+static void event_write(struct jw *w, const struct pg_result *r, const struct web_call *call)
+{
+	struct uuid id = pg_get_uuid(r, 0, 0), organizer = pg_get_uuid(r, 0, 7), viewer = event_viewer(call);
+
+	jw_kuuid(w, "event_id", &id);
+	jw_kstr(w, "name", pg_get_text(r, 0, 1));
+	jw_kstr(w, "category", pg_get_text(r, 0, 2));
+	jw_kstr(w, "description", pg_get_text(r, 0, 3));
+	jw_kstr(w, "status", pg_get_text(r, 0, 4));
+	jw_key(w, "max_per_payer");
+	if (pg_is_null(r, 0, 5))
+		jw_null(w);
+	else
+		jw_int(w, pg_get_int(r, 0, 5));
+	jw_key(w, "city");
+	if (pg_is_null(r, 0, 9))
+		jw_null(w);
+	else
+		jw_str(w, pg_get_text(r, 0, 9));
+	jw_key(w, "next_show_at");
+	if (pg_is_null(r, 0, 8))
+		jw_null(w);
+	else
+		jw_time(w, pg_get_time(r, 0, 8));
+	if (uuid_eq(&organizer, &viewer))
+		jw_kuuid(w, "organizer_id", &organizer);
+}
+
+static void on_event_back(void *arg, const struct pg_answer *a)
+{
+	struct made *m = arg;
+
+	if (a->status != PG_OK) {
+		event_refuse_pg(m->call, a, true);
+	} else if (pg_rows(a->result) == 0 || hash_differs(a->result, 6, &m->idem)) {
+		web_refuse(m->call, ERR_IDEMPOTENCY_MISMATCH, NULL);
+	} else {
+		event_write(web_json(m->call), a->result, m->call);
+		web_json_end(m->call, 201);
+	}
+}
+
+static void on_event_made(void *arg, const struct pg_answer *a)
+{
+	struct made *m = arg;
+	struct pg_args args;
+
+	if (a->status != PG_OK) {
+		event_refuse_pg(m->call, a, true);
+		return;
+	}
+	pg_args_init(&args, m->call->arena);
+	pg_arg_uuid(&args, &m->idem.id);
+	pg_arg_uuid(&args, &m->call->who.organizer_id);
+	pg_query_start(m->ev->config.pg, &event_sql_event_get, &args, EVENT_QUERY_MS, on_event_back, m);
+}
+
+void event_post(struct web_call *call)
+{
+	struct made *m = arena_new(call->arena, struct made);
+	struct error e = {0};
+	struct json_in in;
+	struct str name, category, description, status;
+	enum show_status parsed;
+	int64_t max_per_payer;
+	json_t *body = web_body(call);
+	struct pg_args args;
+
+	m->ev = call->service;
+	m->call = call;
+	if (!body || !auth_idempotent(m->ev->config.auth, call, body, &m->idem))
+		return;
+	json_in_init(&in, body, "", &e);
+	name = json_in_str(&in, "name", JSON_REQUIRED, 1, 200);
+	category = json_in_str(&in, "category", JSON_OPTIONAL, 0, 100);
+	description = json_in_str(&in, "description", JSON_OPTIONAL, 0, DESCRIPTION_MAX);
+	status = json_in_str(&in, "status", JSON_OPTIONAL, 1, 20);
+	max_per_payer = json_in_i64(&in, "max_per_payer", JSON_OPTIONAL, 1, 10000, 0);
+	if (status.n && (!show_status_parse(status, &parsed) || parsed == SHOW_CANCELLED))
+		json_in_fault(&in, ERR_INVALID_VALUE, "status", "\"status\" is \"draft\" or \"published\".");
+	if (!json_in_end(&in)) {
+		web_refuse_error(call, &e);
+		return;
+	}
+	pg_args_init(&args, call->arena);
+	pg_arg_uuid(&args, &m->idem.id);
+	pg_arg_uuid(&args, &call->who.organizer_id);
+	pg_arg_text(&args, name);
+	pg_arg_text(&args, category);
+	pg_arg_text(&args, description);
+	pg_arg_text(&args, status.n ? status : STR("published"));
+	if (max_per_payer)
+		pg_arg_i32(&args, (int32_t)max_per_payer);
+	else
+		pg_arg_null(&args);
+	pg_arg_bytes(&args, (struct str){(const char *)m->idem.hash, sizeof(m->idem.hash)});
+	pg_query_start(m->ev->config.pg, &event_sql_event_create, &args, EVENT_QUERY_MS, on_event_made, m);
+}
+
+static void on_event(void *arg, const struct pg_answer *a)
+{
+	struct web_call *call = arg;
+
+	if (a->status != PG_OK) {
+		event_refuse_pg(call, a, false);
+	} else if (pg_rows(a->result) == 0) {
+		web_refuse(call, ERR_NOT_FOUND, "There is no such event.");
+	} else {
+		event_write(web_json(call), a->result, call);
+		web_json_end(call, 200);
+	}
+}
+
+void event_get(struct web_call *call)
+{
+	struct event_service *ev = call->service;
+	struct uuid viewer = event_viewer(call);
+	struct pg_args args;
+
+	pg_args_init(&args, call->arena);
+	pg_arg_uuid(&args, &call->ids[0]);
+	pg_arg_uuid(&args, &viewer);
+	pg_query_start(ev->config.pg, &event_sql_event_get, &args, EVENT_QUERY_MS, on_event, call);
+}
+
+static void on_events(void *arg, const struct pg_answer *a)
+{
+	struct web_call *call = arg;
+	struct jw *w;
+	int rows;
+
+	if (a->status != PG_OK) {
+		event_refuse_pg(call, a, false);
+		return;
+	}
+	w = web_json(call);
+	jw_key(w, "items");
+	jw_arr(w);
+	rows = pg_rows(a->result) > EVENT_PAGE ? EVENT_PAGE : pg_rows(a->result);
+	for (int i = 0; i < rows; i++) {
+		struct uuid id = pg_get_uuid(a->result, i, 0);
+
+		jw_obj(w);
+		jw_kuuid(w, "event_id", &id);
+		jw_kstr(w, "name", pg_get_text(a->result, i, 1));
+		jw_kstr(w, "category", pg_get_text(a->result, i, 2));
+		jw_kstr(w, "description", pg_get_text(a->result, i, 3));
+		jw_kstr(w, "city", pg_get_text(a->result, i, 4));
+		jw_ktime(w, "next_show_at", pg_get_time(a->result, i, 5));
+		jw_kint(w, "shows", pg_get_int(a->result, i, 6));
+		jw_obj_end(w);
+	}
+	jw_arr_end(w);
+	if (pg_rows(a->result) > EVENT_PAGE) {
+		struct uuid last = pg_get_uuid(a->result, EVENT_PAGE - 1, 0);
+
+		event_cursor_write(w, pg_get_time(a->result, EVENT_PAGE - 1, 5), &last);
+	} else {
+		jw_key(w, "next");
+		jw_null(w);
+	}
+	web_json_end(call, 200);
+}
+
+/* A query parameter that is a time; false after having answered. */
+static bool query_time(struct web_call *call, const char *name, int64_t absent, int64_t *ret)
+{
+	struct error e = {0};
+	struct str text;
+	bool bad = false;
+
+	*ret = absent;
+	if (!http_req_query(call->req, name, &text, &bad) && !bad)
+		return true;
+	if (!bad && time_parse(text, ret))
+		return true;
+	error_set(&e, ERR_INVALID_REQUEST, "", "\"%s\" must be a time like 2026-11-23T18:30:00Z (RFC 3339).", name);
+	web_refuse_error(call, &e);
+	return false;
+}
+
+static bool query_text(struct web_call *call, const char *name, struct str *ret)
+{
+	struct error e = {0};
+	bool bad = false;
+
+	*ret = STR("");
+	http_req_query(call->req, name, ret, &bad);
+	if (!bad && ret->n <= 400)
+		return true;
+	error_set(&e, ERR_INVALID_REQUEST, "", "\"%s\" must be well-formed text of at most 400 bytes.", name);
+	web_refuse_error(call, &e);
+	return false;
+}
+
+void events_get(struct web_call *call)
+{
+	struct event_service *ev = call->service;
+	struct str q, category, city;
+	int64_t from, to, after_us;
+	struct uuid after;
+	struct pg_args args;
+
+	if (!query_text(call, "q", &q) || !query_text(call, "category", &category) || !query_text(call, "city", &city) ||
+	    !query_time(call, "from", 0, &from) || !query_time(call, "to", TIME_INFINITY, &to) ||
+	    !event_cursor_read(call, &after_us, &after))
+		return;
+	pg_args_init(&args, call->arena);
+	pg_arg_text(&args, q);
+	pg_arg_time(&args, from);
+	pg_arg_time(&args, to);
+	pg_arg_text(&args, category);
+	pg_arg_text(&args, city);
+	pg_arg_time(&args, after_us == INT64_MIN ? 0 : after_us);
+	pg_arg_uuid(&args, &after);
+	pg_arg_i32(&args, EVENT_PAGE + 1);
+	pg_query_start(ev->config.pg, &event_sql_events_list, &args, EVENT_QUERY_MS, on_events, call);
+}
+
+static const struct web_route routes[] = {
+	{HTTP_POST, "/v1/venues", venue_post, WEB_STAFF, SCOPE_EVENTS, 0, false},
+	{HTTP_GET, "/v1/venues", venues_get, WEB_STAFF, SCOPE_EVENTS, 0, false},
+	{HTTP_GET, "/v1/venues/{venue}", venue_get, WEB_STAFF, SCOPE_EVENTS, 0, false},
+	{HTTP_POST, "/v1/venues/{venue}/plans", plan_post, WEB_STAFF, SCOPE_EVENTS, PLAN_BODY_MAX, false},
+	{HTTP_GET, "/v1/plans/{plan}", plan_get, WEB_STAFF, SCOPE_EVENTS, 0, false},
+	{HTTP_POST, "/v1/events", event_post, WEB_STAFF, SCOPE_EVENTS, 0, false},
+	{HTTP_GET, "/v1/events", events_get, WEB_ANYBODY, 0, 0, false},
+	{HTTP_GET, "/v1/events/{event}", event_get, WEB_ANYBODY, 0, 0, false},
+	{HTTP_GET, "/v1/events/{event}/shows", shows_get, WEB_ANYBODY, 0, 0, false},
+	{HTTP_POST, "/v1/events/{event}/shows", show_post, WEB_STAFF, SCOPE_EVENTS, 0, false},
+	{HTTP_GET, "/v1/shows/{show}", show_get, WEB_ANYBODY, 0, 0, false},
+};
+
+void event_routes(struct event_service *ev, struct web *web)
+{
+	web_add(web, SERVICE_EVENT, routes, sizeof(routes) / sizeof(routes[0]), ev);
+}

@@ -1,0 +1,192 @@
+/*
+ * Upload and return of seating plans. The text is checked and taken apart on the thread pool, stored as it came together
+ * with its numbered seats in one statement, and given back as it came.
+ */
+#include "event/event_int.h"
+
+#include "base/xmalloc.h"
+#include "event/event_sql.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { UPLOAD_MS = 30000 };
+
+struct upload {
+	struct event_service *ev;
+	struct web_call *call;
+	struct idempotent idem;
+	/* of the thread */
+	struct str text; /* the request's own body: it lives until it is answered */
+	struct plan_limits limits;
+	struct plan *plan;
+	struct error error;
+	struct arena arena;
+	struct str *categories, *guids, *zones, *row_labels, *labels;
+	int16_t *seat_categories;
+};
+
+static void upload_free(void *data)
+{
+	struct upload *u = data;
+
+	plan_unref(u->plan);
+	arena_done(&u->arena);
+	free(u);
+}
+
+static void upload_work(void *data)
+{
+	struct upload *u = data;
+	uint32_t n;
+
+	u->plan = plan_import(u->text, &u->limits, &u->error);
+	if (!u->plan)
+		return;
+	n = plan_n_seats(u->plan);
+	u->categories = arena_array(&u->arena, struct str, plan_n_categories(u->plan));
+	u->guids = arena_array(&u->arena, struct str, n);
+	u->zones = arena_array(&u->arena, struct str, n);
+	u->row_labels = arena_array(&u->arena, struct str, n);
+	u->labels = arena_array(&u->arena, struct str, n);
+	u->seat_categories = arena_array(&u->arena, int16_t, n);
+	for (uint32_t i = 0; i < plan_n_categories(u->plan); i++)
+		u->categories[i] = plan_category(u->plan, i).name;
+	for (uint32_t i = 0; i < n; i++) {
+		struct plan_seat seat = plan_seat(u->plan, i);
+		struct plan_row row = plan_row(u->plan, seat.row);
+
+		u->guids[i] = seat.guid;
+		u->zones[i] = plan_zone(u->plan, row.zone).name;
+		u->row_labels[i] = row.label;
+		u->labels[i] = seat.label;
+		u->seat_categories[i] = (int16_t)seat.category;
+	}
+}
+
+static void plan_write(struct jw *w, const struct pg_result *r)
+{
+	struct uuid id = pg_get_uuid(r, 0, 0), venue = pg_get_uuid(r, 0, 1);
+
+	jw_kuuid(w, "plan_id", &id);
+	jw_kuuid(w, "venue_id", &venue);
+	jw_kint(w, "version", pg_get_int(r, 0, 2));
+	jw_kint(w, "seats", pg_get_int(r, 0, 3));
+}
+
+static void on_plan_back(void *arg, const struct pg_answer *a)
+{
+	struct upload *u = arg;
+
+	if (a->status != PG_OK) {
+		event_refuse_pg(u->call, a, true);
+	} else if (pg_rows(a->result) == 0 ||
+		   !str_eq(pg_get_bytes(a->result, 0, 5), (struct str){(const char *)u->idem.hash, sizeof(u->idem.hash)})) {
+		web_refuse(u->call, ERR_IDEMPOTENCY_MISMATCH, NULL);
+	} else {
+		plan_write(web_json(u->call), a->result);
+		web_json_end(u->call, 201);
+	}
+	upload_free(u);
+}
+
+static void on_plan_made(void *arg, const struct pg_answer *a)
+{
+	struct upload *u = arg;
+	struct pg_args args;
+
+	if (a->status != PG_OK || pg_get_int(a->result, 0, 0) == 0) {
+		if (a->status != PG_OK)
+			event_refuse_pg(u->call, a, true);
+		else
+			web_refuse(u->call, ERR_NOT_FOUND, "There is no such venue.");
+		upload_free(u);
+		return;
+	}
+	pg_args_init(&args, u->call->arena);
+	pg_arg_uuid(&args, &u->idem.id);
+	pg_query_start(u->ev->config.pg, &event_sql_plan_get, &args, EVENT_QUERY_MS, on_plan_back, u);
+}
+
+static void drop_job(void *data)
+{
+	/* the upload lives on until the plan is stored */
+}
+
+static void on_checked(void *arg, void *data)
+{
+	struct upload *u = data;
+	uint32_t n;
+	struct pg_args args;
+
+	if (!u->plan) {
+		web_refuse_error(u->call, &u->error);
+		upload_free(u);
+		return;
+	}
+	n = plan_n_seats(u->plan);
+	pg_args_init(&args, &u->arena);
+	pg_arg_uuid(&args, &u->idem.id);
+	pg_arg_uuid(&args, &u->call->ids[0]);
+	pg_arg_uuid(&args, &u->call->who.organizer_id);
+	pg_arg_text(&args, plan_name(u->plan));
+	pg_arg_texts(&args, u->categories, plan_n_categories(u->plan));
+	pg_arg_text(&args, u->text);
+	pg_arg_bytes(&args, (struct str){(const char *)u->idem.hash, sizeof(u->idem.hash)});
+	pg_arg_texts(&args, u->guids, n);
+	pg_arg_i16s(&args, u->seat_categories, n);
+	pg_arg_texts(&args, u->zones, n);
+	pg_arg_texts(&args, u->row_labels, n);
+	pg_arg_texts(&args, u->labels, n);
+	pg_query_start(u->ev->config.pg, &event_sql_plan_create, &args, UPLOAD_MS, on_plan_made, u);
+}
+
+void plan_post(struct web_call *call)
+{
+	struct event_service *ev = call->service;
+	struct upload *u = xcalloc(1, sizeof(*u));
+
+	u->ev = ev;
+	u->call = call;
+	u->text = call->req->body;
+	u->limits = ev->config.plan_limits;
+	arena_init(&u->arena);
+	if (!auth_idempotent_bytes(ev->config.auth, call, u->text, &u->idem)) {
+		upload_free(u);
+		return;
+	}
+	if (!offload_start(ev->config.offload, upload_work, u, drop_job, on_checked, u)) {
+		upload_free(u);
+		web_refuse(call, ERR_OVERLOADED, NULL);
+	}
+}
+
+static void on_plan(void *arg, const struct pg_answer *a)
+{
+	struct web_call *call = arg;
+	struct uuid organizer;
+
+	if (a->status != PG_OK) {
+		event_refuse_pg(call, a, false);
+		return;
+	}
+	if (pg_rows(a->result))
+		organizer = pg_get_uuid(a->result, 0, 6);
+	if (pg_rows(a->result) == 0 || !uuid_eq(&organizer, &call->who.organizer_id)) {
+		web_refuse(call, ERR_NOT_FOUND, "There is no such plan.");
+		return;
+	}
+	struct http_header headers[] = {{STR("Content-Type"), STR("application/json")}};
+
+	web_bytes(call, 200, headers, 1, pg_get_text(a->result, 0, 4));
+}
+
+void plan_get(struct web_call *call)
+{
+	struct event_service *ev = call->service;
+	struct pg_args args;
+
+	pg_args_init(&args, call->arena);
+	pg_arg_uuid(&args, &call->ids[0]);
+	pg_query_start(ev->config.pg, &event_sql_plan_get, &args, EVENT_QUERY_MS, on_plan, call);
+}

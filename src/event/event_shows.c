@@ -1,0 +1,446 @@
+/* Shows over HTTP: made from an event and a plan, read by everybody, listed by event. */
+#include "event/event_int.h"
+
+#include "base/times.h"
+#include "base/xmalloc.h"
+#include "event/event_sql.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { CREATE_MS = 30000 };
+
+/* ---- reading ---- */
+
+struct reading {
+	struct web_call *call;
+	struct show *show;
+	struct loop *loop;
+	int status;
+};
+
+static void show_answer(struct reading *r, int32_t free_seats)
+{
+	struct show *s = r->show;
+	struct jw *w = web_json(r->call);
+
+	jw_kuuid(w, "show_id", &s->show_id);
+	jw_kuuid(w, "event_id", &s->event_id);
+	jw_kcstr(w, "event_name", s->event_name);
+	jw_key(w, "venue");
+	jw_obj(w);
+	jw_kuuid(w, "venue_id", &s->venue_id);
+	jw_kcstr(w, "name", s->venue_name);
+	jw_kcstr(w, "city", s->venue_city);
+	jw_kcstr(w, "address", s->venue_address);
+	jw_kcstr(w, "country", s->venue_country);
+	jw_obj_end(w);
+	jw_kuuid(w, "plan_id", &s->plan_id);
+	jw_ktime(w, "starts_at", s->starts_at_us);
+	jw_kcstr(w, "timezone", s->timezone);
+	jw_ktime(w, "sale_starts_at", s->sale_starts_at_us);
+	jw_ktime(w, "sale_ends_at", s->sale_ends_at_us);
+	jw_kcstr(w, "status", show_status_name(s->status));
+	jw_kbool(w, "on_sale", show_on_sale(s, show_clock_us(s, r->loop)));
+	jw_kint(w, "capacity", s->capacity);
+	jw_key(w, "free");
+	if (free_seats < 0)
+		jw_null(w);
+	else
+		jw_int(w, free_seats);
+	jw_key(w, "categories");
+	jw_arr(w);
+	for (uint32_t i = 0; i < plan_n_categories(s->plan); i++) {
+		struct plan_category c = plan_category(s->plan, i);
+
+		jw_obj(w);
+		jw_kstr(w, "name", c.name);
+		jw_kstr(w, "color", c.color);
+		jw_kmoney(w, "price", s->prices_minor[i], s->currency->code);
+		jw_obj_end(w);
+	}
+	jw_arr_end(w);
+	jw_key(w, "cancellation");
+	if (s->cancel_until_us == INT64_MIN) {
+		jw_null(w);
+	} else {
+		jw_obj(w);
+		jw_ktime(w, "until", s->cancel_until_us);
+		jw_kmoney(w, "fee", s->cancel_fee_minor, s->currency->code);
+		jw_obj_end(w);
+	}
+	web_json_end(r->call, r->status);
+	show_unref(r->show);
+	free(r);
+}
+
+static void on_free(void *arg, int32_t free_seats)
+{
+	show_answer(arg, free_seats);
+}
+
+static void show_found(struct web_call *call, struct show *show, int status)
+{
+	struct event_service *ev = call->service;
+	struct reading *r = xcalloc(1, sizeof(*r));
+
+	r->call = call;
+	r->show = show_ref(show);
+	r->loop = ev->config.loop;
+	r->status = status;
+	if (ev->free_ask)
+		ev->free_ask(ev->free_source, show, on_free, r);
+	else
+		show_answer(r, -1);
+}
+
+static void on_show(void *arg, enum err err, struct show *show)
+{
+	struct web_call *call = arg;
+	struct uuid viewer = event_viewer(call);
+
+	if (err == ERR_NONE && show->status == SHOW_DRAFT && !uuid_eq(&show->organizer_id, &viewer))
+		err = ERR_NOT_FOUND;
+	if (err != ERR_NONE)
+		web_refuse(call, err, err == ERR_NOT_FOUND ? "There is no such show." : NULL);
+	else
+		show_found(call, show, 200);
+}
+
+void show_get(struct web_call *call)
+{
+	struct event_service *ev = call->service;
+
+	event_show_get(ev, &call->ids[0], on_show, call);
+}
+
+static void on_shows(void *arg, const struct pg_answer *a)
+{
+	struct web_call *call = arg;
+	struct jw *w;
+	int rows;
+
+	if (a->status != PG_OK) {
+		event_refuse_pg(call, a, false);
+		return;
+	}
+	w = web_json(call);
+	jw_key(w, "items");
+	jw_arr(w);
+	rows = pg_rows(a->result) > EVENT_PAGE ? EVENT_PAGE : pg_rows(a->result);
+	for (int i = 0; i < rows; i++) {
+		struct uuid id = pg_get_uuid(a->result, i, 0), venue = pg_get_uuid(a->result, i, 9);
+
+		jw_obj(w);
+		jw_kuuid(w, "show_id", &id);
+		jw_kuuid(w, "event_id", &call->ids[0]);
+		jw_kstr(w, "status", pg_get_text(a->result, i, 1));
+		jw_ktime(w, "starts_at", pg_get_time(a->result, i, 2));
+		jw_kstr(w, "timezone", pg_get_text(a->result, i, 3));
+		jw_ktime(w, "sale_starts_at", pg_get_time(a->result, i, 4));
+		jw_ktime(w, "sale_ends_at", pg_get_time(a->result, i, 5));
+		jw_kint(w, "capacity", pg_get_int(a->result, i, 6));
+		jw_key(w, "venue");
+		jw_obj(w);
+		jw_kuuid(w, "venue_id", &venue);
+		jw_kstr(w, "name", pg_get_text(a->result, i, 7));
+		jw_kstr(w, "city", pg_get_text(a->result, i, 8));
+		jw_obj_end(w);
+		jw_obj_end(w);
+	}
+	jw_arr_end(w);
+	if (pg_rows(a->result) > EVENT_PAGE) {
+		struct uuid last = pg_get_uuid(a->result, EVENT_PAGE - 1, 0);
+
+		event_cursor_write(w, pg_get_time(a->result, EVENT_PAGE - 1, 2), &last);
+	} else {
+		jw_key(w, "next");
+		jw_null(w);
+	}
+	web_json_end(call, 200);
+}
+
+struct listing {
+	struct web_call *call;
+	struct event_service *ev;
+	int64_t after_us;
+	struct uuid after;
+};
+
+static void on_shows_event(void *arg, const struct pg_answer *a)
+{
+	struct listing *l = arg;
+	struct uuid viewer = event_viewer(l->call);
+	struct pg_args args;
+
+	if (a->status != PG_OK) {
+		event_refuse_pg(l->call, a, false);
+		return;
+	}
+	if (pg_rows(a->result) == 0) {
+		web_refuse(l->call, ERR_NOT_FOUND, "There is no such event.");
+		return;
+	}
+	pg_args_init(&args, l->call->arena);
+	pg_arg_uuid(&args, &l->call->ids[0]);
+	pg_arg_uuid(&args, &viewer);
+	pg_arg_time(&args, l->after_us == INT64_MIN ? 0 : l->after_us);
+	pg_arg_uuid(&args, &l->after);
+	pg_arg_i32(&args, EVENT_PAGE + 1);
+	pg_query_start(l->ev->config.pg, &event_sql_shows_of_event, &args, EVENT_QUERY_MS, on_shows, l->call);
+}
+
+void shows_get(struct web_call *call)
+{
+	struct listing *l = arena_new(call->arena, struct listing);
+	struct uuid viewer = event_viewer(call);
+	struct pg_args args;
+
+	l->call = call;
+	l->ev = call->service;
+	if (!event_cursor_read(call, &l->after_us, &l->after))
+		return;
+	pg_args_init(&args, call->arena);
+	pg_arg_uuid(&args, &call->ids[0]);
+	pg_arg_uuid(&args, &viewer);
+	pg_query_start(l->ev->config.pg, &event_sql_event_get, &args, EVENT_QUERY_MS, on_shows_event, l);
+}
+
+/* ---- making ---- */
+
+struct making {
+	struct event_service *ev;
+	struct web_call *call;
+	struct idempotent idem;
+	struct uuid plan_id;
+	json_t *body;
+	struct plan *plan;
+};
+
+static void on_made_show(void *arg, enum err err, struct show *show)
+{
+	struct web_call *call = arg;
+
+	if (err != ERR_NONE)
+		web_refuse(call, err == ERR_NOT_FOUND ? ERR_INTERNAL : err, NULL);
+	else
+		show_found(call, show, 201);
+}
+
+static void on_same_show(void *arg, const struct pg_answer *a)
+{
+	struct making *m = arg;
+
+	if (a->status != PG_OK)
+		event_refuse_pg(m->call, a, true);
+	else if (pg_rows(a->result) == 0 ||
+		 !str_eq(pg_get_bytes(a->result, 0, 15), (struct str){(const char *)m->idem.hash, sizeof(m->idem.hash)}))
+		web_refuse(m->call, ERR_IDEMPOTENCY_MISMATCH, NULL);
+	else
+		event_show_get(m->ev, &m->idem.id, on_made_show, m->call);
+}
+
+static void on_made(void *arg, const struct pg_answer *a)
+{
+	struct making *m = arg;
+	struct pg_args args;
+
+	if (a->status != PG_OK) {
+		event_refuse_pg(m->call, a, true);
+	} else if (pg_get_int(a->result, 0, 0) == 0) {
+		web_refuse(m->call, ERR_NOT_FOUND, "There is no such event.");
+	} else {
+		pg_args_init(&args, m->call->arena);
+		pg_arg_uuid(&args, &m->idem.id);
+		pg_query_start(m->ev->config.pg, &event_sql_show_get, &args, EVENT_QUERY_MS, on_same_show, m);
+	}
+}
+
+/* {category name: money}: one price per category of the plan, all in one currency. */
+static bool prices_read(const json_t *object, const struct plan *plan, int64_t *ret_prices, const struct currency **ret_currency,
+			struct error *e)
+{
+	struct json_in in;
+	uint32_t n = plan_n_categories(plan);
+
+	*ret_currency = NULL;
+	json_in_init(&in, object, "/prices", e);
+	for (uint32_t i = 0; i < n && e->code == ERR_NONE; i++) {
+		char name[PLAN_NAME_MAX * 4 + 1];
+		struct str category = plan_category(plan, i).name;
+		struct money price;
+
+		memcpy(name, category.p, category.n);
+		name[category.n] = '\0';
+		/* known names live in the plan, not in this loop's buffer: unknown members are checked below by count */
+		in.n_known = 0;
+		if (!json_in_money(&in, name, JSON_REQUIRED, &price))
+			break;
+		if (*ret_currency && *ret_currency != price.currency)
+			json_in_fault(&in, ERR_INVALID_VALUE, name, "All prices of a show are in one currency; %s came before.",
+				      (*ret_currency)->code);
+		*ret_currency = price.currency;
+		ret_prices[i] = price.amount_minor;
+	}
+	if (e->code != ERR_NONE)
+		return false;
+	if (json_object_size(object) > n) {
+		const char *key;
+		json_t *value;
+
+		json_object_foreach((json_t *)(uintptr_t)object, key, value)
+			if (plan_category_by_name(plan, str_from(key)) < 0)
+				json_in_fault(&in, ERR_INVALID_VALUE, key, "The plan has no category \"%.64s\".", key);
+	}
+	return e->code == ERR_NONE;
+}
+
+static void on_plan_for_show(void *arg, void *data);
+
+struct show_plan {
+	struct making *m;
+	char *text;
+	size_t n;
+	struct plan *plan;
+	struct error error;
+};
+
+static void show_plan_work(void *data)
+{
+	struct show_plan *p = data;
+	struct plan_limits limits = plan_limits_default;
+
+	limits.seats_max = limits.rows_max = limits.zones_max = limits.areas_max = UINT32_MAX;
+	p->plan = plan_import((struct str){p->text, p->n}, &limits, &p->error);
+}
+
+static void show_plan_free(void *data)
+{
+	struct show_plan *p = data;
+
+	plan_unref(p->plan);
+	free(p->text);
+	free(p);
+}
+
+static void on_plan_text(void *arg, const struct pg_answer *a)
+{
+	struct making *m = arg;
+	struct show_plan *p;
+	struct uuid owner;
+	struct str text;
+
+	if (a->status != PG_OK) {
+		event_refuse_pg(m->call, a, false);
+		return;
+	}
+	if (pg_rows(a->result))
+		owner = pg_get_uuid(a->result, 0, 6);
+	if (pg_rows(a->result) == 0 || !uuid_eq(&owner, &m->call->who.organizer_id)) {
+		struct error e = {0};
+
+		error_set(&e, ERR_INVALID_VALUE, "/plan_id", "There is no such plan.");
+		web_refuse_error(m->call, &e);
+		return;
+	}
+	text = pg_get_text(a->result, 0, 4);
+	p = xcalloc(1, sizeof(*p));
+	p->m = m;
+	p->text = xmalloc(text.n);
+	p->n = text.n;
+	memcpy(p->text, text.p, text.n);
+	if (!offload_start(m->ev->config.offload, show_plan_work, p, show_plan_free, on_plan_for_show, m)) {
+		show_plan_free(p);
+		web_refuse(m->call, ERR_OVERLOADED, NULL);
+	}
+}
+
+static void on_plan_for_show(void *arg, void *data)
+{
+	struct making *m = arg;
+	struct show_plan *p = data;
+	struct web_call *call = m->call;
+	struct error e = {0};
+	struct json_in in, cancellation;
+	struct money fee = {0};
+	struct str status;
+	enum show_status parsed = SHOW_PUBLISHED;
+	const struct currency *currency = NULL;
+	int64_t starts, sale_starts, sale_ends, until = INT64_MIN, prices[PLAN_CATEGORIES_MAX];
+	const json_t *price_list;
+	struct uuid plan_id;
+	struct pg_args args;
+
+	if (!p->plan) {
+		web_refuse(call, ERR_INTERNAL, "The stored plan cannot be read.");
+		return;
+	}
+	json_in_init(&in, m->body, "", &e);
+	json_in_uuid(&in, "plan_id", JSON_REQUIRED, &plan_id);
+	json_in_time(&in, "starts_at", JSON_REQUIRED, &starts);
+	json_in_time(&in, "sale_starts_at", JSON_REQUIRED, &sale_starts);
+	json_in_time(&in, "sale_ends_at", JSON_REQUIRED, &sale_ends);
+	price_list = json_in_value(&in, "prices", JSON_REQUIRED);
+	status = json_in_str(&in, "status", JSON_OPTIONAL, 1, 20);
+	if (json_in_object(&in, "cancellation", JSON_OPTIONAL, &cancellation)) {
+		json_in_time(&cancellation, "until", JSON_REQUIRED, &until);
+		json_in_money(&cancellation, "fee", JSON_OPTIONAL, &fee);
+		json_in_end(&cancellation);
+	}
+	if (status.n && (!show_status_parse(status, &parsed) || parsed == SHOW_CANCELLED))
+		json_in_fault(&in, ERR_INVALID_VALUE, "status", "\"status\" is \"draft\" or \"published\".");
+	if (e.code == ERR_NONE && sale_ends <= sale_starts)
+		json_in_fault(&in, ERR_INVALID_VALUE, "sale_ends_at", "The sale must end after it starts.");
+	if (json_in_end(&in))
+		prices_read(price_list, p->plan, prices, &currency, &e);
+	if (e.code == ERR_NONE && fee.currency && fee.currency != currency)
+		error_set(&e, ERR_INVALID_VALUE, "/cancellation/fee/currency", "The fee is in the currency of the prices, %s.",
+			  currency->code);
+	if (e.code != ERR_NONE) {
+		web_refuse_error(call, &e);
+		return;
+	}
+	pg_args_init(&args, call->arena);
+	pg_arg_uuid(&args, &m->idem.id);
+	pg_arg_uuid(&args, &call->ids[0]);
+	pg_arg_uuid(&args, &call->who.organizer_id);
+	pg_arg_uuid(&args, &plan_id);
+	pg_arg_text(&args, str_from(show_status_name(parsed)));
+	pg_arg_time(&args, starts);
+	pg_arg_time(&args, sale_starts);
+	pg_arg_time(&args, sale_ends);
+	pg_arg_text(&args, str_from(currency->code));
+	pg_arg_i64s(&args, prices, plan_n_categories(p->plan));
+	pg_arg_time(&args, until);
+	pg_arg_i64(&args, fee.amount_minor);
+	pg_arg_bytes(&args, (struct str){(const char *)m->idem.hash, sizeof(m->idem.hash)});
+	pg_query_start(m->ev->config.pg, &event_sql_show_create, &args, CREATE_MS, on_made, m);
+}
+
+void show_post(struct web_call *call)
+{
+	struct making *m = arena_new(call->arena, struct making);
+	struct error e = {0};
+	const json_t *plan_id;
+	struct pg_args args;
+
+	m->ev = call->service;
+	m->call = call;
+	m->body = web_body(call);
+	if (!m->body || !auth_idempotent(m->ev->config.auth, call, m->body, &m->idem))
+		return;
+	plan_id = json_object_get(m->body, "plan_id");
+	if (!json_is_string(plan_id) ||
+	    !uuid_parse((struct str){json_string_value(plan_id), json_string_length(plan_id)}, &m->plan_id)) {
+		struct json_in in;
+
+		/* the same sentences as for everything else */
+		json_in_init(&in, m->body, "", &e);
+		json_in_uuid(&in, "plan_id", JSON_REQUIRED, &m->plan_id);
+		web_refuse_error(call, &e);
+		return;
+	}
+	pg_args_init(&args, call->arena);
+	pg_arg_uuid(&args, &m->plan_id);
+	pg_query_start(m->ev->config.pg, &event_sql_plan_get, &args, EVENT_QUERY_MS, on_plan_text, m);
+}

@@ -1,0 +1,10 @@
+-- A show with all that is said of it. Reads only.
+SELECT s.show_id, s.event_id, s.organizer_id, s.venue_id, s.plan_id, s.status, s.starts_at, s.timezone, s.sale_starts_at,
+       s.sale_ends_at, s.currency::text, s.prices, s.capacity, s.cancel_until, s.cancel_fee_minor, s.request_hash,
+       e.name, e.category, e.status = 'published', e.max_per_payer, v.name, v.city, v.address, v.country, p.version,
+       statement_timestamp() AS now
+  FROM shows s
+  JOIN events e ON e.event_id = s.event_id
+  JOIN venues v ON v.venue_id = s.venue_id
+  JOIN seating_plans p ON p.plan_id = s.plan_id
+ WHERE s.show_id = $1::uuid

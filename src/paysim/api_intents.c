@@ -170,7 +170,7 @@ static bool attempt(struct sim_call *c, struct intent *pi, const struct method *
 		intent_move(&pi->state, EV_CHALLENGED, 0);
 		pi->payment_method = m->id;
 		pi->return_url = how->return_url;
-		pi->action_key = sim_id(c->arena, "");
+		pi->action_key = sim_secret(c->arena);
 		pi->last_payment_error = STR_NULL;
 		sim_emit(&from, "payment_intent.requires_action", intent_json(c->sim, c->arena, pi));
 		return true;
@@ -349,7 +349,7 @@ bool api_intent_create(struct sim_call *c)
 	from = call_source(c);
 	pi.id = sim_id(c->arena, "pi_");
 	pi.client_secret = arena_str(c->arena, str_from(arena_printf(c->arena, "%.*s_secret_%.*s", STR_FMT(pi.id),
-								     STR_FMT(sim_id(c->arena, "")))));
+								     STR_FMT(sim_secret(c->arena)))));
 	pi.created_us = c->now_us;
 	pi.state.manual_capture = str_eqc(capture, "manual");
 	pi.state.status = INTENT_REQUIRES_PAYMENT_METHOD;

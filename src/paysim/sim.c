@@ -52,20 +52,40 @@ int64_t sim_now_us(const struct sim *sim)
 	return wall_now_us() + sim->clock_offset_us;
 }
 
+static const char id_digits[] = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+
+static void random_digits(char *out, size_t n)
+{
+	uint8_t random[SIM_SECRET_TEXT];
+
+	crypto_random(random, n);
+	/* a slight preference for some letters does no harm */
+	for (size_t i = 0; i < n; i++)
+		out[i] = id_digits[random[i] % 62];
+}
+
 struct str sim_id(struct arena *a, const char *prefix)
 {
-	static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
-	uint8_t random[24];
+	enum { TIME = 9, TOTAL = 24 }; /* 62^9 microseconds are 428 years */
+	uint64_t us = (uint64_t)wall_now_us();
 	size_t n = strlen(prefix);
-	char *text = arena_alloc(a, n + sizeof(random) + 1);
+	char *text = arena_alloc(a, n + TOTAL + 1);
 
 	memcpy(text, prefix, n);
-	crypto_random(random, sizeof(random));
-	/* a slight preference for some letters does no harm: 24 of them */
-	for (size_t i = 0; i < sizeof(random); i++)
-		text[n + i] = digits[random[i] % 62];
-	text[n + sizeof(random)] = '\0';
-	return (struct str){text, n + sizeof(random)};
+	for (size_t i = TIME; i-- > 0; us /= 62)
+		text[n + i] = id_digits[us % 62];
+	random_digits(text + n + TIME, TOTAL - TIME);
+	text[n + TOTAL] = '\0';
+	return (struct str){text, n + TOTAL};
+}
+
+struct str sim_secret(struct arena *a)
+{
+	char *text = arena_alloc(a, SIM_SECRET_TEXT + 1);
+
+	random_digits(text, SIM_SECRET_TEXT);
+	text[SIM_SECRET_TEXT] = '\0';
+	return (struct str){text, SIM_SECRET_TEXT};
 }
 
 static bool path_matches(const char *pattern, struct str path, struct str *ret_id)
@@ -509,7 +529,7 @@ void sim_handle(void *arg, struct http_req *req)
 	c->content_type = "application/json";
 	list_init(&c->link);
 	buf_init(&c->out, SIM_OBJECT_MAX * 128);
-	snprintf(c->request_id, sizeof(c->request_id), "req_%.14s", sim_id(c->arena, "").p);
+	snprintf(c->request_id, sizeof(c->request_id), "req_%.14s", sim_secret(c->arena).p);
 
 	fresh = find_route(c) && authenticate(c) && read_params(c) && idempotency(c, &replayed);
 	if (!fresh && !replayed) {

@@ -15,7 +15,7 @@
 #include "paysim/form.h"
 #include "paysim/objects.h"
 
-enum { SIM_BODY_MAX = 64 * 1024, SIM_IDEMPOTENCY_KEY_MAX = 255, SIM_ID_TEXT = 40 };
+enum { SIM_BODY_MAX = 64 * 1024, SIM_IDEMPOTENCY_KEY_MAX = 255, SIM_ID_TEXT = 40, SIM_SECRET_TEXT = 24 };
 #define SIM_IDEMPOTENCY_US (24 * INT64_C(3600000000))
 
 /* What a fault switch can match. SIM_OP_NONE: pages and the simulator's own endpoints, never faulted. */
@@ -102,8 +102,11 @@ void sim_start(struct sim *sim); /* loop, store and lists are there */
 void sim_stop(struct sim *sim);	 /* what was executed is committed and answered */
 http_handler sim_handle;
 int64_t sim_now_us(const struct sim *sim);
-/* prefix and 24 random letters and digits, in the arena */
+/* prefix and 24 letters and digits: the time, then chance. Later ids sort later, so that their indexes grow at one end
+ * and a commit touches few pages. In the arena. */
 struct str sim_id(struct arena *a, const char *prefix);
+/* Nothing but chance: for keys in addresses and client secrets. */
+struct str sim_secret(struct arena *a);
 /* Opens the transaction of this turn if there is none; it commits when the turn ends. */
 bool sim_begin(struct sim *sim);
 /* Work for the clock: authorisations too old, idempotent answers too old. true: there is more. */

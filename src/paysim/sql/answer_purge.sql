@@ -1,2 +1,2 @@
--- A bounded bite: it runs on the loop's thread.
-DELETE FROM answers WHERE key IN (SELECT key FROM answers WHERE created_us <= ?1 ORDER BY created_us LIMIT 500)
+-- A bounded bite of the oldest: it runs on the loop's thread.
+DELETE FROM answers WHERE seq IN (SELECT seq FROM answers ORDER BY seq LIMIT 500) AND created_us <= ?1

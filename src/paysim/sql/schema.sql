@@ -84,14 +84,15 @@ CREATE TABLE IF NOT EXISTS events (
 	idempotency_key TEXT
 ) STRICT;
 
--- The first answer to each Idempotency-Key, written in the transaction of its effect.
+-- The first answer to each Idempotency-Key, written in the transaction of its effect. Rows stand in the order they came,
+-- so that the oldest are found without an index of their own.
 CREATE TABLE IF NOT EXISTS answers (
-	key TEXT PRIMARY KEY,
+	seq INTEGER PRIMARY KEY,
+	key TEXT NOT NULL UNIQUE,
 	created_us INTEGER NOT NULL,
 	path TEXT NOT NULL,
 	params_hash BLOB NOT NULL,
 	status INTEGER NOT NULL,
 	body TEXT NOT NULL,
 	request_id TEXT NOT NULL
-) STRICT, WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS answers_by_age ON answers (created_us);
+) STRICT;

@@ -43,8 +43,9 @@ static void reading(void **state)
 		"[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]",
 		"\"[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[\"",
 		"[\"\\\\\",\"\\\"[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[\"]",
-		"[[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[]"
-		",[]]",
+		/* many, but not deep */
+		("[[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[]"
+		 ",[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[]]"),
 	};
 	static const char *const bad[] = {
 		"",
@@ -433,7 +434,7 @@ static void the_first_fault_stays(void **state)
 
 static void members_nobody_asked_for(void **state)
 {
-	char text[400], *p = text;
+	char text[400], *p;
 	struct fixture f;
 
 	open_object(&f, "{\"a\":1,\"seatz\":[]}");
@@ -626,7 +627,7 @@ static void reals_come_back(void **state)
 		jw_real(&w, v);
 		j = read_ok(b.p);
 		back = json_number_value(j);
-		if (memcmp(&back, &v, sizeof(v)) != 0 && !(v == 0 && back == 0))
+		if (back != v)
 			fail_msg("%.17g was written as %s", v, b.p);
 		json_decref(j);
 	}

@@ -97,7 +97,7 @@ void pg_call(pg_fn *fn, void *arg, const struct pg_failure *failure, const PGres
 		memcpy(answer.constraint, failure->constraint, sizeof(answer.constraint));
 		answer.message = failure->message;
 	} else {
-		answer.result = (const struct pg_result *)result;
+		answer.result = result;
 	}
 	fn(arg, &answer);
 }
@@ -177,7 +177,8 @@ void pg_op_check(const struct pg_op *op)
 
 /* ---- operations ---- */
 
-void *pg_op_new(struct pg *pg, size_t head, enum pg_op_kind kind, const struct pg_stmt *stmt, const struct pg_args *args)
+void *pg_op_new(struct pg *pg, size_t head, enum pg_op_kind kind, const struct pg_stmt *stmt,
+		const struct pg_args *args)
 {
 	int n = args ? args->n : 0;
 	size_t bytes = 0, tables = (size_t)n * (sizeof(char *) + sizeof(int) + sizeof(unsigned));
@@ -224,8 +225,8 @@ void pg_op_free(struct pg_op *op)
 
 /* ---- single statements ---- */
 
-struct pg_query *pg_query_start(struct pg *pg, const struct pg_stmt *stmt, const struct pg_args *args, int64_t deadline_ms,
-				pg_fn *fn, void *arg)
+struct pg_query *pg_query_start(struct pg *pg, const struct pg_stmt *stmt, const struct pg_args *args,
+				int64_t deadline_ms, pg_fn *fn, void *arg)
 {
 	struct pg_query *q = pg_op_new(pg, sizeof(*q), OP_QUERY, stmt, args);
 
@@ -291,10 +292,10 @@ static void send_waiting(struct pg *pg)
 	struct pg_query *q;
 
 	while ((q = (struct pg_query *)list_first(&pg->waiting, struct pg_op, link))) {
-		struct pg_conn *best = NULL;
+		struct pg_connection *best = NULL;
 
 		list_for_each(pos, tmp, &pg->conns) {
-			struct pg_conn *c = list_entry(pos, struct pg_conn, link);
+			struct pg_connection *c = list_entry(pos, struct pg_connection, link);
 
 			if (c->role == CONN_SHARED && pg_conn_takes_query(c) && (!best || c->n_sent < best->n_sent))
 				best = c;
@@ -341,7 +342,7 @@ static void query_deadlines(struct pg *pg, int64_t now_us, int64_t *next_us)
 	list_for_each(pos, tmp, &pg->waiting)
 		note_due((struct pg_query *)list_entry(pos, struct pg_op, link), now_us, next_us, &due);
 	list_for_each(pos, tmp, &pg->conns) {
-		struct pg_conn *c = list_entry(pos, struct pg_conn, link);
+		struct pg_connection *c = list_entry(pos, struct pg_connection, link);
 
 		if (c->role != CONN_SHARED)
 			continue;
@@ -373,7 +374,7 @@ static void query_deadlines(struct pg *pg, int64_t now_us, int64_t *next_us)
 static void stuck_connections(struct pg *pg, int64_t now_us, int64_t *next_us)
 {
 	list_for_each(pos, tmp, &pg->conns) {
-		struct pg_conn *c = list_entry(pos, struct pg_conn, link);
+		struct pg_connection *c = list_entry(pos, struct pg_connection, link);
 
 		if (c->state != CONN_READY || list_empty(&c->sent))
 			continue;
@@ -429,7 +430,7 @@ static void turn(void *arg)
 	}
 	/* callbacks may add lanes and with them connections, at the end; nothing leaves the list here */
 	list_for_each(pos, tmp, &pg->conns) {
-		struct pg_conn *c = list_entry(pos, struct pg_conn, link);
+		struct pg_connection *c = list_entry(pos, struct pg_connection, link);
 
 		if (c->broken && !pg->dead)
 			pg_conn_lost(c, c->error);
@@ -439,7 +440,7 @@ static void turn(void *arg)
 	if (!pg->dead) {
 		send_waiting(pg);
 		list_for_each(pos, tmp, &pg->conns)
-			pg_conn_flush(list_entry(pos, struct pg_conn, link));
+			pg_conn_flush(list_entry(pos, struct pg_connection, link));
 		tell_state(pg);
 	}
 	pg_leave(pg);
@@ -483,13 +484,13 @@ struct pg *pg_new(struct loop *loop, const struct pg_config *config)
 
 static void destroy(struct pg *pg)
 {
-	struct pg_conn *c;
+	struct pg_connection *c;
 	struct pg_op *op;
 	struct pg_tx *tx;
 	struct pg_lane *lane;
 
 	pg->dead = true;
-	while ((c = list_first(&pg->conns, struct pg_conn, link)))
+	while ((c = list_first(&pg->conns, struct pg_connection, link)))
 		pg_conn_free(c);
 	while ((lane = list_first(&pg->lanes, struct pg_lane, link))) {
 		/* its waiting transactions are pg's too and go below; they leave this queue first */
@@ -536,7 +537,7 @@ bool pg_ready(const struct pg *pg)
 	bool any = false;
 
 	list_for_each(pos, tmp, (struct list *)(uintptr_t)&pg->conns)
-		any |= list_entry(pos, struct pg_conn, link)->state == CONN_READY;
+		any |= list_entry(pos, struct pg_connection, link)->state == CONN_READY;
 	return any;
 }
 

@@ -36,10 +36,10 @@ static const char identify_sql[] =
 /* What pg_timeline says when the role may not ask: constant, so that reconnecting looks like no change. */
 #define IDENTITY_HIDDEN "hidden:0"
 
-static void connect_start(struct pg_conn *c);
-static void connect_poll(struct pg_conn *c);
+static void connect_start(struct pg_connection *c);
+static void connect_poll(struct pg_connection *c);
 
-static void set_state(struct pg_conn *c, enum conn_state to)
+static void set_state(struct pg_connection *c, enum conn_state to)
 {
 	bool ok = to == CONN_DOWN || to == c->state + 1;
 
@@ -53,7 +53,7 @@ static void set_state(struct pg_conn *c, enum conn_state to)
 
 static void on_timer(void *arg)
 {
-	struct pg_conn *c = arg;
+	struct pg_connection *c = arg;
 	struct pg *pg = c->pg;
 
 	pg_enter(pg);
@@ -64,9 +64,9 @@ static void on_timer(void *arg)
 	pg_leave(pg);
 }
 
-struct pg_conn *pg_conn_new(struct pg *pg, enum conn_role role)
+struct pg_connection *pg_conn_new(struct pg *pg, enum conn_role role)
 {
-	struct pg_conn *c = xcalloc(1, sizeof(*c));
+	struct pg_connection *c = xcalloc(1, sizeof(*c));
 
 	c->pg = pg;
 	c->role = role;
@@ -78,7 +78,7 @@ struct pg_conn *pg_conn_new(struct pg *pg, enum conn_role role)
 	return c;
 }
 
-static void close_socket(struct pg_conn *c)
+static void close_socket(struct pg_connection *c)
 {
 	/* before PQfinish: the descriptor's number may be somebody else's afterwards */
 	fd_watch_free(c->watch);
@@ -87,7 +87,7 @@ static void close_socket(struct pg_conn *c)
 	c->pq = NULL;
 }
 
-void pg_conn_free(struct pg_conn *c)
+void pg_conn_free(struct pg_connection *c)
 {
 	struct pg_op *op;
 
@@ -99,19 +99,19 @@ void pg_conn_free(struct pg_conn *c)
 	free(c);
 }
 
-bool pg_conn_idle(const struct pg_conn *c)
+bool pg_conn_idle(const struct pg_connection *c)
 {
 	return c->state == CONN_READY && !c->broken && !c->retired && !c->tx && list_empty(&c->sent);
 }
 
-bool pg_conn_takes_query(const struct pg_conn *c)
+bool pg_conn_takes_query(const struct pg_connection *c)
 {
 	return c->state == CONN_READY && !c->broken && !c->retired && c->n_sent < PG_IN_FLIGHT_MAX;
 }
 
 /* ---- sending ---- */
 
-void pg_conn_break(struct pg_conn *c, const char *why)
+void pg_conn_break(struct pg_connection *c, const char *why)
 {
 	if (!c->broken)
 		pg_one_line(c->error, sizeof(c->error), why);
@@ -119,7 +119,7 @@ void pg_conn_break(struct pg_conn *c, const char *why)
 	deferred_post(c->pg->turn);
 }
 
-static void sent(struct pg_conn *c, struct pg_op *op)
+static void sent(struct pg_connection *c, struct pg_op *op)
 {
 	op->sent_us = loop_now_us(c->pg->loop);
 	if (list_empty(&c->sent)) {
@@ -134,7 +134,7 @@ static void sent(struct pg_conn *c, struct pg_op *op)
 	deferred_post(c->pg->turn);
 }
 
-static bool usable(struct pg_conn *c)
+static bool usable(struct pg_connection *c)
 {
 	if (!c->broken && PQstatus(c->pq) == CONNECTION_OK)
 		return true;
@@ -142,7 +142,7 @@ static bool usable(struct pg_conn *c)
 	return false;
 }
 
-static bool send_statement(struct pg_conn *c, struct pg_op *op)
+static bool send_statement(struct pg_connection *c, struct pg_op *op)
 {
 	static const int binary[PG_ARGS_MAX] = {[0 ... PG_ARGS_MAX - 1] = 1};
 
@@ -155,7 +155,7 @@ static bool send_statement(struct pg_conn *c, struct pg_op *op)
 	return false;
 }
 
-bool pg_conn_send(struct pg_conn *c, struct pg_op *op)
+bool pg_conn_send(struct pg_connection *c, struct pg_op *op)
 {
 	if (!send_statement(c, op))
 		return false;
@@ -165,7 +165,7 @@ bool pg_conn_send(struct pg_conn *c, struct pg_op *op)
 }
 
 /* Its sync must not be written at once where libpq lets us choose: one write carries a turn's statements. */
-static bool send_sync(struct pg_conn *c)
+static bool send_sync(struct pg_connection *c)
 {
 #ifdef LIBPQ_HAS_SEND_PIPELINE_SYNC
 	return PQsendPipelineSync(c->pq);
@@ -174,7 +174,7 @@ static bool send_sync(struct pg_conn *c)
 #endif
 }
 
-bool pg_conn_send_query(struct pg_conn *c, struct pg_query *q)
+bool pg_conn_send_query(struct pg_connection *c, struct pg_query *q)
 {
 	/* without the sync nothing of it is ever committed, so a failure before it leaves the query unsent */
 	if (!send_statement(c, &q->op))
@@ -186,11 +186,10 @@ bool pg_conn_send_query(struct pg_conn *c, struct pg_query *q)
 	return true;
 }
 
-static const char *const simple_names[] = {[OP_BEGIN] = "boxoffice_begin",
-					   [OP_COMMIT] = "boxoffice_commit",
-					   [OP_ROLLBACK] = "boxoffice_rollback"};
+static const char *const simple_names[] = {
+	[OP_BEGIN] = "boxoffice_begin", [OP_COMMIT] = "boxoffice_commit", [OP_ROLLBACK] = "boxoffice_rollback"};
 
-bool pg_conn_send_simple(struct pg_conn *c, enum pg_op_kind kind, struct pg_tx *tx)
+bool pg_conn_send_simple(struct pg_connection *c, enum pg_op_kind kind, struct pg_tx *tx)
 {
 	struct pg_op *op;
 
@@ -204,13 +203,13 @@ bool pg_conn_send_simple(struct pg_conn *c, enum pg_op_kind kind, struct pg_tx *
 	return true;
 }
 
-void pg_conn_send_flush(struct pg_conn *c)
+void pg_conn_send_flush(struct pg_connection *c)
 {
 	if (usable(c) && !PQsendFlushRequest(c->pq))
 		pg_conn_break(c, PQerrorMessage(c->pq));
 }
 
-void pg_conn_flush(struct pg_conn *c)
+void pg_conn_flush(struct pg_connection *c)
 {
 	int rc;
 
@@ -248,7 +247,7 @@ static void op_lost(struct pg_op *op, const char *why)
 	}
 }
 
-void pg_conn_lost(struct pg_conn *c, const char *why)
+void pg_conn_lost(struct pg_connection *c, const char *why)
 {
 	struct pg *pg = c->pg;
 	struct pg_tx *tx = c->tx;
@@ -303,14 +302,15 @@ static bool is_error(const PGresult *r)
 		      PQresultStatus(r) != PGRES_EMPTY_QUERY);
 }
 
-static void setup_answered(struct pg_conn *c, struct pg_op *op)
+static void setup_answered(struct pg_connection *c, struct pg_op *op)
 {
 	const PGresult *r = op->result;
 	char text[512];
 
 	if (op->kind == OP_IDENTIFY) {
 		snprintf(c->identity, sizeof(c->identity), "%s",
-			 is_error(r) || PQntuples(r) != 1 || PQgetisnull(r, 0, 0) ? IDENTITY_HIDDEN : PQgetvalue(r, 0, 0));
+			 is_error(r) || PQntuples(r) != 1 || PQgetisnull(r, 0, 0) ? IDENTITY_HIDDEN
+										  : PQgetvalue(r, 0, 0));
 		return;
 	}
 	if (is_error(r)) {
@@ -331,7 +331,7 @@ static void setup_answered(struct pg_conn *c, struct pg_op *op)
 }
 
 /* Nothing is in flight: whoever had the connection is done with it, if it is clean. */
-static void drained(struct pg_conn *c)
+static void drained(struct pg_connection *c)
 {
 	struct pg_tx *tx = c->tx;
 
@@ -381,7 +381,7 @@ static bool is_stale(const PGresult *r)
 			 (!strcmp(state, "0A000") && function && !strcmp(function, "RevalidateCachedQuery")));
 }
 
-static void answered(struct pg_conn *c, struct pg_op *op)
+static void answered(struct pg_connection *c, struct pg_op *op)
 {
 	list_remove(&op->link);
 	c->n_sent--;
@@ -412,7 +412,7 @@ static void answered(struct pg_conn *c, struct pg_op *op)
 		drained(c);
 }
 
-static void result_came(struct pg_conn *c, struct pg_op *op, PGresult *r)
+static void result_came(struct pg_connection *c, struct pg_op *op, PGresult *r)
 {
 	c->progress_us = loop_now_us(c->pg->loop);
 	if (!r) {
@@ -435,7 +435,7 @@ static void result_came(struct pg_conn *c, struct pg_op *op, PGresult *r)
 	op->result = r;
 }
 
-static void receive(struct pg_conn *c)
+static void receive(struct pg_connection *c)
 {
 	struct pg *pg = c->pg;
 	bool lost = PQconsumeInput(c->pq) == 0;
@@ -471,7 +471,7 @@ static void receive(struct pg_conn *c)
 
 static void on_fd(void *arg, int events)
 {
-	struct pg_conn *c = arg;
+	struct pg_connection *c = arg;
 	struct pg *pg = c->pg;
 
 	pg_enter(pg);
@@ -495,11 +495,11 @@ static void ignore_notice(void *arg, const PGresult *r)
 {
 }
 
-static void connect_start(struct pg_conn *c)
+static void connect_start(struct pg_connection *c)
 {
 	/* before dbname: what the url may override; after it: what it may not */
-	const char *const names[] = {"gssencmode", "keepalives_idle", "keepalives_interval", "keepalives_count",
-				     "application_name", "dbname", "client_encoding", NULL};
+	const char *const names[] = {"gssencmode",	 "keepalives_idle", "keepalives_interval", "keepalives_count",
+				     "application_name", "dbname",	    "client_encoding",	   NULL};
 	const char *const values[] = {"disable", "15", "5", "3", c->pg->application, c->pg->url, "UTF8", NULL};
 
 	*c->error = '\0';
@@ -515,7 +515,7 @@ static void connect_start(struct pg_conn *c)
 	fd_watch_set(c->watch, LOOP_WRITE);
 }
 
-static bool setup_op(struct pg_conn *c, enum pg_op_kind kind, struct pg_known *known)
+static bool setup_op(struct pg_connection *c, enum pg_op_kind kind, struct pg_known *known)
 {
 	struct pg_op *op = pg_op_new(c->pg, sizeof(*op), kind, NULL, NULL);
 	char idle[24];
@@ -538,7 +538,7 @@ static bool setup_op(struct pg_conn *c, enum pg_op_kind kind, struct pg_known *k
 	return ok != 0;
 }
 
-static bool setup_simple(struct pg_conn *c, enum pg_op_kind kind, const char *sql)
+static bool setup_simple(struct pg_connection *c, enum pg_op_kind kind, const char *sql)
 {
 	struct pg_op *op = pg_op_new(c->pg, sizeof(*op), OP_SETTINGS, NULL, NULL);
 
@@ -547,7 +547,7 @@ static bool setup_simple(struct pg_conn *c, enum pg_op_kind kind, const char *sq
 }
 
 /* All in one go: settings, every statement, who the server is. */
-static void setup(struct pg_conn *c)
+static void setup(struct pg_connection *c)
 {
 	struct pg *pg = c->pg;
 	bool ok = PQsetnonblocking(c->pq, 1) == 0 && PQenterPipelineMode(c->pq);
@@ -569,7 +569,7 @@ static void setup(struct pg_conn *c)
 		pg_conn_lost(c, PQerrorMessage(c->pq));
 }
 
-static void connect_poll(struct pg_conn *c)
+static void connect_poll(struct pg_connection *c)
 {
 	PostgresPollingStatusType status;
 

@@ -2,7 +2,7 @@
  * Private to pg*.c: the objects behind pg.h and who may touch what.
  *
  *   pg.c       struct pg, its turn (what is sent, and the one flush), single statements, deadlines
- *   pg_conn.c  struct pg_conn: connecting, preparing, matching results to the operations sent, losing a connection
+ *   pg_conn.c  struct pg_connection: connecting, preparing, matching results to the operations sent, losing a connection
  *   pg_tx.c    struct pg_tx and lanes
  *
  * Lifetimes. Calls of the public interface only note what is wanted and post the turn; callbacks are called from the
@@ -22,8 +22,8 @@
 
 enum {
 	PG_ARGS_MAX = sizeof(((struct pg_args *)0)->values) / sizeof(char *),
-	PG_IN_FLIGHT_MAX = 256,	   /* single statements on one shared connection */
-	PG_WAITING_MAX = 100000,   /* single statements without a place on a connection; more are refused */
+	PG_IN_FLIGHT_MAX = 256,	 /* single statements on one shared connection */
+	PG_WAITING_MAX = 100000, /* single statements without a place on a connection; more are refused */
 	PG_BACKOFF_MIN_MS = 50,
 	PG_BACKOFF_MAX_MS = 2000,
 	PG_NO_PROGRESS_MS = 10000, /* work in flight and no answer for so long: the connection is given up */
@@ -37,8 +37,18 @@ struct pg_failure {
 	char message[256];
 };
 
-enum pg_op_kind { OP_SETTINGS, OP_PREPARE, OP_DESCRIBE, OP_IDENTIFY, OP_QUERY, OP_BEGIN, OP_STMT, OP_COMMIT,
-		  OP_ROLLBACK, OP_SYNC };
+enum pg_op_kind {
+	OP_SETTINGS,
+	OP_PREPARE,
+	OP_DESCRIBE,
+	OP_IDENTIFY,
+	OP_QUERY,
+	OP_BEGIN,
+	OP_STMT,
+	OP_COMMIT,
+	OP_ROLLBACK,
+	OP_SYNC
+};
 
 /* What is prepared, and the parameter types the server found in it (once per struct pg). */
 struct pg_known {
@@ -51,14 +61,14 @@ struct pg_known {
 struct pg_op {
 	struct list link;
 	enum pg_op_kind kind;
-	bool answered;		/* a result has come and not yet the NULL that ends it */
+	bool answered; /* a result has come and not yet the NULL that ends it */
 	int64_t sent_us;
 	PGresult *result;
 	struct pg_tx *tx;	/* BEGIN, STMT, COMMIT, ROLLBACK; NULL: nobody is interested any more */
 	struct pg_known *known; /* STMT, QUERY, PREPARE, DESCRIBE */
 	pg_fn *fn;		/* STMT, QUERY */
 	void *arg;
-	int n;			/* parameters, in the same piece of memory */
+	int n; /* parameters, in the same piece of memory */
 	const char **values;
 	int *lengths;
 	unsigned *oids;
@@ -80,7 +90,7 @@ struct pg_tx {
 	struct list changed; /* pg.changed: the turn looks at it */
 	struct pg *pg;
 	struct pg_lane *lane;
-	struct pg_conn *conn;
+	struct pg_connection *conn;
 	int64_t deadline_us;
 	struct list pending; /* operations not sent */
 	int n_sent;	     /* operations sent and not answered that point here */
@@ -97,7 +107,7 @@ struct pg_tx {
 struct pg_lane {
 	struct list link; /* pg.lanes */
 	struct pg *pg;
-	struct pg_conn *conn;
+	struct pg_connection *conn;
 	struct list waiting; /* of transactions */
 	bool dead;
 };
@@ -105,7 +115,8 @@ struct pg_lane {
 enum conn_role { CONN_SHARED, CONN_EXCLUSIVE, CONN_LANE };
 enum conn_state { CONN_DOWN, CONN_CONNECTING, CONN_PREPARING, CONN_READY };
 
-struct pg_conn {
+/* Not pg_conn: that is libpq's tag for PGconn, and the compiler could not tell the two apart. */
+struct pg_connection {
 	struct list link; /* pg.conns */
 	struct pg *pg;
 	enum conn_role role;
@@ -160,9 +171,11 @@ void pg_enter(struct pg *pg);
 void pg_leave(struct pg *pg); /* may free pg */
 void pg_wake_at(struct pg *pg, int64_t at_us);
 uint64_t pg_random(struct pg *pg);
-void pg_query_done(struct pg_query *q, const struct pg_failure *failure); /* calls back and frees; NULL: by its result */
+void pg_query_done(struct pg_query *q,
+		   const struct pg_failure *failure); /* calls back and frees; NULL: by its result */
 /* head bytes of an object that begins with the operation, then the copied parameters. */
-void *pg_op_new(struct pg *pg, size_t head, enum pg_op_kind kind, const struct pg_stmt *stmt, const struct pg_args *args);
+void *pg_op_new(struct pg *pg, size_t head, enum pg_op_kind kind, const struct pg_stmt *stmt,
+		const struct pg_args *args);
 void pg_op_free(struct pg_op *op);
 void pg_op_check(const struct pg_op *op);
 void pg_count_round_trip(struct pg *pg, const struct pg_op *op);
@@ -173,23 +186,24 @@ void pg_call(pg_fn *fn, void *arg, const struct pg_failure *failure, const PGres
 void pg_one_line(char *out, size_t size, const char *text);
 
 /* pg_conn.c */
-struct pg_conn *pg_conn_new(struct pg *pg, enum conn_role role);
-void pg_conn_free(struct pg_conn *c); /* its operations are freed without a word */
-bool pg_conn_idle(const struct pg_conn *c); /* READY and free for a transaction */
-bool pg_conn_takes_query(const struct pg_conn *c);
+struct pg_connection *pg_conn_new(struct pg *pg, enum conn_role role);
+void pg_conn_free(struct pg_connection *c);	  /* its operations are freed without a word */
+bool pg_conn_idle(const struct pg_connection *c); /* READY and free for a transaction */
+bool pg_conn_takes_query(const struct pg_connection *c);
 /* false: nothing of it can take effect, and the connection is marked broken. */
-bool pg_conn_send(struct pg_conn *c, struct pg_op *op);
-bool pg_conn_send_query(struct pg_conn *c, struct pg_query *q);
-bool pg_conn_send_simple(struct pg_conn *c, enum pg_op_kind kind, struct pg_tx *tx); /* BEGIN, COMMIT, ROLLBACK, SYNC */
-void pg_conn_send_flush(struct pg_conn *c);
-void pg_conn_flush(struct pg_conn *c);
+bool pg_conn_send(struct pg_connection *c, struct pg_op *op);
+bool pg_conn_send_query(struct pg_connection *c, struct pg_query *q);
+bool pg_conn_send_simple(struct pg_connection *c, enum pg_op_kind kind,
+			 struct pg_tx *tx); /* BEGIN, COMMIT, ROLLBACK, SYNC */
+void pg_conn_send_flush(struct pg_connection *c);
+void pg_conn_flush(struct pg_connection *c);
 /* Everything in flight is answered; the connection is opened again after a pause. */
-void pg_conn_lost(struct pg_conn *c, const char *why);
-void pg_conn_break(struct pg_conn *c, const char *why); /* the same, by the next turn */
+void pg_conn_lost(struct pg_connection *c, const char *why);
+void pg_conn_break(struct pg_connection *c, const char *why); /* the same, by the next turn */
 
 /* pg_tx.c */
 void pg_tx_turn(struct pg *pg);
-void pg_tx_settle(struct pg_tx *tx); /* may free tx */
+void pg_tx_settle(struct pg_tx *tx);		  /* may free tx */
 void pg_tx_answered(struct pg_op *op, bool lost); /* of BEGIN, STMT, COMMIT, ROLLBACK */
 void pg_tx_lost(struct pg_tx *tx, const char *why);
 int64_t pg_tx_deadlines(struct pg *pg, int64_t now_us); /* returns the next one */

@@ -1,6 +1,6 @@
 /*
- * Reading columns in PostgreSQL's binary formats. A `const struct pg_result` is libpq's PGresult under another name,
- * so that no header outside io/ knows libpq. A column of another type than asked for is a bug and aborts with the
+ * Reading columns in PostgreSQL's binary formats. struct pg_result is libpq's own tag for PGresult, so that the header
+ * names it without knowing libpq. A column of another type than asked for is a bug and aborts with the
  * column's name; a null gives 0, false, an empty slice without address, no elements.
  */
 #include "base/times.h"
@@ -15,7 +15,7 @@
 
 static const PGresult *rows_of(const struct pg_result *r)
 {
-	return (const PGresult *)r;
+	return r;
 }
 
 static _Noreturn void wrong(const struct pg_result *r, int row, int col, const char *wanted)
@@ -251,7 +251,8 @@ static struct str array_next(const struct pg_result *r, int row, int col, struct
 size_t pg_get_ints(const struct pg_result *r, int row, int col, struct arena *arena, int64_t **ret)
 {
 	struct str elements;
-	size_t n = array_open(r, row, col, (const unsigned[]){1005, 1007, 1016, 0}, "int2[], int4[] or int8[]", &elements);
+	size_t n =
+		array_open(r, row, col, (const unsigned[]){1005, 1007, 1016, 0}, "int2[], int4[] or int8[]", &elements);
 
 	*ret = arena_array(arena, int64_t, n ? n : 1);
 	for (size_t i = 0; i < n; i++)

@@ -138,7 +138,7 @@ static void answer_statement(struct pg_tx *tx, struct pg_op *op)
 }
 
 /* The statement failed at the server, and no end is on its way. */
-static void clean_connection(struct pg_conn *c)
+static void clean_connection(struct pg_connection *c)
 {
 	if (pg_conn_send_simple(c, OP_SYNC, NULL) && pg_conn_send_simple(c, OP_ROLLBACK, NULL))
 		pg_conn_send_simple(c, OP_SYNC, NULL);
@@ -249,7 +249,7 @@ static void give_up_connection(struct pg_tx *tx)
 /* Sends what may be sent. */
 static void pump(struct pg_tx *tx)
 {
-	struct pg_conn *c = tx->conn;
+	struct pg_connection *c = tx->conn;
 	bool sent = false;
 	struct pg_op *op;
 
@@ -286,7 +286,7 @@ static void pump(struct pg_tx *tx)
 	pg_conn_send_simple(c, OP_SYNC, NULL);
 }
 
-static void assign(struct pg_tx *tx, struct pg_conn *c)
+static void assign(struct pg_tx *tx, struct pg_connection *c)
 {
 	queue_leave(tx);
 	tx->conn = c;
@@ -306,7 +306,7 @@ void pg_tx_turn(struct pg *pg)
 	}
 	if (!list_empty(&pg->waiting_txs)) {
 		list_for_each(pos, tmp, &pg->conns) {
-			struct pg_conn *c = list_entry(pos, struct pg_conn, link);
+			struct pg_connection *c = list_entry(pos, struct pg_connection, link);
 
 			if (c->role == CONN_EXCLUSIVE && pg_conn_idle(c) &&
 			    (tx = list_first(&pg->waiting_txs, struct pg_tx, queue)))
@@ -324,7 +324,7 @@ void pg_tx_turn(struct pg *pg)
 /* COMMIT is under way: its owner is told now, the connection sorts itself out. */
 static void abandon(struct pg_tx *tx)
 {
-	struct pg_conn *c = tx->conn;
+	struct pg_connection *c = tx->conn;
 
 	fail_with(tx, PG_UNKNOWN, "the deadline passed before the answer came");
 	c->tx = NULL;
@@ -344,7 +344,7 @@ static void abandon(struct pg_tx *tx)
 
 static void overdue(struct pg_tx *tx)
 {
-	struct pg_conn *c = tx->conn;
+	struct pg_connection *c = tx->conn;
 
 	if (!c) {
 		fail_with(tx, PG_NOT_SENT, "the deadline passed while waiting for a connection");

@@ -37,11 +37,12 @@ STMT(s_types, 21,
      "SELECT $1::uuid, $2::int2, $3::int4, $4::int8, $5::bool, $6::float8, $7::text, $8::bytea, $9::jsonb,"
      " $10::timestamptz, $11::timestamptz, $12::timestamptz, extract(epoch FROM $13::interval)::float8, $14::uuid[],"
      " $15::int2[], $16::int4[], $17::int8[], $18::text[], array_to_string($19::bytea[], ','), $20::uuid IS NULL,"
-     " $21::text, 'abc'::varchar, 'x'::\"char\", 'n'::name, 1.5::float4, '{\"a\":1}'::json, null::int4, 'green'::colour");
+     " $21::text, 'abc'::varchar, 'x'::\"char\", 'n'::name, 1.5::float4, '{\"a\":1}'::json, null::int4, "
+     "'green'::colour");
 
-static const struct pg_stmt *const all[] = {&s_one, &s_divide, &s_insert, &s_update, &s_count, &s_lock, &s_sleep, &s_child,
-					    &s_star, &s_to_int, &s_terminate, &s_forget, &s_commit, &s_settings, &s_types,
-					    NULL};
+static const struct pg_stmt *const all[] = {&s_one,    &s_divide,   &s_insert, &s_update, &s_count,	&s_lock,
+					    &s_sleep,  &s_child,    &s_star,   &s_to_int, &s_terminate, &s_forget,
+					    &s_commit, &s_settings, &s_types,  NULL};
 static const struct pg_stmt *const *const lists[] = {all, all, NULL}; /* twice: one may stand in two lists */
 
 struct fixture {
@@ -128,9 +129,16 @@ static void start_with(struct fixture *f, int shared, int exclusive, const char 
 	memset(f, 0, sizeof(*f));
 	f->loop = loop_new();
 	arena_init(&f->arena);
-	f->config = (struct pg_config){.url = getenv(url_name), .application = "test_pg", .shared = shared,
-				       .exclusive = exclusive, .connect_timeout_ms = 2000, .statement_timeout_ms = 5000,
-				       .lock_timeout_ms = 300, .statements = lists, .on_state = on_state, .arg = f};
+	f->config = (struct pg_config){.url = getenv(url_name),
+				       .application = "test_pg",
+				       .shared = shared,
+				       .exclusive = exclusive,
+				       .connect_timeout_ms = 2000,
+				       .statement_timeout_ms = 5000,
+				       .lock_timeout_ms = 300,
+				       .statements = lists,
+				       .on_state = on_state,
+				       .arg = f};
 	assert_non_null(f->config.url);
 }
 
@@ -227,11 +235,11 @@ static void start(struct fixture *f, int shared, int exclusive)
 	open_pg(f);
 }
 
-#define ASSERT_GOT(g, want)                                                                                            \
-	do {                                                                                                           \
-		if ((g).calls != 1 || (g).status != (want))                                                            \
-			fail_msg("%s: called %d times, status %d, %s %s", #g, (g).calls, (int)(g).status, (g).sqlstate,   \
-				 (g).message);                                                                         \
+#define ASSERT_GOT(g, want) \
+	do { \
+		if ((g).calls != 1 || (g).status != (want)) \
+			fail_msg("%s: called %d times, status %d, %s %s", #g, (g).calls, (int)(g).status, \
+				 (g).sqlstate, (g).message); \
 	} while (0)
 
 /* ---- values ---- */
@@ -1153,7 +1161,8 @@ static void chain_query(void *arg, const struct pg_answer *a)
 	if (++ch->n < 50) {
 		/* started within a callback, one of them cancelled by the next */
 		pg_query_start(ch->f->pg, &s_one, args_i(ch->f, ch->n), 5000, chain_query, ch);
-		ch->victim = pg_query_start(ch->f->pg, &s_one, args_i(ch->f, ch->n), 5000, never, WHY("cancelled in a callback"));
+		ch->victim = pg_query_start(ch->f->pg, &s_one, args_i(ch->f, ch->n), 5000, never,
+					    WHY("cancelled in a callback"));
 		return;
 	}
 	ch->tx = pg_tx_start(ch->f->pg, ch->lane, 5000);
@@ -1290,7 +1299,8 @@ static double cpu_s(void)
 	struct rusage u;
 
 	getrusage(RUSAGE_SELF, &u);
-	return (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) + (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6;
+	return (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) +
+	       (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6;
 }
 
 static void cost(void **state)
@@ -1318,14 +1328,18 @@ static void cost(void **state)
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(values),	   cmocka_unit_test(session),	      cmocka_unit_test(session_hidden),
-		cmocka_unit_test(pipelined),	   cmocka_unit_test(constraints),     cmocka_unit_test(cancelled),
-		cmocka_unit_test(deadlines),	   cmocka_unit_test(deadline_commit), cmocka_unit_test(transactions),
-		cmocka_unit_test(transaction_errors), cmocka_unit_test(lanes),	      cmocka_unit_test(killed),
-		cmocka_unit_test(restarted),	   cmocka_unit_test(terminated),      cmocka_unit_test(answer_lost),
-		cmocka_unit_test(silent),	   cmocka_unit_test(late_server),     cmocka_unit_test(bad_statement),
-		cmocka_unit_test(bugs),		   cmocka_unit_test(stale),	      cmocka_unit_test(from_callbacks),
-		cmocka_unit_test(freed),	   cmocka_unit_test(cost),
+		cmocka_unit_test(values),	  cmocka_unit_test(session),
+		cmocka_unit_test(session_hidden), cmocka_unit_test(pipelined),
+		cmocka_unit_test(constraints),	  cmocka_unit_test(cancelled),
+		cmocka_unit_test(deadlines),	  cmocka_unit_test(deadline_commit),
+		cmocka_unit_test(transactions),	  cmocka_unit_test(transaction_errors),
+		cmocka_unit_test(lanes),	  cmocka_unit_test(killed),
+		cmocka_unit_test(restarted),	  cmocka_unit_test(terminated),
+		cmocka_unit_test(answer_lost),	  cmocka_unit_test(silent),
+		cmocka_unit_test(late_server),	  cmocka_unit_test(bad_statement),
+		cmocka_unit_test(bugs),		  cmocka_unit_test(stale),
+		cmocka_unit_test(from_callbacks), cmocka_unit_test(freed),
+		cmocka_unit_test(cost),
 	};
 
 	return RUN_TESTS(argc, argv, tests);

@@ -410,7 +410,7 @@ static void conn_listen_for_hangup(struct conn *c)
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
 	c->eof = true;
-	c->broken = n < 0;
+	c->broken = c->broken || n < 0;
 	x->hung_up = true;
 	x->hangup_fn = NULL;
 	fd_watch_set(c->watch, 0);

@@ -344,7 +344,8 @@ static void reply(struct http_req *req, int status, const struct http_header *he
 
 	assert(status >= 200 && status <= 599);
 	c->client_close = !x->head.keep_alive;
-	c->close_after = c->client_close || s->draining;
+	/* draining: what was pipelined behind was asked, too, and is answered first, for as long as we linger */
+	c->close_after = c->client_close || (s->draining && (s->idle_over || x->in_n == x->used));
 	sent = send_answer(c, &a, &bytes);
 	x->open = false;
 	x->hangup_fn = NULL;
@@ -391,6 +392,9 @@ void http_req_on_hangup(struct http_req *req, loop_fn *fn, void *arg)
 
 	x->hangup_fn = fn;
 	x->hangup_arg = arg;
+	/* it has happened already: look at the end of file once more, in a later turn */
+	if (x->hung_up && fn)
+		fd_watch_set(x->conn->watch, LOOP_READ);
 }
 
 bool http_req_hung_up(const struct http_req *req)

@@ -49,7 +49,12 @@ struct http_req {
 struct http_server;
 
 typedef void http_handler(void *arg, struct http_req *req);
-/* Called once per answered request, for metrics and the access log. status 0: the client left before an answer. */
+/*
+ * Called exactly once per request that a handler was given, inside the call that ends it, for metrics and the access log:
+ * bytes_out is the size of the answer, not what has left of it. status 0: the answer could not be written, the client was
+ * known to be gone, or the server was freed. A taken descriptor counts as 200 with 0 bytes. Errors found by the server
+ * itself do not come here; http_server_refused counts them.
+ */
 typedef void http_done_fn(void *arg, struct http_req *req, int status, size_t bytes_out);
 /* The body for an error found by the server itself (400, 408, 413, 431, 503): a problem+json into out. */
 struct buf;
@@ -67,19 +72,22 @@ struct http_server_config {
 	http_handler *handler;
 	http_done_fn *done;		 /* may be NULL */
 	http_error_body_fn *error_body;	 /* may be NULL: an empty body */
-	/* How large this request's body may be, asked when the head is complete; NULL: body_max. */
+	/* How large this request's body may be, asked when the head is complete and announces one; NULL: body_max. What
+	 * it puts into the request's arena and user fields stays for the handler. */
 	size_t (*body_limit)(void *arg, const struct http_req *req);
 	void (*random_bytes)(void *out, size_t n); /* for request ids */
 	void *arg;
 };
 
 struct http_server *http_server_new(struct loop *loop, const struct http_server_config *config);
-/* Connections and open requests are cut; listeners closed. */
+/* Connections and open requests are cut (done says status 0; no hang-up is told, nothing may be answered any more);
+ * listeners are closed. Not from inside a handler. */
 void http_server_free(struct http_server *s);
 /* A listening, non-blocking socket (shared with other processes: accept may find nothing). Owned from here on. */
 void http_server_listen(struct http_server *s, int fd);
 /* Graceful end: takes what is in the accept queues, stops accepting, answers what was asked with Connection: close, keeps
- * idle connections open for linger_ms so that a request already under way to us is still answered, then calls fn once. */
+ * idle connections open for linger_ms so that a request already under way to us is still answered, then, when the last
+ * connection has gone, calls fn once. Open requests are waited for: their deadlines are their handlers'. */
 void http_server_drain(struct http_server *s, int64_t linger_ms, loop_fn *fn, void *arg);
 size_t http_server_conns(const struct http_server *s);
 /* One line on anything not HTTP that the server refused, for counters: indexes by enum err. */
@@ -92,13 +100,18 @@ bool http_req_query(struct http_req *req, const char *name, struct str *ret_valu
 /* %xx undone into the arena; false on a bad escape, on NUL or on ill-formed UTF-8. plus: '+' is a blank (queries). */
 bool http_unescape(struct arena *a, struct str in, bool plus, struct str *ret);
 
-/* Called when the client hangs up while the request is open (never after it was answered). fn NULL: no more interest.
- * The request stays open: answer it as usual (the answer goes nowhere). */
+/*
+ * Called once when the client hangs up while the request is open (never after it was answered, never inside this call, in a
+ * later turn if it has happened already). fn NULL: no more interest. End of file counts as hanging up: a client that closed
+ * only its sending side cannot be told from one that is gone. The request stays open: answer it as usual; if somebody still
+ * reads, it arrives. A client that pipelines more than a read buffer is noticed only when its answer is written.
+ */
 void http_req_on_hangup(struct http_req *req, loop_fn *fn, void *arg);
 bool http_req_hung_up(const struct http_req *req);
 
 /*
- * Answering. Content-Length, Connection, Date and X-Request-Id are written by the server; HEAD and 304/204 carry no body.
+ * Answering, status 200 to 599. Content-Length, Connection, Date and X-Request-Id are written by the server; HEAD and 304/204
+ * carry no body. A header with a control character in it makes the answer an empty 500 (counted as refused, internal).
  * headers may be NULL. http_reply copies the body; http_reply_shared keeps a reference until it is written.
  */
 void http_reply(struct http_req *req, int status, const struct http_header *headers, size_t n_headers, struct str body);
@@ -112,7 +125,8 @@ struct str shared_bytes_str(const struct shared_bytes *b);
 void http_reply_shared(struct http_req *req, int status, const struct http_header *headers, size_t n_headers,
 		       struct shared_bytes *body);
 /* Gives the connection up: returns its descriptor, non-blocking, nothing written yet, which the caller owns; the request
- * and its arena are gone when this returns. For event streams. */
+ * and its arena are gone when this returns. For event streams. What the client pipelined behind the request is lost. The
+ * connection does not count for conns_max, idle or drain any more. */
 int http_req_take_fd(struct http_req *req);
 
 /* A listening TCP socket, non-blocking, close-on-exec. port 0: any; *ret_port says which. -1 with errno; backlog 1024. */

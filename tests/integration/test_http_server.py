@@ -1,7 +1,6 @@
 """The HTTP server (src/io/http_*.c) over raw sockets: bin/http_echo answers with what it understood."""
 import errno
 import json
-import os
 import random
 import re
 import select
@@ -49,9 +48,20 @@ class Echo:
     def stats(self):
         return self.get("/stats").json()
 
+    def listening(self):
+        try:
+            self.connect().s.close()
+        except ConnectionRefusedError:
+            return False
+        return True
+
     def end(self):
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
+        return self.ended()
+
+    def ended(self):
+        """Its exit status, when it was told to end before."""
         try:
             return self.process.wait(20)
         except subprocess.TimeoutExpired:
@@ -228,6 +238,15 @@ def test_pipelining_thousands(echo):
         for i in range(n):
             assert c.answer().json()["path"] == f"/{i}"
         writer.join(10)
+
+
+def test_pipelining_behind_a_slow_one(echo):
+    """More than the read buffer holds comes while a handler has the first request; the rest waits in the socket."""
+    bodies = [bytes([i]) * 100_000 for i in range(5)]
+    with echo.connect() as c:
+        c.send(get("/slow?ms=50") + b"".join(post(b) if i % 2 else chunked(b) for i, b in enumerate(bodies)))
+        assert c.answer().json() == {"slow": True}
+        assert [body_of(c.answer()) for _ in bodies] == bodies
 
 
 def test_head_and_bodyless(echo):
@@ -553,8 +572,8 @@ def test_ten_thousand_idle_connections(start, record_property):
         each = (after["resident"] - before) / wanted
         print(f"{wanted} idle connections: {each:.0f} bytes resident each")
         record_property("bytes_per_idle_connection", round(each))
-        # a sanitizer's shadow and red zones count, too
-        assert each < (20_000 if os.environ.get("ASAN_OPTIONS") or "asan" in str(servers.bin_dir()) else 1200)
+        # a sanitizer's red zones count, too, else it would be 800
+        assert each < 2000
         # and a request among them is as quick as ever
         begin = time.monotonic()
         for _ in range(100):
@@ -581,8 +600,7 @@ def test_ten_thousand_slow_heads(start):
     assert e.get("/static").status == 200
     each = (e.stats()["resident"] - before) / wanted
     print(f"{wanted} slow heads: {each:.0f} bytes resident each")
-    if "asan" not in str(servers.bin_dir()):
-        assert each < 5000
+    assert each < 8000
     for s in slow[::100]:
         assert s.recv(4096).startswith(b"HTTP/1.1 408")
     for s in slow:
@@ -612,6 +630,21 @@ def test_hang_up_is_noticed(echo):
         c.send(get("/hang") + post(b"x" * 100, "/hang"))
     servers.wait_for(lambda: echo.stats()["hangups"] == before["hangups"] + 4, "both notices")
     servers.wait_for(lambda: echo.stats()["conns"] == 1, "the end of the connections")
+
+
+def test_hang_up_before_anybody_asked(echo):
+    """The handler registers when the client has gone already: told all the same."""
+    before = echo.stats()["hangups"]
+    for reset in (False, True):
+        c = echo.connect()
+        c.send(get("/hang?ms=100"))
+        if reset:
+            servers.wait_for(lambda: echo.stats()["conns"] == 2, "the request")
+            c.s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        c.s.close()
+        servers.wait_for(lambda: echo.stats()["hangups"] == before + 1, "the notice")
+        servers.wait_for(lambda: echo.stats()["conns"] == 1, "the end of the connection")
+        before += 1
 
 
 def test_half_close_is_a_hang_up_but_answered(echo):
@@ -718,7 +751,7 @@ def test_drain_drops_nothing(target):
     assert (a.status, a.headers["connection"]) == (200, "close")
     # the rest is closed after the linger time
     assert all(c.at_end() for c in idle)
-    assert e.end() == 0
+    assert e.ended() == 0
 
 
 def test_drain_serves_the_accept_queue():
@@ -734,7 +767,39 @@ def test_drain_serves_the_accept_queue():
         a = c.answer()
         assert (a.status, a.headers["connection"]) == (200, "close")
         c.s.close()
-    assert e.end() == 0
+    assert e.ended() == 0
+
+
+def test_drain_answers_what_was_pipelined():
+    e = Echo(linger_ms=2000)
+    with e.connect() as c, e.connect() as d:
+        # the drain begins while the first is with its handler
+        c.send(get("/slow?ms=300") + get("/1") + get("/slow?ms=1") + get("/2"))
+        servers.wait_for(lambda: e.stats()["conns"] == 3, "both connections")
+        d.send(get("/static"))
+        assert d.answer().status == 200
+        e.process.send_signal(signal.SIGTERM)
+        d.send(get("/static"))
+        assert d.answer().status == 200
+        got = [c.answer() for _ in range(4)]
+        assert [a.status for a in got] == [200] * 4
+        assert ["connection" in a.headers for a in got] == [False, False, False, True]
+        assert c.at_end()
+    assert e.ended() == 0
+
+
+def test_cut():
+    """Freed with requests open, half read and half written: nothing leaks, each ends once (http_echo checks)."""
+    e = Echo(linger_ms=60000)
+    with e.connect() as c, e.connect() as d, e.connect() as f, e.connect() as g:
+        c.send(get("/hang"))
+        d.send(get("/slow?ms=100000"))
+        f.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhel")
+        g.send(get("/shared?n=50000000"))
+        servers.wait_for(lambda: e.stats()["conns"] == 5 and e.stats()["handled"] == 2, "all of them")
+        e.process.send_signal(signal.SIGTERM)
+        servers.wait_for(lambda: not e.listening(), "the drain")
+        assert e.end() == 0
 
 
 def test_drain_waits_for_open_requests():
@@ -749,4 +814,4 @@ def test_drain_waits_for_open_requests():
         a = half.answer()
         assert (body_of(a), a.headers["connection"]) == (b"hello", "close")
         assert slow.answer().headers["connection"] == "close"
-    assert e.end() == 0
+    assert e.ended() == 0

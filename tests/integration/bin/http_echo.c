@@ -1,11 +1,12 @@
 /*
  * A program around the HTTP server, for its tests: answers with what it understood.
  *
- *	http_echo [name=number ...]	prints "port N", serves on loopback; SIGTERM drains, then it ends with 0
+ *	http_echo [name=number ...]	prints "port N", serves on loopback; SIGTERM drains, then it ends with 0; a second
+ *					SIGTERM cuts everything. Not 0: a request was not ended exactly once
  *
  *   /static       200 bytes of JSON, always the same, shared
  *   /slow?ms=     answers that much later
- *   /hang         answers only when the client hangs up
+ *   /hang         answers only when the client hangs up; ?ms= it asks to be told only that much later
  *   /stream       takes the descriptor, writes three lines over it, closes
  *   /shared?n=    n bytes, shared; /copied?n= the same, copied
  *   /late?n=      n bytes, shared, 20 ms later
@@ -16,6 +17,7 @@
  *   anything else an echo; names and bytes that need not be UTF-8 in hexadecimal
  */
 #include "base/json.h"
+#include "base/list.h"
 #include "base/xmalloc.h"
 #include "io/http_server.h"
 
@@ -36,11 +38,13 @@ struct app {
 	struct shared_bytes *fixed;
 	struct http_server_config config;
 	uint64_t linger_ms, nofile;
-	bool draining;
-	uint64_t handled, done, done_gone, hangups, streams;
+	bool draining, cut;
+	struct list lates;
+	uint64_t dispatched, handled, done, done_gone, hangups, streams;
 };
 
 struct late {
+	struct list link;
 	struct app *app;
 	struct http_req *req;
 	struct timer *timer;
@@ -165,6 +169,7 @@ static struct shared_bytes *letters(uint64_t n)
 
 static void late_free(struct late *l)
 {
+	list_remove(&l->link);
 	timer_free(l->timer);
 	free(l);
 }
@@ -199,6 +204,13 @@ static void on_hangup(void *arg)
 	late_free(l);
 }
 
+static void on_hang_asked(void *arg)
+{
+	struct late *l = arg;
+
+	http_req_on_hangup(l->req, on_hangup, l);
+}
+
 static void on_stream(void *arg)
 {
 	struct late *l = arg;
@@ -217,6 +229,7 @@ static struct late *late_new(struct app *app, struct http_req *req, loop_fn *fn,
 {
 	struct late *l = xcalloc(1, sizeof(*l));
 
+	list_append(&app->lates, &l->link);
 	l->app = app;
 	l->req = req;
 	l->timer = timer_new(app->loop, fn, l);
@@ -250,6 +263,7 @@ static void handler(void *arg, struct http_req *req)
 {
 	struct app *app = arg;
 
+	app->dispatched++;
 	if (str_eqc(req->path, "/static")) {
 		http_reply_shared(req, 200, &as_json, 1, app->fixed);
 		return;
@@ -266,10 +280,13 @@ static void handler(void *arg, struct http_req *req)
 	if (str_eqc(req->path, "/late")) {
 		late_new(app, req, on_late, 20)->n = number(req, "n", 0);
 	} else if (str_eqc(req->path, "/hang")) {
-		struct late *l = late_new(app, req, on_hangup, 0);
+		uint64_t ms = number(req, "ms", 0);
+		struct late *l = late_new(app, req, on_hang_asked, ms);
 
-		timer_clear(l->timer);
-		http_req_on_hangup(req, on_hangup, l);
+		if (ms == 0) {
+			timer_clear(l->timer);
+			on_hang_asked(l);
+		}
 	} else if (str_eqc(req->path, "/stream")) {
 		stream(app, req);
 	} else if (str_eqc(req->path, "/shared") || str_eqc(req->path, "/copied")) {
@@ -324,8 +341,11 @@ static void on_term(void *arg, int signo)
 {
 	struct app *app = arg;
 
-	if (app->draining)
+	if (app->draining) {
+		app->cut = true;
+		loop_stop(app->loop);
 		return;
+	}
 	app->draining = true;
 	http_server_drain(app->server, (int64_t)app->linger_ms, on_drained, app);
 }
@@ -366,6 +386,7 @@ static void option(struct app *app, const char *text)
 
 int main(int argc, char **argv)
 {
+	struct late *late;
 	char fixed[201];
 	struct app app = {.linger_ms = 100};
 	uint16_t port;
@@ -386,6 +407,7 @@ int main(int argc, char **argv)
 	memset(fixed, 'x', 200);
 	memcpy(fixed, "{\"text\":\"", 9);
 	memcpy(fixed + 198, "\"}", 2);
+	list_init(&app.lates);
 	app.loop = loop_new();
 	app.fixed = shared_bytes_new((struct str){fixed, 200});
 	app.server = http_server_new(app.loop, &app.config);
@@ -399,9 +421,16 @@ int main(int argc, char **argv)
 	printf("port %u\n", (unsigned)port);
 	fflush(stdout);
 	loop_run(app.loop);
-	if (http_server_conns(app.server) != 0)
+	if (http_server_conns(app.server) != 0 && !app.cut)
 		abort();
 	http_server_free(app.server);
+	if (app.done != app.dispatched) {
+		fprintf(stderr, "http_echo: %llu requests, %llu ended\n", (unsigned long long)app.dispatched,
+			(unsigned long long)app.done);
+		return 1;
+	}
+	while ((late = list_first(&app.lates, struct late, link)))
+		late_free(late);
 	signal_watch_free(app.term);
 	shared_bytes_unref(app.fixed);
 	loop_free(app.loop);

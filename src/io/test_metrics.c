@@ -16,7 +16,7 @@ enum { REQUESTS, OPEN, LAG, TOOK, SIZES, ROUTES, N_METRICS };
 static const char *const outcomes[] = {"locked", "say \"no\"\\\nplease", NULL};
 static const char *const routes[] = {"locks", "seats", NULL};
 static const char *const statuses[] = {"201", "409", "503", NULL};
-static const double seconds[] = {0.001, 0.005, 0.3, 2.5, 0};
+static const double seconds[] = {0.001, 0.005, 0.3, 1.001, 0};
 static const double sizes[] = {1, 2, 4, 0};
 
 static const struct metric_def defs[N_METRICS] = {
@@ -155,10 +155,10 @@ static void a_new_process_in_an_old_slot(void **state)
 	metrics_free(m);
 }
 
-/* Bounds belong to their bucket, also where scaling is not exact in binary (300000 * 1e-6 > 0.3). */
+/* Bounds belong to their bucket, also where scaling is not exact in binary (1.001 / 1e-6 < 1001000). */
 static void histogram(void **state)
 {
-	static const int64_t took_us[] = {0, 1000, 1001, 5000, 300000, 300001, 2500000, 2500001, 70000000};
+	static const int64_t took_us[] = {0, 1000, 1001, 5000, 300000, 300001, 1001000, 1001001, 70000000};
 	struct metrics *m = metrics_new(defs, N_METRICS, 2);
 
 	for (size_t i = 0; i < sizeof(took_us) / sizeof(took_us[0]); i++) {
@@ -168,9 +168,9 @@ static void histogram(void **state)
 	assert_line(m, "boxoffice_request_duration_seconds_bucket{le=\"0.001\"} 2");
 	assert_line(m, "boxoffice_request_duration_seconds_bucket{le=\"0.005\"} 4");
 	assert_line(m, "boxoffice_request_duration_seconds_bucket{le=\"0.3\"} 5");
-	assert_line(m, "boxoffice_request_duration_seconds_bucket{le=\"2.5\"} 7");
+	assert_line(m, "boxoffice_request_duration_seconds_bucket{le=\"1.001\"} 7");
 	assert_line(m, "boxoffice_request_duration_seconds_bucket{le=\"+Inf\"} 9");
-	assert_line(m, "boxoffice_request_duration_seconds_sum 75.607003");
+	assert_line(m, "boxoffice_request_duration_seconds_sum 72.609003");
 	assert_line(m, "boxoffice_request_duration_seconds_count 9");
 	metric_observe(m, SIZES, 1, 0, 2);
 	metric_observe(m, SIZES, 1, 0, 3);
@@ -218,24 +218,33 @@ static void several_processes(void **state)
 {
 	struct metrics *m = metrics_new(defs, N_METRICS, 2);
 	pid_t pids[4];
+	int start[2];
+	char c;
 
+	/* all begin when the pipe closes, so that they really run at the same time */
+	assert_int_equal(pipe(start), 0);
 	for (int i = 0; i < 4; i++) {
 		pids[i] = fork();
 		assert_true(pids[i] >= 0);
 		if (pids[i] == 0) {
 			metrics_use_slot(m, i / 2);
-			for (int k = 0; k < 100000; k++)
+			close(start[1]);
+			if (read(start[0], &c, 1) != 0)
+				_exit(1);
+			for (int k = 0; k < 3000000; k++)
 				metric_add(m, REQUESTS, 0, 0, 1);
 			_exit(0);
 		}
 	}
+	close(start[0]);
+	close(start[1]);
 	for (int i = 0; i < 4; i++) {
 		int status;
 
 		assert_int_equal(waitpid(pids[i], &status, 0), pids[i]);
 		assert_int_equal(status, 0);
 	}
-	assert_line(m, "boxoffice_locks_total{outcome=\"locked\"} 400000");
+	assert_line(m, "boxoffice_locks_total{outcome=\"locked\"} 12000000");
 	metrics_free(m);
 }
 

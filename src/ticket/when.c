@@ -68,9 +68,9 @@ static int64_t offset_at(GTimeZone *zone, int64_t utc_s)
 }
 
 /* struct when_zone is GTimeZone by another name, so that the header needs no GLib. */
-struct when_zone *when_zone_open(const char *timezone)
+struct when_zone *when_zone_open(const char *zone_name)
 {
-	return (struct when_zone *)zone_open(timezone);
+	return (struct when_zone *)zone_open(zone_name);
 }
 
 void when_zone_close(struct when_zone *zone)
@@ -79,9 +79,9 @@ void when_zone_close(struct when_zone *zone)
 		g_time_zone_unref((GTimeZone *)zone);
 }
 
-bool when_local(int64_t us, const char *timezone, struct when *ret)
+bool when_local(int64_t us, const char *zone_name, struct when *ret)
 {
-	struct when_zone *zone = when_zone_open(timezone);
+	struct when_zone *zone = when_zone_open(zone_name);
 	bool ok = zone && when_zone_local(zone, us, ret);
 
 	when_zone_close(zone);
@@ -122,13 +122,13 @@ static bool wall_is_sound(const struct when *w, int64_t *ret_days)
 	return m == w->month && d == w->day; /* no 31 April */
 }
 
-enum when_fit when_instant(const struct when *wall, const char *timezone, int64_t *ret_us)
+enum when_fit when_instant(const struct when *wall, const char *zone_name, int64_t *ret_us)
 {
 	int64_t days, wall_s, before, after;
 	enum when_fit fit;
 	GTimeZone *zone;
 
-	if (!wall_is_sound(wall, &days) || !(zone = zone_open(timezone)))
+	if (!wall_is_sound(wall, &days) || !(zone = zone_open(zone_name)))
 		return WHEN_IMPOSSIBLE;
 	wall_s = days * 86400 + wall->hour * 3600 + wall->minute * 60 + wall->second;
 	/* The offsets on either side of any change that could matter: zones do not change twice in two days. */

@@ -23,10 +23,10 @@ struct when {
 };
 
 /* false: unknown zone, or a year outside 1..9999. */
-bool when_local(int64_t us, const char *timezone, struct when *ret);
+bool when_local(int64_t us, const char *zone_name, struct when *ret);
 /* The same for several instants: the zone's file is read once. NULL: unknown. */
 struct when_zone;
-struct when_zone *when_zone_open(const char *timezone);
+struct when_zone *when_zone_open(const char *zone_name);
 void when_zone_close(struct when_zone *zone); /* NULL is fine */
 bool when_zone_local(struct when_zone *zone, int64_t us, struct when *ret);
 
@@ -37,7 +37,7 @@ enum when_fit {
 	WHEN_SKIPPED, /* clocks are put forward over it: given is the instant as much later (02:30 becomes 03:30) */
 };
 /* Needs year to second; weekday, offset and zone are ignored. */
-enum when_fit when_instant(const struct when *wall, const char *timezone, int64_t *ret_us);
+enum when_fit when_instant(const struct when *wall, const char *zone_name, int64_t *ret_us);
 
 /* Locale is a BCP 47 tag; an unknown one gives English.
  * "Friday, 4 December 2026", "Freitag, 4. Dezember 2026", "2026年12月4日 星期五" */

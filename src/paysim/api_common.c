@@ -8,10 +8,12 @@ struct event_source call_source(const struct sim_call *c)
 
 void sim_emit(const struct event_source *from, const char *type, struct str object)
 {
-	struct sim_event e = {0, sim_id(from->arena, "evt_"), from->now_us, str_from(type), object, from->request_id,
-			      from->key};
+	struct sim_event e = {
+		0, sim_id(from->arena, "evt_"), from->now_us, str_from(type), object, from->request_id, from->key};
 
 	store_event_insert(from->sim->store, &e);
+	if (from->sim->webhook)
+		webhook_queue(from->sim);
 }
 
 static struct str taken(struct arena *a, struct buf *b)

@@ -12,9 +12,15 @@
 static const char *const expandable[] = {"latest_charge", "payment_method", NULL};
 enum { EXPAND_CHARGE = 1, EXPAND_METHOD = 2 };
 
-static const struct card authentication_required = {
-	"", "visa", "3184", "", CARD_DECLINES, "authentication_required", "authentication_required",
-	"Your card was declined. This transaction requires authentication.", false};
+static const struct card authentication_required = {"",
+						    "visa",
+						    "3184",
+						    "",
+						    CARD_DECLINES,
+						    "authentication_required",
+						    "authentication_required",
+						    "Your card was declined. This transaction requires authentication.",
+						    false};
 
 /* What confirming is given. */
 struct confirmation {
@@ -116,7 +122,8 @@ static struct str error_json(struct sim_call *c, const struct refusal *r, struct
 	return text;
 }
 
-static void declined(struct sim_call *c, struct intent *pi, const struct method *m, const struct card *by, bool challenged)
+static void declined(struct sim_call *c, struct intent *pi, const struct method *m, const struct card *by,
+		     bool challenged)
 {
 	struct event_source from = call_source(c);
 	struct charge charge;
@@ -132,7 +139,8 @@ static void declined(struct sim_call *c, struct intent *pi, const struct method 
 	sim_emit(&from, "payment_intent.payment_failed", intent_json(c->sim, c->arena, pi));
 }
 
-static void approved(struct sim_call *c, struct intent *pi, const struct method *m, enum intent_event event, bool challenged)
+static void approved(struct sim_call *c, struct intent *pi, const struct method *m, enum intent_event event,
+		     bool challenged)
 {
 	struct event_source from = call_source(c);
 	struct charge charge;
@@ -203,9 +211,10 @@ void intent_challenge_failed(struct sim_call *c, struct intent *pi)
 	struct method m;
 	bool known = store_method_get(c->sim->store, c->arena, pi->payment_method, &m);
 
-	refuse_invalid(&r, "payment_intent_authentication_failure", NULL,
-		       "The provided PaymentMethod has failed authentication. You can provide payment_method_data or a new "
-		       "PaymentMethod to attempt to fulfill this PaymentIntent again.");
+	refuse_invalid(
+		&r, "payment_intent_authentication_failure", NULL,
+		"The provided PaymentMethod has failed authentication. You can provide payment_method_data or a new "
+		"PaymentMethod to attempt to fulfill this PaymentIntent again.");
 	intent_move(&pi->state, EV_CHALLENGE_FAILED, 0);
 	pi->last_payment_error = error_json(c, &r, STR_NULL, known ? &m : NULL);
 	pi->payment_method = pi->action_key = STR_NULL;
@@ -242,7 +251,8 @@ static bool read_confirmation(struct sim_call *c, struct confirmation *ret)
 
 	return param_str(c, "payment_method", false, 100, &ret->method) && return_url(c, &ret->return_url) &&
 	       param_bool(c, "off_session", &ret->off_session) &&
-	       param_bool(c, "error_on_requires_action", &ret->error_on_action) && param_bool(c, "use_stripe_sdk", &sdk);
+	       param_bool(c, "error_on_requires_action", &ret->error_on_action) &&
+	       param_bool(c, "use_stripe_sdk", &sdk);
 }
 
 /* Cards only, or automatic methods with or without redirects: *ret_redirects as in struct intent. */
@@ -256,15 +266,17 @@ static bool read_method_types(struct sim_call *c, struct str *ret_redirects)
 	while ((it = form_each(&c->form, "payment_method_types", &pos))) {
 		types = true;
 		if (!str_eqc(it->value, "card"))
-			return refuse_invalid(&c->refusal, "payment_method_unactivated", "payment_method_types",
-					      "The payment method type \"%.*s\" is invalid: the simulator has cards only.",
-					      it->value.n > 64 ? 64 : (int)it->value.n, it->value.p);
+			return refuse_invalid(
+				&c->refusal, "payment_method_unactivated", "payment_method_types",
+				"The payment method type \"%.*s\" is invalid: the simulator has cards only.",
+				it->value.n > 64 ? 64 : (int)it->value.n, it->value.p);
 	}
 	if (enabled && !str_eqc(enabled->value, "true") && !str_eqc(enabled->value, "false"))
 		return refuse_invalid(&c->refusal, "parameter_invalid_boolean", "automatic_payment_methods[enabled]",
 				      "Invalid boolean");
 	if (redirects && !str_eqc(redirects->value, "always") && !str_eqc(redirects->value, "never"))
-		return refuse_invalid(&c->refusal, "parameter_invalid_enum", "automatic_payment_methods[allow_redirects]",
+		return refuse_invalid(&c->refusal, "parameter_invalid_enum",
+				      "automatic_payment_methods[allow_redirects]",
 				      "Invalid allow_redirects: must be one of always, never");
 	if (types && enabled && str_eqc(enabled->value, "true"))
 		return refuse_invalid(&c->refusal, NULL, "payment_method_types",
@@ -287,9 +299,10 @@ static bool read_currency(struct sim_call *c, const struct currency **ret)
 		upper[i] = (char)toupper((unsigned char)text.p[i]);
 	*ret = text.n == 3 ? currency_find(str_from(upper)) : NULL;
 	if (!*ret)
-		return refuse_invalid(&c->refusal, NULL, "currency",
-				      "Invalid currency: %.*s. The simulator supports the currencies of its table only.",
-				      text.n > 64 ? 64 : (int)text.n, text.p);
+		return refuse_invalid(
+			&c->refusal, NULL, "currency",
+			"Invalid currency: %.*s. The simulator supports the currencies of its table only.",
+			text.n > 64 ? 64 : (int)text.n, text.p);
 	return true;
 }
 
@@ -297,19 +310,21 @@ static bool read_currency(struct sim_call *c, const struct currency **ret)
 static bool wants_return_url(struct sim_call *c, struct str redirects, const struct confirmation *how)
 {
 	if (str_eqc(redirects, "always") && !how->return_url.p)
-		return refuse_invalid(&c->refusal, NULL, "return_url",
-				      "This PaymentIntent accepts payment methods that might redirect the payer: provide a "
-				      "return_url, or create it with payment_method_types[]=card or "
-				      "automatic_payment_methods[allow_redirects]=never.");
+		return refuse_invalid(
+			&c->refusal, NULL, "return_url",
+			"This PaymentIntent accepts payment methods that might redirect the payer: provide a "
+			"return_url, or create it with payment_method_types[]=card or "
+			"automatic_payment_methods[allow_redirects]=never.");
 	return true;
 }
 
 static bool no_method(struct sim_call *c, const struct intent *pi)
 {
-	refuse_invalid(&c->refusal, "payment_intent_unexpected_state", NULL,
-		       "You cannot confirm this PaymentIntent because it's missing a payment method. You can either update "
-		       "the PaymentIntent with a payment method and then confirm it again, or confirm it again directly with "
-		       "a payment method.");
+	refuse_invalid(
+		&c->refusal, "payment_intent_unexpected_state", NULL,
+		"You cannot confirm this PaymentIntent because it's missing a payment method. You can either update "
+		"the PaymentIntent with a payment method and then confirm it again, or confirm it again directly with "
+		"a payment method.");
 	c->refusal.with_intent = true;
 	return refused(c, pi);
 }
@@ -330,9 +345,9 @@ bool api_intent_create(struct sim_call *c)
 	    !rules_amount(pi.state.amount, pi.state.currency, &c->refusal) ||
 	    !param_choice(c, "capture_method", captures, &capture) ||
 	    !param_choice(c, "confirmation_method", confirmations, &confirmation_method) ||
-	    !param_bool(c, "confirm", &confirm) || !read_confirmation(c, &how) || !read_method_types(c, &pi.redirects) ||
-	    !param_str(c, "description", false, 1000, &pi.description) || !param_metadata(c, &pi.metadata) ||
-	    !no_personal_data(c) || !param_expand(c, expandable, false, &expand))
+	    !param_bool(c, "confirm", &confirm) || !read_confirmation(c, &how) ||
+	    !read_method_types(c, &pi.redirects) || !param_str(c, "description", false, 1000, &pi.description) ||
+	    !param_metadata(c, &pi.metadata) || !no_personal_data(c) || !param_expand(c, expandable, false, &expand))
 		return false;
 	if (!confirm && (how.return_url.p || how.off_session || how.error_on_action))
 		return refuse_invalid(&c->refusal, NULL, how.return_url.p ? "return_url" : "confirm",

@@ -37,8 +37,8 @@ static bool find_intent(struct sim_call *c, struct str intent, struct str charge
 		if (!store_charge_get(c->sim->store, c->arena, charge_id, &charge))
 			return refuse_missing(c, "charge", charge_id, "charge");
 		if (charge.failure_code.p)
-			return refuse_invalid(&c->refusal, NULL, "charge", "Charge %.*s has failed and cannot be refunded.",
-					      STR_FMT(charge.id));
+			return refuse_invalid(&c->refusal, NULL, "charge",
+					      "Charge %.*s has failed and cannot be refunded.", STR_FMT(charge.id));
 		intent = charge.payment_intent;
 	}
 	if (!store_intent_get(c->sim->store, c->arena, intent, ret))
@@ -173,7 +173,8 @@ static bool list_close(struct jw *w, bool more, const char *url)
 
 static bool no_cursor(struct sim_call *c, const char *what, struct str id)
 {
-	return refuse_invalid(&c->refusal, "resource_missing", "starting_after", "No such %s: '%.*s'", what, STR_FMT(id));
+	return refuse_invalid(&c->refusal, "resource_missing", "starting_after", "No such %s: '%.*s'", what,
+			      STR_FMT(id));
 }
 
 bool api_refund_list(struct sim_call *c)
@@ -300,7 +301,7 @@ bool api_event_get(struct sim_call *c)
 	if (!store_event_get(c->sim->store, c->arena, c->id, &e))
 		return refuse_missing(c, "event", c->id, "id");
 	jw_init(&w, &c->out);
-	object_event(&w, &e);
+	object_event(&w, &e, 0);
 	return jw_done(&w);
 }
 
@@ -315,7 +316,7 @@ static bool list_event(void *arg, struct sim_event *e)
 
 	if (!room(&walk->rows))
 		return false;
-	object_event(walk->w, e);
+	object_event(walk->w, e, 0);
 	walk->rows.n++;
 	return true;
 }

@@ -10,13 +10,20 @@
 #include <stdlib.h>
 
 static const char *const op_names[] = {
-	[SIM_CREATE] = "create",     [SIM_CONFIRM] = "confirm",	  [SIM_CAPTURE] = "capture", [SIM_CANCEL] = "cancel",
-	[SIM_REFUND] = "refund",     [SIM_RETRIEVE] = "retrieve", [SIM_ANY] = "any",
+	[SIM_CREATE] = "create", [SIM_CONFIRM] = "confirm",   [SIM_CAPTURE] = "capture", [SIM_CANCEL] = "cancel",
+	[SIM_REFUND] = "refund", [SIM_RETRIEVE] = "retrieve", [SIM_ANY] = "any",	 [SIM_WEBHOOK] = "webhook",
 };
 static const char *const mode_names[FAULT_MODES] = {
-	[FAULT_DROP_BEFORE] = "drop_before", [FAULT_DROP_AFTER] = "drop_after", [FAULT_500_BEFORE] = "500_before",
-	[FAULT_500_AFTER] = "500_after",     [FAULT_DELAY] = "delay",		[FAULT_HANG] = "hang",
-	[FAULT_HANG_AFTER] = "hang_after",   [FAULT_429] = "429",		[FAULT_DECLINE] = "decline",
+	[FAULT_DROP_BEFORE] = "drop_before",
+	[FAULT_DROP_AFTER] = "drop_after",
+	[FAULT_500_BEFORE] = "500_before",
+	[FAULT_500_AFTER] = "500_after",
+	[FAULT_DELAY] = "delay",
+	[FAULT_HANG] = "hang",
+	[FAULT_HANG_AFTER] = "hang_after",
+	[FAULT_429] = "429",
+	[FAULT_DECLINE] = "decline",
+	[FAULT_TWICE] = "twice",
 };
 enum { FAULTS_MAX = 100 };
 
@@ -32,16 +39,16 @@ bool fault_take(struct sim *sim, enum sim_op op, bool replay, struct fault *ret)
 {
 	if (op == SIM_OP_NONE)
 		return false;
-	list_for_each(pos, tmp, &sim->faults)
-	{
+	list_for_each(pos, tmp, &sim->faults) {
 		struct fault *f = list_entry(pos, struct fault, link);
 
-		if ((f->match != op && f->match != SIM_ANY) || f->times_left == 0)
+		if ((f->match != op && (f->match != SIM_ANY || op == SIM_WEBHOOK)) || f->times_left == 0)
 			continue;
 		/* an answer that is kept is not made again: the switch waits for one that is */
 		if (replay && (f->mode == FAULT_500_BEFORE || f->mode == FAULT_500_AFTER || f->mode == FAULT_DECLINE))
 			continue;
-		if (f->mode == FAULT_DECLINE && op != SIM_CREATE && op != SIM_CONFIRM && op != SIM_CAPTURE && op != SIM_REFUND)
+		if (f->mode == FAULT_DECLINE && op != SIM_CREATE && op != SIM_CONFIRM && op != SIM_CAPTURE &&
+		    op != SIM_REFUND)
 			continue;
 		f->times_left--;
 		f->hits++;
@@ -53,8 +60,7 @@ bool fault_take(struct sim *sim, enum sim_op op, bool replay, struct fault *ret)
 
 static void drop_all(struct sim *sim)
 {
-	list_for_each(pos, tmp, &sim->faults)
-	{
+	list_for_each(pos, tmp, &sim->faults) {
 		list_remove(pos);
 		free(list_entry(pos, struct fault, link));
 	}
@@ -73,8 +79,7 @@ bool faults_list(struct sim_call *c)
 	jw_obj(&w);
 	jw_key(&w, "faults");
 	jw_arr(&w);
-	list_for_each(pos, tmp, &c->sim->faults)
-	{
+	list_for_each(pos, tmp, &c->sim->faults) {
 		const struct fault *f = list_entry(pos, struct fault, link);
 
 		jw_obj(&w);
@@ -117,16 +122,21 @@ bool faults_add(struct sim_call *c)
 	op = name_index(op_names, sizeof(op_names) / sizeof(op_names[0]), match);
 	mode = name_index(mode_names, FAULT_MODES, mode_name);
 	if (op < 0)
-		json_in_fault(&in, ERR_INVALID_VALUE, "match", "one of create, confirm, capture, cancel, refund, retrieve, any");
+		json_in_fault(&in, ERR_INVALID_VALUE, "match",
+			      "one of create, confirm, capture, cancel, refund, retrieve, webhook, any");
 	if (mode < 0)
-		json_in_fault(&in, ERR_INVALID_VALUE, "mode",
-			      "one of drop_before, drop_after, 500_before, 500_after, delay, hang, hang_after, 429, decline");
+		json_in_fault(
+			&in, ERR_INVALID_VALUE, "mode",
+			"one of drop_before, drop_after, 500_before, 500_after, delay, hang, hang_after, 429, decline");
 	if (!json_in_end(&in))
 		return wrong_json(c, &e);
 	if (mode == FAULT_DECLINE && (op == SIM_CANCEL || op == SIM_RETRIEVE))
 		return refuse_invalid(&c->refusal, NULL, NULL, "/mode: nothing is declined there");
-	list_for_each(pos, tmp, &c->sim->faults)
-	{
+	if (mode == FAULT_TWICE && op != SIM_WEBHOOK)
+		return refuse_invalid(&c->refusal, NULL, NULL, "/mode: only webhooks come twice");
+	if (op == SIM_WEBHOOK && mode != FAULT_DROP_BEFORE && mode != FAULT_DELAY && mode != FAULT_TWICE)
+		return refuse_invalid(&c->refusal, NULL, NULL, "/mode: a webhook has drop_before, delay and twice");
+	list_for_each(pos, tmp, &c->sim->faults) {
 		struct fault *old = list_entry(pos, struct fault, link);
 
 		n++;
@@ -137,7 +147,8 @@ bool faults_add(struct sim_call *c)
 		}
 	}
 	if (n >= FAULTS_MAX)
-		return refuse_invalid(&c->refusal, NULL, NULL, "There are too many fault switches: DELETE /_sim/faults first.");
+		return refuse_invalid(&c->refusal, NULL, NULL,
+				      "There are too many fault switches: DELETE /_sim/faults first.");
 	f = xcalloc(1, sizeof(*f));
 	f->match = (enum sim_op)op;
 	f->mode = (enum fault_mode)mode;

@@ -17,7 +17,7 @@ enum { FORM_ITEMS_MAX = 200, FORM_DEPTH_MAX = 4, FORM_NAME_MAX = 200, FORM_VALUE
 struct form_item {
 	struct str name; /* unescaped, with its brackets */
 	struct str key[FORM_DEPTH_MAX];
-	size_t n_keys;	 /* 1: no brackets; an empty key stands for [] */
+	size_t n_keys; /* 1: no brackets; an empty key stands for [] */
 	struct str value;
 	bool used;
 };

@@ -20,7 +20,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		if (f.n > FORM_ITEMS_MAX)
 			abort();
 		for (size_t i = 0; i < f.n; i++)
-			if (f.items[i].n_keys < 1 || f.items[i].n_keys > FORM_DEPTH_MAX || !str_utf8_valid(f.items[i].value))
+			if (f.items[i].n_keys < 1 || f.items[i].n_keys > FORM_DEPTH_MAX ||
+			    !str_utf8_valid(f.items[i].value))
 				abort();
 		form_get(&f, "amount");
 		while (form_each(&f, "metadata", &pos))

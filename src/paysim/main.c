@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 struct options {
-	const char *db, *host, *secret_key, *public_url;
+	const char *db, *host, *secret_key, *public_url, *webhook_url, *webhook_secret;
 	int64_t port;
 };
 
@@ -21,12 +21,15 @@ static const struct cli_option cli_options[] = {
 	{"host", "ADDRESS", "where to listen (127.0.0.1)"},
 	{"port", "N", "0: any free one (0)"},
 	{"secret-key", "KEY", "the only key accepted, also for /_sim (any that starts with sk_, and none for /_sim)"},
+	{"webhook-url", "URL", "where events are posted to (nowhere)"},
+	{"webhook-secret", "SECRET", "what they are signed with (whsec_...)"},
 	{"public-url", "URL", "how browsers reach this, for the 3-D Secure page (http://HOST:PORT)"},
 	{0},
 };
 static const struct cli cli = {
 	"boxoffice-paysim",
-	"A payment gateway for tests and demonstrations: Stripe's HTTP interface over a durable ledger. No money moves. "
+	"A payment gateway for tests and demonstrations: Stripe's HTTP interface over a durable ledger. No money "
+	"moves. "
 	"When it is ready it prints one line of JSON with its url on standard output.",
 	cli_options,
 };
@@ -51,6 +54,8 @@ static int read_options(int argc, char **argv, struct options *o)
 			.host = cli_value(&args, "host", "127.0.0.1"),
 			.secret_key = cli_value(&args, "secret-key", NULL),
 			.public_url = cli_value(&args, "public-url", NULL),
+			.webhook_url = cli_value(&args, "webhook-url", NULL),
+			.webhook_secret = cli_value(&args, "webhook-secret", NULL),
 		};
 		if (!cli_number(&args, "port", 0, 65535, 0, &o->port, &e))
 			break;
@@ -58,6 +63,8 @@ static int read_options(int argc, char **argv, struct options *o)
 			error_set(&e, ERR_INVALID_REQUEST, "", "--db FILE is needed: where the ledger is kept");
 		else if (o->secret_key && !*o->secret_key)
 			error_set(&e, ERR_INVALID_REQUEST, "", "--secret-key takes a key");
+		else if (!o->webhook_url != !o->webhook_secret)
+			error_set(&e, ERR_INVALID_REQUEST, "", "--webhook-url and --webhook-secret go together");
 		else
 			return -1;
 		break;
@@ -74,6 +81,8 @@ static void on_janitor(void *arg)
 	struct sim *sim = arg;
 
 	timer_set_ms(sim->janitor, sim_janitor(sim) ? 0 : 1000);
+	if (sim->webhook)
+		webhook_poke(sim->webhook);
 }
 
 static void on_drained(void *arg)
@@ -163,6 +172,8 @@ int main(int argc, char **argv)
 	list_init(&sim.held);
 	list_init(&sim.answered);
 	sim_start(&sim);
+	if (o.webhook_url)
+		sim.webhook = webhook_new(&sim, o.webhook_url, o.webhook_secret);
 	sim.janitor = timer_new(sim.loop, on_janitor, &sim);
 	timer_set_ms(sim.janitor, 0);
 	sim.server = http_server_new(sim.loop, &(struct http_server_config){
@@ -188,6 +199,7 @@ int main(int argc, char **argv)
 	signal_watch_free(signals[1]);
 	sim_stop(&sim);
 	http_server_free(sim.server);
+	webhook_free(sim.webhook);
 	timer_free(sim.janitor);
 	faults_free(&sim);
 	store_close(sim.store);

@@ -330,7 +330,7 @@ void object_refund(struct jw *w, const struct refund *r, const char *base_url, c
 	jw_obj_end(w);
 }
 
-void object_event(struct jw *w, const struct sim_event *e)
+void object_event(struct jw *w, const struct sim_event *e, int pending_webhooks)
 {
 	jw_obj(w);
 	jw_kstr(w, "id", e->id);
@@ -342,7 +342,7 @@ void object_event(struct jw *w, const struct sim_event *e)
 	kraw(w, "object", e->object);
 	jw_obj_end(w);
 	jw_kbool(w, "livemode", false);
-	jw_kint(w, "pending_webhooks", 0);
+	jw_kint(w, "pending_webhooks", pending_webhooks);
 	jw_key(w, "request");
 	jw_obj(w);
 	object_kopt(w, "id", e->request_id);

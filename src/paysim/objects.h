@@ -24,7 +24,7 @@ void object_intent(struct jw *w, const struct intent *pi, const char *base_url, 
 void object_charge(struct jw *w, const struct charge *c, const struct intent *pi);
 void object_method(struct jw *w, const struct method *m);
 void object_refund(struct jw *w, const struct refund *r, const char *base_url, const struct expanded *x);
-void object_event(struct jw *w, const struct sim_event *e);
+void object_event(struct jw *w, const struct sim_event *e, int pending_webhooks);
 /* The members of an error object, without the intent; charge and m may be NULL. */
 void object_error_members(struct jw *w, const struct refusal *r, struct str charge, const struct method *m);
 

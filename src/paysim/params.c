@@ -12,11 +12,12 @@ static bool missing(struct sim_call *c, const char *name)
 
 static bool empty(struct sim_call *c, const char *name)
 {
-	return refuse_invalid(&c->refusal, "parameter_invalid_empty", name,
-			      "You passed an empty string for '%s'. We assume empty values are an attempt to unset a "
-			      "parameter; however '%s' cannot be unset. You should remove '%s' from your request or supply a "
-			      "non-empty value.",
-			      name, name, name);
+	return refuse_invalid(
+		&c->refusal, "parameter_invalid_empty", name,
+		"You passed an empty string for '%s'. We assume empty values are an attempt to unset a "
+		"parameter; however '%s' cannot be unset. You should remove '%s' from your request or supply a "
+		"non-empty value.",
+		name, name, name);
 }
 
 static bool int_value(struct sim_call *c, const char *name, struct str text, int64_t *ret)

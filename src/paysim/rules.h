@@ -50,15 +50,15 @@ bool intent_allows(enum intent_status s, enum intent_op op);
 
 /* ... and what can happen to it. */
 enum intent_event {
-	EV_METHOD,	     /* a payment method was given at creation */
-	EV_AUTHORISED,	     /* manual capture */
-	EV_PAID,	     /* automatic capture */
+	EV_METHOD,     /* a payment method was given at creation */
+	EV_AUTHORISED, /* manual capture */
+	EV_PAID,       /* automatic capture */
 	EV_DECLINED,
-	EV_CHALLENGED,	     /* 3-D Secure wanted */
+	EV_CHALLENGED, /* 3-D Secure wanted */
 	EV_CHALLENGE_FAILED,
 	EV_CAPTURED,
 	EV_CANCELED,
-	EV_EXPIRED,	     /* the authorisation was too old */
+	EV_EXPIRED, /* the authorisation was too old */
 	INTENT_EVENTS,
 };
 /* false: there is no such arrow. */

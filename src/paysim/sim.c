@@ -164,9 +164,10 @@ static bool authenticate(struct sim_call *c)
 	if (!is_gateway(c) && !own.p)
 		return true;
 	if (!presented_key(c, &key))
-		return refuse(&c->refusal, 401, "invalid_request_error", NULL, NULL,
-			      "You did not provide an API key. Provide it in the Authorization header, using Bearer auth "
-			      "(e.g. 'Authorization: Bearer YOUR_SECRET_KEY').");
+		return refuse(
+			&c->refusal, 401, "invalid_request_error", NULL, NULL,
+			"You did not provide an API key. Provide it in the Authorization header, using Bearer auth "
+			"(e.g. 'Authorization: Bearer YOUR_SECRET_KEY').");
 	if (own.p ? key.n == own.n && crypto_equal(key.p, own.p, own.n) : str_starts(key, STR("sk_")))
 		return true;
 	return refuse(&c->refusal, 401, "invalid_request_error", "api_key_invalid", NULL, "Invalid API Key provided.");
@@ -184,8 +185,7 @@ static bool read_params(struct sim_call *c)
 	if (type)
 		str_split(*type, ';', &kind);
 	if (post && c->req->body.n && !str_ieqc(str_trim(kind), "application/x-www-form-urlencoded"))
-		return refuse_invalid(&c->refusal, NULL, NULL,
-				      "The body must be application/x-www-form-urlencoded.");
+		return refuse_invalid(&c->refusal, NULL, NULL, "The body must be application/x-www-form-urlencoded.");
 	if (post && is_gateway(c) && c->req->query.n)
 		return refuse_invalid(&c->refusal, NULL, NULL, "The parameters of a POST belong in its body.");
 	if (!form_parse(c->arena, post ? c->req->body : c->req->query, &c->form, &fault))
@@ -195,8 +195,7 @@ static bool read_params(struct sim_call *c)
 
 static bool in_use(const struct sim *sim, struct str key)
 {
-	list_for_each(pos, tmp, &sim->held)
-	{
+	list_for_each(pos, tmp, &sim->held) {
 		const struct sim_call *other = list_entry(pos, struct sim_call, link);
 
 		if (other->key.p && !other->executing && str_eq(other->key, key))
@@ -220,7 +219,8 @@ static bool idempotency(struct sim_call *c, bool *ret_replayed)
 		return refuse(&c->refusal, 400, "idempotency_error", NULL, NULL,
 			      "Idempotency-Key header cannot be longer than %d characters.", SIM_IDEMPOTENCY_KEY_MAX);
 	if (!str_utf8_valid(*h))
-		return refuse(&c->refusal, 400, "idempotency_error", NULL, NULL, "Idempotency-Key header is not UTF-8.");
+		return refuse(&c->refusal, 400, "idempotency_error", NULL, NULL,
+			      "Idempotency-Key header is not UTF-8.");
 	c->key = *h;
 	shown = (int)h->n;
 	buf_init(&text, SIM_BODY_MAX * 4);
@@ -229,21 +229,23 @@ static bool idempotency(struct sim_call *c, bool *ret_replayed)
 	buf_done(&text);
 	if (in_use(c->sim, c->key))
 		return refuse(&c->refusal, 409, "idempotency_error", "idempotency_key_in_use", NULL,
-			      "There is currently another in-progress request using this Idempotency-Key (%.*s).", shown,
-			      h->p);
+			      "There is currently another in-progress request using this Idempotency-Key (%.*s).",
+			      shown, h->p);
 	if (!store_answer_get(c->sim->store, c->arena, c->key, c->now_us - SIM_IDEMPOTENCY_US, &answer))
 		return true;
 	if (!str_eq(answer.path, c->req->path))
-		return refuse(&c->refusal, 400, "idempotency_error", NULL, NULL,
-			      "Keys for idempotent requests can only be used for the same endpoint they were first used for "
-			      "('%.*s' vs '%.*s'). Try using a key other than '%.*s' if you meant to execute a different "
-			      "request.",
-			      (int)c->req->path.n, c->req->path.p, STR_FMT(answer.path), shown > 80 ? 80 : shown, h->p);
+		return refuse(
+			&c->refusal, 400, "idempotency_error", NULL, NULL,
+			"Keys for idempotent requests can only be used for the same endpoint they were first used for "
+			"('%.*s' vs '%.*s'). Try using a key other than '%.*s' if you meant to execute a different "
+			"request.",
+			(int)c->req->path.n, c->req->path.p, STR_FMT(answer.path), shown > 80 ? 80 : shown, h->p);
 	if (!str_eq(answer.params_hash, (struct str){(const char *)c->params_hash, sizeof(c->params_hash)}))
-		return refuse(&c->refusal, 400, "idempotency_error", NULL, NULL,
-			      "Keys for idempotent requests can only be used with the same parameters they were first used "
-			      "with. Try using a key other than '%.*s' if you meant to execute a different request.",
-			      shown > 80 ? 80 : shown, h->p);
+		return refuse(
+			&c->refusal, 400, "idempotency_error", NULL, NULL,
+			"Keys for idempotent requests can only be used with the same parameters they were first used "
+			"with. Try using a key other than '%.*s' if you meant to execute a different request.",
+			shown > 80 ? 80 : shown, h->p);
 	c->status = answer.status;
 	c->original_request = answer.request_id;
 	buf_addstr(&c->out, answer.body);
@@ -309,8 +311,9 @@ static void deliver(struct sim_call *c)
 		h[n++] = (struct http_header){STR("Stripe-Version"), version ? *version : STR(PAYSIM_API_VERSION)};
 		if (c->key.p) {
 			h[n++] = (struct http_header){STR("Idempotency-Key"), c->key};
-			h[n++] = (struct http_header){STR("Original-Request"), c->original_request.p ? c->original_request
-												  : str_from(c->request_id)};
+			h[n++] = (struct http_header){STR("Original-Request"), c->original_request.p
+										       ? c->original_request
+										       : str_from(c->request_id)};
 		}
 		if (c->original_request.p)
 			h[n++] = (struct http_header){STR("Idempotent-Replayed"), STR("true")};
@@ -387,6 +390,8 @@ static void on_flush(void *arg)
 			refuse_internal(c);
 		leave(c);
 	}
+	if (ok && sim->webhook)
+		webhook_poke(sim->webhook);
 }
 
 /* A read of this turn may have seen what is not durable yet: it waits too. */

@@ -19,7 +19,18 @@ enum { SIM_BODY_MAX = 64 * 1024, SIM_IDEMPOTENCY_KEY_MAX = 255, SIM_ID_TEXT = 40
 #define SIM_IDEMPOTENCY_US (24 * INT64_C(3600000000))
 
 /* What a fault switch can match. SIM_OP_NONE: pages and the simulator's own endpoints, never faulted. */
-enum sim_op { SIM_OP_NONE, SIM_CREATE, SIM_CONFIRM, SIM_CAPTURE, SIM_CANCEL, SIM_REFUND, SIM_RETRIEVE, SIM_OTHER, SIM_ANY };
+enum sim_op {
+	SIM_OP_NONE,
+	SIM_CREATE,
+	SIM_CONFIRM,
+	SIM_CAPTURE,
+	SIM_CANCEL,
+	SIM_REFUND,
+	SIM_RETRIEVE,
+	SIM_WEBHOOK,
+	SIM_OTHER,
+	SIM_ANY
+};
 
 enum fault_mode {
 	FAULT_NONE,
@@ -31,7 +42,8 @@ enum fault_mode {
 	FAULT_HANG,	   /* no answer, nothing happened */
 	FAULT_HANG_AFTER,  /* no answer, it happened */
 	FAULT_429,
-	FAULT_DECLINE,	   /* the bank refuses */
+	FAULT_DECLINE, /* the bank refuses */
+	FAULT_TWICE,   /* webhooks only: delivered once more */
 	FAULT_MODES,
 };
 
@@ -42,6 +54,8 @@ struct fault {
 	int64_t times_left, hits, ms;
 };
 
+struct webhook;
+
 struct sim {
 	struct loop *loop;
 	struct store *store;
@@ -49,11 +63,12 @@ struct sim {
 	struct str secret_key; /* absent: any that starts with sk_ */
 	char *base_url;	       /* without a slash at the end */
 	int64_t clock_offset_us;
-	struct list faults;    /* struct fault */
-	struct list held;      /* struct sim_call: delayed or hanging */
-	struct list answered;  /* struct sim_call: waiting for the commit */
+	struct list faults;   /* struct fault */
+	struct list held;     /* struct sim_call: delayed or hanging */
+	struct list answered; /* struct sim_call: waiting for the commit */
 	struct deferred *flush;
 	struct timer *janitor;
+	struct webhook *webhook; /* NULL: events are only kept */
 };
 
 struct sim_call;
@@ -168,6 +183,14 @@ bool refuse_missing(struct sim_call *c, const char *what, struct str id, const c
 /* threeds.c */
 bool threeds_page(struct sim_call *c);
 bool threeds_result(struct sim_call *c);
+
+/* webhook.c */
+struct webhook *webhook_new(struct sim *sim, const char *url, const char *secret);
+void webhook_free(struct webhook *h); /* what is under way is forgotten; it is sent again by the next process */
+/* In the transaction of the event inserted last. */
+void webhook_queue(struct sim *sim);
+/* Sends what is due: after a commit, and as time goes by. */
+void webhook_poke(struct webhook *h);
 
 /* faults.c */
 bool faults_list(struct sim_call *c);

@@ -23,8 +23,8 @@ struct intent {
 	enum intent_status stored_status; /* as read; the update is guarded by it */
 	struct str redirects;		  /* "always", "never"; absent: cards only */
 	struct str payment_method, latest_charge, client_secret, return_url, action_key, description;
-	struct str metadata;		  /* JSON object */
-	struct str last_payment_error;	  /* JSON */
+	struct str metadata;	       /* JSON object */
+	struct str last_payment_error; /* JSON */
 	struct str cancellation_reason;
 	int64_t canceled_us, authorised_us; /* 0: never */
 };
@@ -93,18 +93,26 @@ void store_refund_insert(struct store *s, const struct refund *r);
 bool store_refund_get(struct store *s, struct arena *a, struct str id, struct refund *ret);
 void store_event_insert(struct store *s, const struct sim_event *e);
 bool store_event_get(struct store *s, struct arena *a, struct str id, struct sim_event *ret);
+/* Webhooks still to deliver: an event's seq, how often it was tried, when it is due. insert: the event inserted last. */
+void store_delivery_insert(struct store *s, int64_t copies, int64_t due_us);
+size_t store_delivery_due(struct store *s, struct arena *a, int64_t now_us, struct sim_event *ret,
+			  int64_t *ret_attempts, size_t max);
+void store_delivery_later(struct store *s, int64_t event_seq, int64_t attempts, int64_t due_us);
+void store_delivery_done(struct store *s, int64_t event_seq, int64_t now_us); /* one copy confirmed */
+void store_delivery_give_up(struct store *s, int64_t event_seq);
 void store_answer_insert(struct store *s, struct str key, int64_t now_us, const struct stored_answer *answer);
 /* Answers from not_before_us on. */
-bool store_answer_get(struct store *s, struct arena *a, struct str key, int64_t not_before_us, struct stored_answer *ret);
+bool store_answer_get(struct store *s, struct arena *a, struct str key, int64_t not_before_us,
+		      struct stored_answer *ret);
 int store_answer_purge(struct store *s, int64_t before_us); /* how many went, 500 at most */
 int64_t store_setting(struct store *s, const char *name, int64_t absent);
 void store_set_setting(struct store *s, const char *name, int64_t value);
 
 /* Newest first. */
 struct page {
-	int64_t before_seq;	     /* INT64_MAX: from the newest */
-	int64_t from_us, before_us;  /* created in [from, before) */
-	int64_t limit;		     /* -1: all */
+	int64_t before_seq;			 /* INT64_MAX: from the newest */
+	int64_t from_us, before_us;		 /* created in [from, before) */
+	int64_t limit;				 /* -1: all */
 	struct str payment_intent, charge, type; /* absent: any; where it makes sense */
 };
 /* Each row's item is good until row returns (its strings too); row returning false ends the walk. */

@@ -36,8 +36,8 @@ static void test_arrows(void **state)
 			char got = there ? letter(to) : '.';
 
 			if (got != drawn[s][2 * e])
-				fail_msg("%s, event %d: %c, wanted %c", intent_status_name((enum intent_status)s), e, got,
-					 drawn[s][2 * e]);
+				fail_msg("%s, event %d: %c, wanted %c", intent_status_name((enum intent_status)s), e,
+					 got, drawn[s][2 * e]);
 		}
 }
 
@@ -204,8 +204,12 @@ static void test_first_refusal_wins(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_arrows),	cmocka_unit_test(test_allows), cmocka_unit_test(test_names),
-		cmocka_unit_test(test_sums),	cmocka_unit_test(test_amounts), cmocka_unit_test(test_cards),
+		cmocka_unit_test(test_arrows),
+		cmocka_unit_test(test_allows),
+		cmocka_unit_test(test_names),
+		cmocka_unit_test(test_sums),
+		cmocka_unit_test(test_amounts),
+		cmocka_unit_test(test_cards),
 		cmocka_unit_test(test_first_refusal_wins),
 	};
 

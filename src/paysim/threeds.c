@@ -37,7 +37,8 @@ static void page_open(struct sim_call *c, const char *title)
 	buf_addf(&c->out,
 		 "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\">"
 		 "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"><title>%s</title><style>"
-		 "body{font:1.1rem/1.5 system-ui,sans-serif;max-width:26rem;margin:3rem auto;padding:0 1rem;color:#1a1a1a;"
+		 "body{font:1.1rem/1.5 system-ui,sans-serif;max-width:26rem;margin:3rem auto;padding:0 "
+		 "1rem;color:#1a1a1a;"
 		 "background:#fff}button{font:inherit;width:100%%;padding:.8rem;margin:.4rem 0;border:1px solid #444;"
 		 "border-radius:.4rem;background:#fff;color:#1a1a1a}.main{background:#14532d;color:#fff;"
 		 "border-color:#14532d}.amount{font-size:1.8rem;font-weight:600;margin:.5rem 0}"
@@ -73,7 +74,8 @@ static bool page_intent(struct sim_call *c, struct intent *ret)
 
 static bool page_gone(struct sim_call *c)
 {
-	return page_note(c, 404, "Nothing to authorise", "This payment does not wait for you (any more). You can close this page.");
+	return page_note(c, 404, "Nothing to authorise",
+			 "This payment does not wait for you (any more). You can close this page.");
 }
 
 bool threeds_page(struct sim_call *c)
@@ -88,10 +90,11 @@ bool threeds_page(struct sim_call *c)
 	buf_addf(&c->out, "<p class=\"amount\">%s</p><p>", amount);
 	escaped(&c->out, pi.description.p ? pi.description : STR("A test payment: no money moves."));
 	/* the empty action posts to this very address, key and all */
-	buf_adds(&c->out,
-		 "</p><form method=\"post\"><button class=\"main\" name=\"outcome\" value=\"authorise\">Authorise</button></form>"
-		 "<form method=\"post\"><button name=\"outcome\" value=\"fail\">Fail</button></form>"
-		 "<p><small>This page stands for the card holder's bank. It belongs to the payment simulator.</small></p>");
+	buf_adds(&c->out, "</p><form method=\"post\"><button class=\"main\" name=\"outcome\" "
+			  "value=\"authorise\">Authorise</button></form>"
+			  "<form method=\"post\"><button name=\"outcome\" value=\"fail\">Fail</button></form>"
+			  "<p><small>This page stands for the card holder's bank. It belongs to the payment "
+			  "simulator.</small></p>");
 	return page_close(c);
 }
 
@@ -105,9 +108,10 @@ static struct str way_back(struct sim_call *c, const struct intent *pi, const ch
 	for (size_t i = 0; i < url.n; i++)
 		if (url.p[i] == '?')
 			query = url.p[url.n - 1] == '?' || url.p[url.n - 1] == '&' ? "" : "&";
-	return str_from(arena_printf(c->arena, "%.*s%spayment_intent=%.*s&payment_intent_client_secret=%.*s&redirect_status=%s%s%.*s",
-				     STR_FMT(url), query, STR_FMT(pi->id), STR_FMT(pi->client_secret), status,
-				     fragment.n ? "#" : "", STR_FMT(fragment)));
+	return str_from(arena_printf(
+		c->arena, "%.*s%spayment_intent=%.*s&payment_intent_client_secret=%.*s&redirect_status=%s%s%.*s",
+		STR_FMT(url), query, STR_FMT(pi->id), STR_FMT(pi->client_secret), status, fragment.n ? "#" : "",
+		STR_FMT(fragment)));
 }
 
 bool threeds_result(struct sim_call *c)

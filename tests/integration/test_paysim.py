@@ -1,6 +1,7 @@
 """boxoffice-paysim driven by the gateway's official Python client, and by plain HTTP where the client cannot go."""
 import concurrent.futures
 import http.client
+import http.server
 import json
 import os
 import pathlib
@@ -11,9 +12,7 @@ import socket
 import subprocess
 import threading
 import time
-import urllib.error
 import urllib.parse
-import urllib.request
 
 import pytest
 import stripe
@@ -641,4 +640,95 @@ def test_killed_under_load_keeps_what_it_answered(make_sim):
         assert status == 200 and answer["id"] == ledger.get(key, answer)["id"]
     keys = [i["metadata"]["key"] for i in sim.sim("GET", "ledger")["payment_intents"]]
     assert len(keys) == len(set(keys))
+    assert sim.end() == 0
+
+
+# --- webhooks ---
+
+SECRET = "whsec_paysim"
+
+
+class Receiver:
+    """Takes webhooks; .status is what it answers."""
+
+    def __init__(self):
+        receiver = self
+        self.status, self.taken, self.refused, self.lock = 200, [], [], threading.Lock()
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_POST(self):
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                status = receiver.status
+                with receiver.lock:
+                    (receiver.taken if status == 200 else receiver.refused).append((body, self.headers["Stripe-Signature"]))
+                self.send_response(status)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            def log_message(self, *args):
+                pass
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_address[1]}/hook"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def close(self):
+        self.server.shutdown()
+        self.server.server_close()
+
+    def types(self):
+        with self.lock:
+            return sorted(json.loads(body)["type"] for body, _ in self.taken)
+
+
+@pytest.fixture
+def receiver():
+    r = Receiver()
+    yield r
+    r.close()
+
+
+def test_webhooks_are_signed_and_repeated(make_sim, receiver):
+    sim = make_sim("--webhook-url", receiver.url, "--webhook-secret", SECRET)
+    pi = sim.intents.create(paid())
+    wanted = ["charge.succeeded", "payment_intent.amount_capturable_updated", "payment_intent.created"]
+    wait_for(lambda: receiver.types() == wanted, "three webhooks")
+    for body, signature in receiver.taken:
+        event = stripe.Webhook.construct_event(body, signature, SECRET)
+        assert sim.client.v1.events.retrieve(event.id).type == event.type
+        with pytest.raises(stripe.SignatureVerificationError):
+            stripe.Webhook.construct_event(body.replace(b"4500", b"4501"), signature, SECRET)
+
+    receiver.status = 500
+    sim.intents.cancel(pi.id)
+    wait_for(lambda: len(receiver.refused) == 2, "two refused webhooks")
+    sim.end(signal.SIGKILL)
+    receiver.status = 200
+    sim.start()
+    sim.sim("POST", "advance_clock", {"seconds": 60})
+    wanted = sorted(wanted + ["charge.refunded", "payment_intent.canceled"])
+    wait_for(lambda: receiver.types() == wanted, "the refused webhooks again")
+    assert sim.end() == 0
+
+
+def test_webhook_switches(make_sim, receiver):
+    sim = make_sim("--webhook-url", receiver.url, "--webhook-secret", SECRET)
+    sim.fault("webhook", "drop_before")
+    sim.fault("webhook", "twice")
+    sim.fault("webhook", "delay", ms=3600000)
+    sim.intents.create(cards())
+    sim.intents.create(cards())
+    sim.intents.create(cards())
+    sim.intents.create(cards(amount=999))
+    # lost, twice, an hour late, once
+    wait_for(lambda: len(receiver.types()) == 3, "three webhooks")
+    amounts = sorted(json.loads(body)["data"]["object"]["amount"] for body, _ in receiver.taken)
+    assert amounts == [999, 4500, 4500]
+    sim.sim("POST", "advance_clock", {"seconds": 3600})
+    wait_for(lambda: len(receiver.types()) == 4, "the late webhook")
+    ids = [json.loads(body)["id"] for body, _ in receiver.taken]
+    assert len(set(ids)) == 3
+    assert sim.http("POST", "/_sim/faults", b'{"match":"webhook","mode":"429"}')[0] == 400
     assert sim.end() == 0

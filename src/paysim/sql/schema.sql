@@ -84,6 +84,15 @@ CREATE TABLE IF NOT EXISTS events (
 	idempotency_key TEXT
 ) STRICT;
 
+-- Events the webhook's receiver has not confirmed yet.
+CREATE TABLE IF NOT EXISTS deliveries (
+	event_seq INTEGER PRIMARY KEY,
+	attempts INTEGER NOT NULL,
+	copies INTEGER NOT NULL,           -- how often it shall be confirmed: 1, but for a switch
+	due_us INTEGER NOT NULL
+) STRICT;
+CREATE INDEX IF NOT EXISTS deliveries_by_due ON deliveries (due_us);
+
 -- The first answer to each Idempotency-Key, written in the transaction of its effect. Rows stand in the order they came,
 -- so that the oldest are found without an index of their own.
 CREATE TABLE IF NOT EXISTS answers (

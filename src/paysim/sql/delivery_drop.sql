@@ -1,0 +1,1 @@
+DELETE FROM deliveries WHERE event_seq = ?1 AND copies <= ?2

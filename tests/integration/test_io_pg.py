@@ -1,4 +1,4 @@
-"""io/pg*.c against a real PostgreSQL: runs bin/test_pg, a case at a time, and does to the server what the case asks for."""
+"""io/pg*.c against a real PostgreSQL: runs bin/test_pg*, a case at a time, and does to the server what the case asks for."""
 import os
 import pathlib
 import select
@@ -10,9 +10,11 @@ import pytest
 
 import servers
 
-CASES = ["values", "session", "session_hidden", "pipelined", "constraints", "cancelled", "deadlines", "deadline_commit",
-         "transactions", "transaction_errors", "lanes", "killed", "restarted", "terminated", "answer_lost", "silent",
-         "late_server", "bad_statement", "bugs", "stale", "from_callbacks", "freed", "cost"]
+CASES = {
+    "test_pg": ["values", "session", "session_hidden", "pipelined", "constraints", "cancelled", "deadlines", "bugs", "cost"],
+    "test_pg_tx": ["transactions", "transaction_errors", "deadline_commit", "lanes", "from_callbacks", "freed"],
+    "test_pg_loss": ["bad_statement", "killed", "restarted", "terminated", "answer_lost", "silent", "late_server", "stale"],
+}
 
 # The test's role is the cluster's superuser; `plain` is one that may not read the control file.
 SCHEMA = """
@@ -137,8 +139,8 @@ def server(tmp_path_factory):
         s.close()
 
 
-@pytest.mark.parametrize("case", CASES)
-def test_pg(case, server, tmp_path):
+@pytest.mark.parametrize("program_name,case", [(p, c) for p, cases in CASES.items() for c in cases])
+def test_pg(program_name, case, server):
     server.ensure_running()
     server.psql(SCHEMA)
     folder = pathlib.Path(server.dir) / f"proxy-{case}"
@@ -151,7 +153,7 @@ def test_pg(case, server, tmp_path):
         env = dict(os.environ, PG_URL=server.url, PG_PLAIN_URL=server.url_as("plain"),
                    PG_PROXY_URL=f"host={folder} port=5432 user={server.user} dbname=postgres",
                    BOXOFFICE_TEST_CONTROL=str(theirs.fileno()))
-        command = [*os.environ.get("BOXOFFICE_TEST_WRAPPER", "").split(), str(servers.bin_dir() / "test_pg"), case]
+        command = [*os.environ.get("BOXOFFICE_TEST_WRAPPER", "").split(), str(servers.bin_dir() / program_name), case]
         program = subprocess.Popen(command, env=env, pass_fds=[theirs.fileno()], stdout=subprocess.PIPE,
                                    stderr=subprocess.STDOUT, text=True)
         theirs.close()

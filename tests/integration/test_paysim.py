@@ -395,6 +395,7 @@ def test_3ds_page_is_locked_and_ends(sim):
     pi, path = challenge(sim)
     assert sim.http("POST", path[:-1] + ("A" if path[-1] != "A" else "B"), {"outcome": "authorise"})[0] == 404
     assert sim.http("POST", path.split("?")[0], {"outcome": "authorise"})[0] == 404
+    assert sim.http("POST", path.split("=")[0] + "=", {"outcome": "authorise"})[0] == 404
     assert sim.http("POST", path, {"outcome": "perhaps"})[0] == 400
     assert sim.intents.retrieve(pi.id).status == "requires_action"
     status, headers, page = sim.http("POST", path, {"outcome": "authorise"})

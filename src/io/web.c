@@ -217,7 +217,7 @@ void web_done(void *web, struct http_req *req, int status, size_t bytes_out)
 	struct web_call none = {.req = req, .arena = req->arena, .route_index = -1, .web = w};
 
 	if (w->config.done)
-		w->config.done(w->config.arg, call ? call : &none, status, bytes_out);
+		w->config.done(w->config.done_arg, call ? call : &none, status, bytes_out);
 }
 
 /* JSON only: a form posted from another site cannot claim it. */
@@ -289,7 +289,7 @@ void web_handle(void *web, struct http_req *req)
 		web_refuse(call, ERR_UNSUPPORTED_MEDIA, NULL);
 		return;
 	}
-	w->config.identify(w->config.arg, call);
+	w->config.identify(w->config.identify_arg, call);
 }
 
 /* A browser sends Origin with every POST; one that is not ours means another site is speaking with the buyer's cookie. */

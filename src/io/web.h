@@ -92,10 +92,11 @@ struct web_config {
 	struct loop *loop;
 	unsigned services; /* bits of enum web_service that are served here */
 	/* Tells who is asking, now or later, then calls web_identified exactly once. */
-	void (*identify)(void *arg, struct web_call *call);
+	void (*identify)(void *identify_arg, struct web_call *call);
+	void *identify_arg;
 	/* After every answer: for metrics and the access log. May be NULL. */
-	void (*done)(void *arg, const struct web_call *call, int status, size_t bytes);
-	void *arg;
+	void (*done)(void *done_arg, const struct web_call *call, int status, size_t bytes);
+	void *done_arg;
 	size_t json_body_max; /* default for bodies */
 };
 

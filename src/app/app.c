@@ -1,0 +1,187 @@
+/* Owns the order in which a process's parts are made and taken apart. */
+#include "app/app.h"
+
+#include "booking/booking.h"
+#include "payment/payment_service.h"
+#include "ticket/ticket_service.h"
+#include "work/work.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+bool master_key_read(const char *path, struct crypto_key *ret)
+{
+	FILE *f = fopen(path, "re");
+	char text[80];
+	size_t n;
+
+	if (!f) {
+		fprintf(stderr, "boxoffice: cannot read the secret file %s: %s\n", path, strerror(errno));
+		return false;
+	}
+	n = fread(text, 1, sizeof(text), f);
+	fclose(f);
+	while (n && (text[n - 1] == '\n' || text[n - 1] == '\r' || text[n - 1] == ' '))
+		n--;
+	if (!hex_decode((struct str){text, n}, ret->b, sizeof(ret->b))) {
+		fprintf(stderr, "boxoffice: the secret file %s must hold 64 hexadecimal digits and nothing else\n", path);
+		return false;
+	}
+	return true;
+}
+
+/* Every list of statements; a connection prepares them all. */
+static const struct pg_stmt *const *const *statement_lists(void)
+{
+	static const struct pg_stmt *const *lists[8];
+	size_t n = 0;
+
+	lists[n++] = auth_sql;
+	lists[n++] = event_sql;
+	lists[n++] = seat_sql;
+	lists[n++] = ticket_sql;
+	lists[n++] = payment_sql;
+	lists[n++] = booking_sql;
+	lists[n++] = work_sql;
+	lists[n] = NULL;
+	return lists;
+}
+
+static void on_pg_state(void *arg, bool ready)
+{
+	struct app *app = arg;
+
+	metric_set(app->metrics, METRIC_UP, 0, 0, ready);
+}
+
+static void on_redis_state(void *arg, bool ready)
+{
+	struct app *app = arg;
+
+	metric_set(app->metrics, METRIC_UP, 1, 0, ready);
+}
+
+bool app_init(struct app *app, const struct config *config, struct metrics *metrics, const char *application)
+{
+	char error[256];
+
+	memset(app, 0, sizeof(*app));
+	app->config = config;
+	app->metrics = metrics;
+	app->schema_wanted = migrate_wanted();
+	if (!crypto_init()) {
+		fprintf(stderr, "boxoffice: the system gives no random numbers\n");
+		return false;
+	}
+	if (!master_key_read(config->secret_file, &app->master))
+		return false;
+	app->loop = loop_new();
+	struct redis_config redis = {.url = config->redis_url,
+				     .connect_timeout_ms = 2000,
+				     .command_timeout_ms = config->redis_timeout_ms,
+				     .on_state = on_redis_state,
+				     .arg = app};
+
+	app->redis = redis_new(app->loop, &redis, error, sizeof(error));
+	if (!app->redis) {
+		fprintf(stderr, "boxoffice: redis-url: %s\n", error);
+		return false;
+	}
+	struct pg_config pg = {.url = config->database_url,
+			       .application = application,
+			       .shared = (int)config->pg_shared,
+			       .exclusive = (int)config->pg_exclusive,
+			       .connect_timeout_ms = 5000,
+			       .statement_timeout_ms = config->statement_timeout_ms,
+			       .lock_timeout_ms = config->lock_timeout_ms,
+			       .statements = statement_lists(),
+			       .on_state = on_pg_state,
+			       .arg = app};
+
+	app->pg = pg_new(app->loop, &pg);
+	app->offload = offload_new(app->loop, (int)config->offload_threads, (size_t)config->offload_queue);
+	app->http = http_client_new(app->loop, 64, config->payment_ca_file[0] ? config->payment_ca_file : NULL);
+	struct auth_config auth = {.master = app->master,
+				   .pg = app->pg,
+				   .session_lifetime_us = config->session_days * US_PER_DAY,
+				   .now_us = wall_now_us};
+
+	app->auth = auth_new(&auth);
+	struct event_config event = {.loop = app->loop,
+				     .pg = app->pg,
+				     .offload = app->offload,
+				     .auth = app->auth,
+				     .plan_limits = plan_limits_default};
+
+	event.plan_limits.seats_max = (uint32_t)config->plan_seats_max;
+	app->event = event_new(&event);
+	struct seat_map_config map = {
+		.loop = app->loop, .redis = app->redis, .pg = app->pg, .pending_ms = 10000, .stream_max = 1000};
+
+	app->map = seat_map_new(&map);
+	struct seat_service_config seat = {.loop = app->loop,
+					   .pg = app->pg,
+					   .event = app->event,
+					   .auth = app->auth,
+					   .offload = app->offload,
+					   .metrics = metrics,
+					   .map = app->map,
+					   .seats_per_lock = (uint32_t)config->seats_per_lock,
+					   .locks_per_session = (uint32_t)config->locks_per_session,
+					   .queue_max = (uint32_t)config->lock_queue,
+					   .lock_lifetime_us = config->lock_seconds * US_PER_SECOND};
+
+	app->seat = seat_service_new(&seat);
+	event_set_free_source(app->event, seat_free_count, app->seat);
+	struct ticket_service_config ticket = {
+		.loop = app->loop, .pg = app->pg, .offload = app->offload, .auth = app->auth, .event = app->event};
+
+	app->ticket = ticket_service_new(&ticket);
+	struct payment_service_config payment = {.loop = app->loop,
+						 .pg = app->pg,
+						 .http = app->http,
+						 .metrics = metrics,
+						 .map = app->map,
+						 .ticket = app->ticket,
+						 .event = app->event,
+						 .url = config->payment_url,
+						 .key_file = config->payment_key_file,
+						 .timeout_ms = config->payment_timeout_ms};
+
+	app->payment = payment_service_new(&payment, error, sizeof(error));
+	if (!app->payment) {
+		fprintf(stderr, "boxoffice: %s\n", error);
+		return false;
+	}
+	struct booking_service_config booking = {.loop = app->loop,
+						 .pg = app->pg,
+						 .auth = app->auth,
+						 .event = app->event,
+						 .map = app->map,
+						 .payment = app->payment,
+						 .ticket = app->ticket,
+						 .metrics = metrics,
+						 .return_urls = config->return_urls,
+						 .public_url = config->public_url};
+
+	app->booking = booking_service_new(&booking);
+	return true;
+}
+
+void app_done(struct app *app)
+{
+	/* the connections first: they drop the callbacks that point into the services */
+	http_client_free(app->http);
+	redis_free(app->redis);
+	offload_free(app->offload);
+	seat_service_free(app->seat); /* its lane belongs to pg */
+	pg_free(app->pg);
+	booking_service_free(app->booking);
+	payment_service_free(app->payment);
+	ticket_service_free(app->ticket);
+	seat_map_free(app->map);
+	event_free(app->event);
+	auth_free(app->auth);
+	loop_free(app->loop);
+}

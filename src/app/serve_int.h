@@ -1,0 +1,12 @@
+/* Between the parent of serve (serve.c) and its workers (serve_worker.c). */
+#ifndef APP_SERVE_INT_H
+#define APP_SERVE_INT_H
+
+#include "app/app.h"
+
+/* Runs until drained; returns the exit status: 0, 1 could not start, 2 wrong settings, 3 a schema it does not know. */
+int serve_worker(const struct config *config, struct metrics *metrics, unsigned services, int index, int listener, int own);
+/* Label values of the metrics by route: "-", then every route in the order of their registration, then NULL. */
+const char **serve_route_names(void);
+
+#endif

@@ -1,0 +1,348 @@
+/*
+ * A worker of serve: one loop, one struct app, one HTTP server. Also the routes that belong to no service: health,
+ * readiness, metrics, the front page.
+ */
+#include "app/serve_int.h"
+
+#include "app/app_sql.h"
+#include "app/web_files.h"
+#include "base/times.h"
+#include "base/xmalloc.h"
+#include "booking/booking.h"
+#include "io/log.h"
+#include "payment/payment_service.h"
+#include "ticket/ticket_service.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { LINGER_MS = 300, STATS_MS = 500, SCHEMA_TRY_MS = 500 };
+
+struct worker {
+	struct app app;
+	struct web *web;
+	struct http_server *server;
+	struct timer *stats, *schema, *cut;
+	int exit_status, access; /* 0 off, 1 errors, 2 all */
+	bool draining;
+	int *labels; /* of the metrics, by route */
+	uint64_t pg_trips, pg_us, redis_trips, redis_us, loads, lost, refused[ERR_COUNT];
+};
+
+/* ---- health, readiness, metrics ---- */
+
+static void get_health(struct web_call *call)
+{
+	jw_kcstr(web_json(call), "status", "alive");
+	web_json_end(call, 200);
+}
+
+static void dependency(struct jw *w, const char *name, bool up, const char *error)
+{
+	jw_key(w, name);
+	jw_obj(w);
+	jw_kcstr(w, "status", up ? "up" : "down");
+	if (!up && error && *error)
+		jw_kcstr(w, "error", error);
+	jw_obj_end(w);
+}
+
+/* Ready: it can sell. Without Redis it sells more slowly, and says so. */
+static void get_ready(struct web_call *call)
+{
+	struct worker *k = call->service;
+	struct app *a = &k->app;
+	bool pg = pg_ready(a->pg) && seat_service_ready(a->seat), ready = pg && a->schema == 1 && !k->draining;
+	struct jw *w = web_json(call);
+
+	jw_kcstr(w, "status", ready ? redis_ready(a->redis) ? "ready" : "degraded" : k->draining ? "draining" : "not ready");
+	jw_key(w, "dependencies");
+	jw_obj(w);
+	dependency(w, "postgresql", pg, pg_last_error(a->pg));
+	dependency(w, "schema", a->schema == 1, a->schema ? "unknown version" : "not checked yet");
+	dependency(w, "redis", redis_ready(a->redis), redis_last_error(a->redis));
+	if (redis_ready(a->redis))
+		dependency(w, "redis_policy", redis_noeviction(a->redis), "maxmemory-policy is not noeviction");
+	dependency(w, "payment_gateway", payment_configured(a->payment), "no payment-url is configured");
+	jw_obj_end(w);
+	web_json_end(call, ready ? 200 : 503);
+}
+
+static void get_metrics(struct web_call *call)
+{
+	struct worker *k = call->service;
+	struct http_header headers[] = {{STR("Content-Type"), STR("text/plain; version=0.0.4; charset=utf-8")}};
+
+	buf_reset(&call->out);
+	if (!metrics_render(k->app.metrics, &call->out)) {
+		web_refuse(call, ERR_INTERNAL, NULL);
+		return;
+	}
+	web_bytes(call, 200, headers, 1, buf_str(&call->out));
+}
+
+static void get_page(struct web_call *call, const struct embedded_file *f, struct str type)
+{
+	struct http_header headers[] = {
+		{STR("Content-Type"), type},
+		{STR("Cache-Control"), STR("no-cache")},
+		{STR("Content-Security-Policy"), STR("default-src 'self'; frame-ancestors 'none'; base-uri 'none'")},
+		{STR("Referrer-Policy"), STR("no-referrer")}};
+
+	web_bytes(call, 200, headers, 4, (struct str){f->bytes, f->size});
+}
+
+static void get_front(struct web_call *call)
+{
+	get_page(call, &web_file_index_html, STR("text/html; charset=utf-8"));
+}
+
+static void get_script(struct web_call *call)
+{
+	get_page(call, &web_file_front_js, STR("text/javascript; charset=utf-8"));
+}
+
+static void get_style(struct web_call *call)
+{
+	get_page(call, &web_file_front_css, STR("text/css; charset=utf-8"));
+}
+
+static const struct web_route always[] = {
+	{HTTP_GET, "/healthz", get_health, WEB_ANYBODY, 0, 0, false},
+	{HTTP_GET, "/readyz", get_ready, WEB_ANYBODY, 0, 0, false},
+	{HTTP_GET, "/metrics", get_metrics, WEB_ANYBODY, 0, 0, false},
+};
+
+static const struct web_route pages[] = {
+	{HTTP_GET, "/", get_front, WEB_ANYBODY, 0, 0, false},
+	{HTTP_GET, "/front.js", get_script, WEB_ANYBODY, 0, 0, false},
+	{HTTP_GET, "/front.css", get_style, WEB_ANYBODY, 0, 0, false},
+};
+
+static void add_routes(struct web *web, struct worker *k)
+{
+	web_add(web, SERVICE_ALWAYS, always, sizeof(always) / sizeof(always[0]), k);
+	web_add(web, SERVICE_WEB, pages, sizeof(pages) / sizeof(pages[0]), k);
+	auth_routes(k ? k->app.auth : NULL, web);
+	event_routes(k ? k->app.event : NULL, web);
+	seat_routes(k ? k->app.seat : NULL, web);
+	booking_routes(k ? k->app.booking : NULL, web);
+	payment_routes(k ? k->app.payment : NULL, web);
+	ticket_routes(k ? k->app.ticket : NULL, web);
+}
+
+const char **serve_route_names(void)
+{
+	struct web_config config = {.services = SERVICE_ALL};
+	struct web *web = web_new(&config);
+	const char **names;
+	char text[200];
+
+	add_routes(web, NULL);
+	names = xcalloc(web_route_count(web) + 2, sizeof(*names));
+	names[0] = "-";
+	for (size_t i = 0; i < web_route_count(web); i++) {
+		const struct web_route *r = web_route_at(web, i);
+
+		snprintf(text, sizeof(text), "%s %s", http_method_name(r->method), r->pattern);
+		names[i + 1] = xstrdup(text);
+	}
+	web_free(web);
+	return names;
+}
+
+/* ---- what is counted and logged of a request ---- */
+
+static void on_done(void *arg, const struct web_call *call, int status, size_t bytes)
+{
+	struct worker *k = arg;
+	int64_t took_us = loop_now_us(k->app.loop) - call->req->received_us;
+	int label = call->route_index >= 0 ? k->labels[call->route_index] : 0;
+
+	metric_add(k->app.metrics, METRIC_HTTP_REQUESTS, label, status / 100, 1);
+	metric_observe(k->app.metrics, METRIC_HTTP_SECONDS, label, 0, took_us);
+	if (k->access == 2 || (k->access == 1 && status >= 500))
+		log_line(status >= 500 ? LOG_WARN : LOG_INFO, "request", LOG_U("request_id", &call->req->id),
+			 LOG_S("method", call->req->method_name), LOG_C("route", call->route ? call->route->pattern : "-"),
+			 LOG_I("status", status), LOG_C("code", call->refused ? err_info(call->refused)->code : ""),
+			 LOG_I("bytes", (int64_t)bytes), LOG_I("took_us", took_us));
+}
+
+/* A route's number among all routes, also when --service leaves some out. */
+static void label_routes(struct worker *k)
+{
+	const char **names = serve_route_names();
+	char text[200];
+
+	k->labels = xcalloc(web_route_count(k->web), sizeof(*k->labels));
+	for (size_t i = 0; i < web_route_count(k->web); i++) {
+		const struct web_route *r = web_route_at(k->web, i);
+
+		snprintf(text, sizeof(text), "%s %s", http_method_name(r->method), r->pattern);
+		for (int n = 1; names[n]; n++)
+			if (strcmp(names[n], text) == 0)
+				k->labels[i] = n;
+	}
+	for (int n = 1; names[n]; n++)
+		free((void *)(uintptr_t)names[n]);
+	free(names);
+}
+
+static void on_stats(void *arg)
+{
+	struct worker *k = arg;
+	struct app *a = &k->app;
+	const struct seat_map_stats *map = seat_map_get_stats(a->map);
+	uint64_t trips, us;
+	size_t waiting;
+
+	pg_stats(a->pg, &trips, &us, &waiting);
+	metric_add(a->metrics, METRIC_PG_ROUND_TRIPS, 0, 0, (int64_t)(trips - k->pg_trips));
+	metric_add(a->metrics, METRIC_PG_SECONDS, 0, 0, (int64_t)(us - k->pg_us));
+	metric_set(a->metrics, METRIC_PG_WAITING, 0, 0, (int64_t)waiting);
+	k->pg_trips = trips;
+	k->pg_us = us;
+	redis_stats(a->redis, &trips, &us);
+	metric_add(a->metrics, METRIC_REDIS_ROUND_TRIPS, 0, 0, (int64_t)(trips - k->redis_trips));
+	metric_add(a->metrics, METRIC_REDIS_SECONDS, 0, 0, (int64_t)(us - k->redis_us));
+	k->redis_trips = trips;
+	k->redis_us = us;
+	metric_add(a->metrics, METRIC_MAP_LOADS, 0, 0, (int64_t)(map->loads - k->loads));
+	metric_add(a->metrics, METRIC_MAP_APPLY_LOST, 0, 0, (int64_t)(map->apply_lost - k->lost));
+	k->loads = map->loads;
+	k->lost = map->apply_lost;
+	metric_set(a->metrics, METRIC_LOCK_QUEUE, 0, 0, (int64_t)seat_service_waiting(a->seat));
+	metric_set(a->metrics, METRIC_OFFLOAD_QUEUE, 0, 0, (int64_t)offload_queued(a->offload));
+	metric_set(a->metrics, METRIC_HTTP_CONNECTIONS, 0, 0, (int64_t)http_server_conns(k->server));
+	for (int i = 1; i < ERR_COUNT; i++) {
+		uint64_t n = http_server_refused(k->server, (enum err)i);
+
+		if (n != k->refused[i])
+			metric_add(a->metrics, METRIC_HTTP_REFUSED, i, 0, (int64_t)(n - k->refused[i]));
+		k->refused[i] = n;
+	}
+	timer_set_ms(k->stats, STATS_MS);
+}
+
+/* ---- the schema ---- */
+
+static void on_schema(void *arg, const struct pg_answer *a)
+{
+	struct worker *k = arg;
+
+	if (a->status != PG_OK) {
+		timer_set_ms(k->schema, SCHEMA_TRY_MS);
+		return;
+	}
+	k->app.schema_found = pg_is_null(a->result, 0, 0) ? 0 : pg_get_int(a->result, 0, 0);
+	k->app.schema = k->app.schema_found == k->app.schema_wanted ? 1 : -1;
+	if (k->app.schema == 1)
+		return;
+	log_line(LOG_ERROR, "the database has another schema than this program knows: run `boxoffice migrate`, or the program that fits",
+		 LOG_I("found", k->app.schema_found), LOG_I("known", k->app.schema_wanted));
+	k->exit_status = 3;
+	loop_stop(k->app.loop);
+}
+
+static void ask_schema(void *arg)
+{
+	struct worker *k = arg;
+	struct arena arena;
+	struct pg_args args;
+
+	arena_init(&arena);
+	pg_args_init(&args, &arena);
+	pg_query_start(k->app.pg, &app_sql_schema_version, &args, 2000, on_schema, k);
+	arena_done(&arena);
+}
+
+/* ---- the end ---- */
+
+static void on_drained(void *arg)
+{
+	struct worker *k = arg;
+
+	loop_stop(k->app.loop);
+}
+
+static void on_term(void *arg, int signo)
+{
+	struct worker *k = arg;
+
+	if (k->draining)
+		return;
+	k->draining = true;
+	timer_set_ms(k->cut, k->app.config->drain_timeout_ms);
+	http_server_drain(k->server, LINGER_MS, on_drained, k);
+}
+
+static void on_int(void *arg, int signo)
+{
+	/* Ctrl-C reaches the whole group; the parent says when to stop */
+}
+
+int serve_worker(const struct config *config, struct metrics *metrics, unsigned services, int index, int listener, int own)
+{
+	struct worker *k = xcalloc(1, sizeof(*k));
+	struct signal_watch *term, *ctrl_c;
+	char application[40];
+	sigset_t none;
+	int status;
+
+	snprintf(application, sizeof(application), "boxoffice serve %d", index);
+	k->app.schema_found = -1;
+	if (!app_init(&k->app, config, metrics, application))
+		return 2;
+	k->access = strcmp(config->access_log, "all") == 0 ? 2 : strcmp(config->access_log, "off") == 0 ? 0 : 1;
+	struct web_config web = {
+		.loop = k->app.loop, .services = services, .identify = auth_identify, .identify_arg = k->app.auth, .done = on_done,
+		.done_arg = k};
+
+	k->web = web_new(&web);
+	add_routes(k->web, k);
+	label_routes(k);
+	struct http_server_config http = {.head_max = 16 * 1024,
+					  .headers_max = 64,
+					  .body_max = 64 * 1024 * 1024,
+					  .head_timeout_ms = config->head_timeout_ms,
+					  .body_timeout_ms = config->body_timeout_ms,
+					  .idle_timeout_ms = config->idle_timeout_ms,
+					  .write_timeout_ms = config->write_timeout_ms,
+					  .conns_max = (size_t)config->connections_max,
+					  .handler = web_handle,
+					  .done = web_done,
+					  .error_body = web_error_body,
+					  .body_limit = web_body_limit,
+					  .random_bytes = crypto_random,
+					  .arg = k->web};
+
+	k->server = http_server_new(k->app.loop, &http);
+	http_server_listen(k->server, listener);
+	if (own >= 0)
+		http_server_listen(k->server, own);
+	k->stats = timer_new(k->app.loop, on_stats, k);
+	k->schema = timer_new(k->app.loop, ask_schema, k);
+	k->cut = timer_new(k->app.loop, on_drained, k);
+	timer_set_ms(k->stats, STATS_MS);
+	timer_set_ms(k->schema, 0);
+	term = signal_watch_new(k->app.loop, SIGTERM, on_term, k);
+	ctrl_c = signal_watch_new(k->app.loop, SIGINT, on_int, k);
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	loop_run(k->app.loop);
+	status = k->exit_status;
+	signal_watch_free(term);
+	signal_watch_free(ctrl_c);
+	timer_free(k->stats);
+	timer_free(k->schema);
+	timer_free(k->cut);
+	http_server_free(k->server);
+	web_free(k->web);
+	free(k->labels);
+	app_done(&k->app);
+	free(k);
+	return status;
+}

@@ -1,0 +1,248 @@
+/*
+ * Owns the comparison of Redis with PostgreSQL: a round takes the next shows on sale in the order of their ids, reads both
+ * and remembers where they differ. A seat that differed in the round before as well, in the same way, is repaired: the
+ * truth is PostgreSQL's. Marks of admission that are not committed yet are no difference; they end by themselves.
+ *
+ * Bounded: SHOWS_MAX shows a round, and a round reads at most SEATS_MAX seats, so that a thousand shows on sale are gone
+ * through in turn instead of all at once.
+ */
+#include "work/work.h"
+
+#include "base/list.h"
+#include "base/map.h"
+#include "base/xmalloc.h"
+#include "seat/seat_sql.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { SHOWS_MAX = 20, QUERY_MS = 8000, SEAT_NO_MAX = 1000000 };
+
+/* What differed in a show when it was last compared. */
+struct suspicion {
+	size_t n;
+	struct seat_change *truth; /* as PostgreSQL had it */
+	uint8_t *redis_state;	   /* as Redis had it */
+};
+
+struct auditor {
+	struct pg *pg;
+	struct loop *loop;
+	struct seat_map *map;
+	struct metrics *metrics;
+	struct map *suspicions; /* by show */
+	struct uuid after;
+	struct duty *duty;
+	size_t waiting;
+	bool failed, wrapped;
+};
+
+struct compare {
+	struct auditor *a;
+	struct uuid show;
+	struct seat_change *redis;
+	size_t n_redis;
+	uint8_t *redis_state; /* by seat: 0 free; state + 1; 255 pending */
+	uint32_t n_seats;
+};
+
+struct auditor *auditor_new(struct pg *pg, struct loop *loop, struct seat_map *map, struct metrics *metrics)
+{
+	struct auditor *a = xcalloc(1, sizeof(*a));
+
+	a->pg = pg;
+	a->loop = loop;
+	a->map = map;
+	a->metrics = metrics;
+	a->suspicions = map_new();
+	return a;
+}
+
+static void suspicion_free(struct suspicion *s)
+{
+	if (!s)
+		return;
+	free(s->truth);
+	free(s->redis_state);
+	free(s);
+}
+
+void auditor_free(struct auditor *a)
+{
+	struct map_iter it;
+	void *value;
+
+	if (!a)
+		return;
+	it = map_begin(a->suspicions);
+	while (map_next(&it, NULL, &value))
+		suspicion_free(value);
+	map_free(a->suspicions);
+	free(a);
+}
+
+static void part_done(struct auditor *a)
+{
+	if (--a->waiting)
+		return;
+	duty_done(a->duty, !a->failed, false);
+}
+
+static void compare_end(struct compare *c)
+{
+	struct auditor *a = c->a;
+
+	free(c->redis);
+	free(c->redis_state);
+	free(c);
+	part_done(a);
+}
+
+static bool seen_before(const struct suspicion *s, const struct seat_change *truth, uint8_t redis_state)
+{
+	for (size_t i = 0; s && i < s->n; i++)
+		if (s->truth[i].seat_no == truth->seat_no && s->truth[i].state == truth->state &&
+		    s->truth[i].fence == truth->fence && s->redis_state[i] == redis_state)
+			return true;
+	return false;
+}
+
+static void on_truth(void *arg, const struct pg_answer *answer)
+{
+	struct compare *c = arg;
+	struct auditor *a = c->a;
+	struct suspicion *before, *now;
+	struct seat_change *repairs;
+	size_t n_repairs = 0, cap;
+	int64_t *seats, *states, *fences, *ms;
+	struct uuid *locks;
+	struct arena arena;
+	size_t n = 0;
+
+	if (answer->status != PG_OK) {
+		a->failed = true;
+		compare_end(c);
+		return;
+	}
+	arena_init(&arena);
+	if (pg_rows(answer->result)) {
+		n = pg_get_ints(answer->result, 0, 0, &arena, &seats);
+		pg_get_ints(answer->result, 0, 1, &arena, &states);
+		pg_get_ints(answer->result, 0, 2, &arena, &fences);
+		pg_get_uuids(answer->result, 0, 3, &arena, &locks);
+		pg_get_ints(answer->result, 0, 4, &arena, &ms);
+	}
+	before = map_remove_uuid(a->suspicions, &c->show);
+	now = xcalloc(1, sizeof(*now));
+	cap = n + 1;
+	now->truth = xreallocarray(NULL, cap, sizeof(*now->truth));
+	now->redis_state = xmalloc(cap);
+	repairs = xreallocarray(NULL, cap, sizeof(*repairs));
+	for (size_t i = 0; i < n; i++) {
+		uint8_t in_redis = (uint32_t)seats[i] < c->n_seats ? c->redis_state[seats[i]] : 0;
+		bool over = states[i] == SEAT_LOCKED && ms[i] == 1; /* to be swept; Redis counts it as free already */
+		struct seat_change truth = {(uint32_t)seats[i], (uint8_t)states[i], (int32_t)fences[i], ms[i], locks[i]};
+
+		if (in_redis == 255 || in_redis == truth.state + 1 || (over && in_redis == 0) ||
+		    (truth.state == SEAT_FREE && in_redis == 0))
+			continue;
+		if (seen_before(before, &truth, in_redis)) {
+			/* the same fence again must be taken: what Redis has is wrong whatever it counts */
+			repairs[n_repairs] = truth;
+			repairs[n_repairs++].fence = truth.fence + 1;
+		}
+		now->truth[now->n] = truth;
+		now->redis_state[now->n++] = in_redis;
+	}
+	metric_add(a->metrics, METRIC_AUDIT_SEATS, 0, 0, (int64_t)n);
+	if (n_repairs) {
+		metric_add(a->metrics, METRIC_AUDIT_REPAIRS, 0, 0, (int64_t)n_repairs);
+		seat_map_apply(a->map, &c->show, repairs, n_repairs, NULL, 0, 0, NULL, NULL);
+	}
+	free(repairs);
+	if (now->n)
+		map_put_uuid(a->suspicions, &c->show, now);
+	else
+		suspicion_free(now);
+	suspicion_free(before);
+	arena_done(&arena);
+	compare_end(c);
+}
+
+/* Redis first, PostgreSQL after it: what changes between the two differs now and is gone the next time. */
+static void on_map(void *arg, const struct seat_read_answer *r)
+{
+	struct compare *c = arg;
+	struct arena arena;
+	struct pg_args args;
+	int32_t *listed;
+	size_t n = 0;
+
+	if (r->outcome != SEAT_READ_ALL || r->from_database) {
+		compare_end(c);
+		return;
+	}
+	for (size_t i = 0; i < r->n; i++)
+		if (r->seats[i].seat_no < SEAT_NO_MAX && r->seats[i].seat_no >= c->n_seats)
+			c->n_seats = r->seats[i].seat_no + 1;
+	c->redis_state = xcalloc(c->n_seats, 1);
+	arena_init(&arena);
+	listed = arena_array(&arena, int32_t, r->n + 1);
+	for (size_t i = 0; i < r->n; i++) {
+		if (r->seats[i].seat_no >= c->n_seats)
+			continue;
+		c->redis_state[r->seats[i].seat_no] = r->pending[i] ? 255 : (uint8_t)(r->seats[i].state + 1);
+		listed[n++] = (int32_t)r->seats[i].seat_no;
+	}
+	pg_args_init(&args, &arena);
+	pg_arg_uuid(&args, &c->show);
+	pg_arg_i32s(&args, listed, n);
+	pg_query_start(c->a->pg, &seat_sql_map_audit, &args, QUERY_MS, on_truth, c);
+	arena_done(&arena);
+}
+
+static void on_shows(void *arg, const struct pg_answer *answer)
+{
+	struct auditor *a = arg;
+	int rows;
+
+	a->waiting = 1;
+	if (answer->status != PG_OK) {
+		a->failed = true;
+		part_done(a);
+		return;
+	}
+	rows = pg_rows(answer->result);
+	for (int i = 0; i < rows; i++) {
+		struct compare *c = xcalloc(1, sizeof(*c));
+
+		c->a = a;
+		c->show = pg_get_uuid(answer->result, i, 0);
+		a->after = c->show;
+		a->waiting++;
+		seat_map_read(a->map, &c->show, STR(""), on_map, c);
+	}
+	if (rows < SHOWS_MAX)
+		memset(&a->after, 0, sizeof(a->after)); /* from the beginning again */
+	part_done(a);
+}
+
+void auditor_run(void *arg, struct duty *d)
+{
+	struct auditor *a = arg;
+	struct arena arena;
+	struct pg_args args;
+
+	a->duty = d;
+	a->failed = false;
+	if (!seat_map_ready(a->map)) {
+		duty_done(d, true, false);
+		return;
+	}
+	arena_init(&arena);
+	pg_args_init(&args, &arena);
+	pg_arg_uuid(&args, &a->after);
+	pg_arg_i32(&args, SHOWS_MAX);
+	pg_query_start(a->pg, &seat_sql_shows_to_audit, &args, QUERY_MS, on_shows, a);
+	arena_done(&arena);
+}

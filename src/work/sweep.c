@@ -1,0 +1,189 @@
+/*
+ * Owns the ending of locks: a round finds what is due over all shows, then ends it show by show, each in one statement, and
+ * tells Redis. The archive is the same with ended locks: what a take-over left behind is given back, Redis is told once
+ * more, the row moves to the history.
+ */
+#include "work/work.h"
+
+#include "base/xmalloc.h"
+#include "io/crypto.h"
+#include "seat/seat_sql.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { DUE_MAX = 500, QUERY_MS = 8000 };
+
+struct round {
+	struct sweeper *s;
+	struct duty *duty;
+	bool archive, failed;
+	size_t waiting, found;
+};
+
+struct sweeper {
+	struct pg *pg;
+	struct loop *loop;
+	struct seat_map *map;
+	struct metrics *metrics;
+};
+
+struct one {
+	struct round *round;
+	struct uuid show;
+	int64_t lag_us;
+};
+
+struct sweeper *sweeper_new(struct pg *pg, struct loop *loop, struct seat_map *map, struct metrics *metrics)
+{
+	struct sweeper *s = xcalloc(1, sizeof(*s));
+
+	s->pg = pg;
+	s->loop = loop;
+	s->map = map;
+	s->metrics = metrics;
+	return s;
+}
+
+void sweeper_free(struct sweeper *s)
+{
+	free(s);
+}
+
+static void round_part_done(struct round *r)
+{
+	if (--r->waiting)
+		return;
+	duty_done(r->duty, !r->failed, r->found >= DUE_MAX);
+	free(r);
+}
+
+static size_t freed_seats(const struct pg_result *r, int col, struct arena *arena, struct seat_change **ret)
+{
+	int64_t *seats, *fences;
+	struct uuid *locks;
+	size_t n;
+
+	*ret = NULL;
+	if (pg_is_null(r, 0, col))
+		return 0;
+	n = pg_get_ints(r, 0, col, arena, &seats);
+	pg_get_ints(r, 0, col + 1, arena, &fences);
+	pg_get_uuids(r, 0, col + 2, arena, &locks);
+	*ret = arena_array(arena, struct seat_change, n);
+	for (size_t i = 0; i < n; i++)
+		(*ret)[i] = (struct seat_change){(uint32_t)seats[i], SEAT_FREE, (int32_t)fences[i], 0, locks[i]};
+	return n;
+}
+
+static void on_expired(void *arg, const struct pg_answer *a)
+{
+	struct one *o = arg;
+	struct round *r = o->round;
+	struct seat_session_change *over = NULL;
+	struct seat_change *changes;
+	struct uuid *locks, *sessions;
+	struct arena arena;
+	size_t n, n_over = 0;
+
+	arena_init(&arena);
+	if (a->status != PG_OK) {
+		r->failed = true;
+	} else {
+		n = freed_seats(a->result, 2, &arena, &changes);
+		if (!pg_is_null(a->result, 0, 0)) {
+			n_over = pg_get_uuids(a->result, 0, 0, &arena, &locks);
+			pg_get_uuids(a->result, 0, 1, &arena, &sessions);
+			over = arena_array(&arena, struct seat_session_change, n_over);
+			for (size_t i = 0; i < n_over; i++) {
+				over[i] = (struct seat_session_change){sessions[i], locks[i], 0};
+				metric_observe(r->s->metrics, METRIC_EXPIRY_LAG, 0, 0, o->lag_us);
+			}
+			metric_add(r->s->metrics, METRIC_LOCKS_EXPIRED, 0, 0, (int64_t)n_over);
+		}
+		if (n || n_over)
+			seat_map_apply(r->s->map, &o->show, changes, n, over, n_over, 0, NULL, NULL);
+	}
+	arena_done(&arena);
+	free(o);
+	round_part_done(r);
+}
+
+static void on_archived(void *arg, const struct pg_answer *a)
+{
+	struct one *o = arg;
+	struct round *r = o->round;
+	struct seat_change *changes;
+	struct arena arena;
+	size_t n;
+
+	arena_init(&arena);
+	if (a->status != PG_OK) {
+		r->failed = true;
+	} else {
+		n = freed_seats(a->result, 1, &arena, &changes);
+		if (n)
+			seat_map_apply(r->s->map, &o->show, changes, n, NULL, 0, 0, NULL, NULL);
+	}
+	arena_done(&arena);
+	free(o);
+	round_part_done(r);
+}
+
+static void on_found(void *arg, const struct pg_answer *a)
+{
+	struct round *r = arg;
+	struct uuid *locks;
+	struct arena arena;
+
+	r->waiting = 1;
+	if (a->status != PG_OK)
+		r->failed = true;
+	arena_init(&arena);
+	for (int row = 0; a->status == PG_OK && row < pg_rows(a->result); row++) {
+		struct one *o = xcalloc(1, sizeof(*o));
+		struct uuid outbox = crypto_uuid_v7(wall_now_us());
+		size_t n = pg_get_uuids(a->result, row, 1, &arena, &locks);
+		struct pg_args args;
+
+		o->round = r;
+		o->show = pg_get_uuid(a->result, row, 0);
+		o->lag_us = r->archive ? 0 : pg_get_int(a->result, row, 2);
+		r->found += n;
+		r->waiting++;
+		pg_args_init(&args, &arena);
+		pg_arg_uuid(&args, &o->show);
+		pg_arg_uuids(&args, locks, n);
+		pg_arg_uuid(&args, &outbox);
+		pg_query_start(r->s->pg, r->archive ? &seat_sql_lock_archive : &seat_sql_lock_expire, &args, QUERY_MS,
+			       r->archive ? on_archived : on_expired, o);
+	}
+	arena_done(&arena);
+	round_part_done(r);
+}
+
+static void round_start(struct sweeper *s, struct duty *d, bool archive)
+{
+	struct round *r = xcalloc(1, sizeof(*r));
+	struct arena arena;
+	struct pg_args args;
+
+	r->s = s;
+	r->duty = d;
+	r->archive = archive;
+	arena_init(&arena);
+	pg_args_init(&args, &arena);
+	pg_arg_i32(&args, DUE_MAX);
+	pg_query_start(s->pg, archive ? &seat_sql_locks_ended : &seat_sql_locks_due, &args, QUERY_MS, on_found, r);
+	arena_done(&arena);
+}
+
+void sweeper_sweep(void *arg, struct duty *d)
+{
+	round_start(arg, d, false);
+}
+
+void sweeper_archive(void *arg, struct duty *d)
+{
+	round_start(arg, d, true);
+}

@@ -1,0 +1,58 @@
+/*
+ * Background duties. Any number of processes may run them: each duty is leased in PostgreSQL, so that one process does it
+ * at a time and a dead one is replaced when its lease ends. A duty must be right even when two do it at once (a process
+ * that slept): every statement is guarded by state; the lease only saves work.
+ *
+ *   duty: IDLE --timer--> LEASING --mine--> RUNNING --done--> IDLE
+ *                            |  somebody else's: IDLE, asked again later
+ */
+#ifndef WORK_WORK_H
+#define WORK_WORK_H
+
+#include "io/metrics_table.h"
+#include "io/pg.h"
+#include "seat/seat_map.h"
+
+extern const struct pg_stmt *const *const work_sql; /* to prepare */
+
+enum duty_kind { DUTY_SWEEP, DUTY_ARCHIVE, DUTY_AUDIT, DUTY_SETTLE, DUTY_CHECK, DUTY_RETENTION };
+
+struct duty;
+/* One round; ends with duty_done exactly once. more: there is more to do, begin again at once. */
+typedef void duty_fn(void *arg, struct duty *d);
+
+struct duty_config {
+	enum duty_kind kind;
+	const char *name;   /* of the lease */
+	const char *holder; /* of this process: host and pid */
+	int64_t every_ms, lease_ms;
+	struct loop *loop;
+	struct pg *pg;
+	struct metrics *metrics;
+	duty_fn *run;
+	void *arg;
+};
+
+struct duty *duty_new(const struct duty_config *config);
+void duty_free(struct duty *d);
+void duty_done(struct duty *d, bool ok, bool more);
+
+/* Ends locks whose time is over; moves ended ones to the history. */
+struct sweeper;
+struct sweeper *sweeper_new(struct pg *pg, struct loop *loop, struct seat_map *map, struct metrics *metrics);
+void sweeper_free(struct sweeper *s);
+duty_fn sweeper_sweep, sweeper_archive;
+
+/* Compares Redis with PostgreSQL for shows on sale, a few at a time; repairs a difference seen twice. */
+struct auditor;
+struct auditor *auditor_new(struct pg *pg, struct loop *loop, struct seat_map *map, struct metrics *metrics);
+void auditor_free(struct auditor *a);
+duty_fn auditor_run;
+
+/* Drops what is older than it is kept: rows of the outbox. */
+struct keeper;
+struct keeper *keeper_new(struct pg *pg, int64_t outbox_days);
+void keeper_free(struct keeper *k);
+duty_fn keeper_run;
+
+#endif

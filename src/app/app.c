@@ -1,6 +1,8 @@
 /* Owns the order in which a process's parts are made and taken apart. */
 #include "app/app.h"
 
+#include "base/times.h"
+
 #include "booking/booking.h"
 #include "payment/payment_service.h"
 #include "ticket/ticket_service.h"

@@ -158,7 +158,7 @@ void venue_post(struct web_call *call)
 	name = json_in_str(&in, "name", JSON_REQUIRED, 1, 200);
 	timezone = json_in_str(&in, "timezone", JSON_REQUIRED, 1, TIMEZONE_NAME_MAX);
 	city = json_in_str(&in, "city", JSON_REQUIRED, 1, 200);
-	address = json_in_str(&in, "address", JSON_OPTIONAL, 0, 500);
+	address = json_in_text(&in, "address", JSON_OPTIONAL, 0, 500);
 	country = json_in_str(&in, "country", JSON_OPTIONAL, 0, 100);
 	if (e.code == ERR_NONE && timezone.n && !timezone_known(arena_cstr(call->arena, timezone)))
 		json_in_fault(&in, ERR_INVALID_VALUE, "timezone", "\"%.64s\" is not a time zone of the IANA database.",
@@ -328,7 +328,7 @@ void event_post(struct web_call *call)
 	json_in_init(&in, body, "", &e);
 	name = json_in_str(&in, "name", JSON_REQUIRED, 1, 200);
 	category = json_in_str(&in, "category", JSON_OPTIONAL, 0, 100);
-	description = json_in_str(&in, "description", JSON_OPTIONAL, 0, DESCRIPTION_MAX);
+	description = json_in_text(&in, "description", JSON_OPTIONAL, 0, DESCRIPTION_MAX);
 	status = json_in_str(&in, "status", JSON_OPTIONAL, 1, 20);
 	max_per_payer = json_in_i64(&in, "max_per_payer", JSON_OPTIONAL, 1, 10000, 0);
 	if (status.n && (!show_status_parse(status, &parsed) || parsed == SHOW_CANCELLED))

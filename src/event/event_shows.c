@@ -256,43 +256,39 @@ static void on_made(void *arg, const struct pg_answer *a)
 	}
 }
 
-/* {category name: money}: one price per category of the plan, all in one currency. */
-static bool prices_read(const json_t *object, const struct plan *plan, int64_t *ret_prices, const struct currency **ret_currency,
-			struct error *e)
+/* {category name: money}: one price per category of the plan, all in one currency. The names are the organiser's own and may
+ * be more than a json_in remembers, so each gets a reader of its own and the members too many are looked for here. */
+static bool prices_read(const json_t *object, const struct plan *plan, struct arena *arena, int64_t *ret_prices,
+			const struct currency **ret_currency, struct error *e)
 {
-	struct json_in in;
 	uint32_t n = plan_n_categories(plan);
+	char path[ERROR_PATH_MAX];
+	const char *key;
+	json_t *value;
 
 	*ret_currency = NULL;
-	json_in_init(&in, object, "/prices", e);
-	for (uint32_t i = 0; i < n && e->code == ERR_NONE; i++) {
-		char name[PLAN_NAME_MAX * 4 + 1];
-		struct str category = plan_category(plan, i).name;
+	for (uint32_t i = 0; i < n; i++) {
+		const char *name = arena_cstr(arena, plan_category(plan, i).name);
+		struct json_in in;
 		struct money price;
 
-		memcpy(name, category.p, category.n);
-		name[category.n] = '\0';
-		/* known names live in the plan, not in this loop's buffer: unknown members are checked below by count */
-		in.n_known = 0;
+		json_in_init(&in, object, "/prices", e);
 		if (!json_in_money(&in, name, JSON_REQUIRED, &price))
-			break;
-		if (*ret_currency && *ret_currency != price.currency)
-			json_in_fault(&in, ERR_INVALID_VALUE, name, "All prices of a show are in one currency; %s came before.",
-				      (*ret_currency)->code);
+			return false;
+		if (*ret_currency && *ret_currency != price.currency) {
+			json_pointer(path, "/prices", name);
+			return error_set(e, ERR_INVALID_VALUE, path, "All prices of a show are in one currency; %s came before.",
+					 (*ret_currency)->code);
+		}
 		*ret_currency = price.currency;
 		ret_prices[i] = price.amount_minor;
 	}
-	if (e->code != ERR_NONE)
-		return false;
-	if (json_object_size(object) > n) {
-		const char *key;
-		json_t *value;
-
-		json_object_foreach((json_t *)(uintptr_t)object, key, value)
-			if (plan_category_by_name(plan, str_from(key)) < 0)
-				json_in_fault(&in, ERR_INVALID_VALUE, key, "The plan has no category \"%.64s\".", key);
-	}
-	return e->code == ERR_NONE;
+	json_object_foreach((json_t *)(uintptr_t)object, key, value)
+		if (plan_category_by_name(plan, str_from(key)) < 0) {
+			json_pointer(path, "/prices", key);
+			return error_set(e, ERR_INVALID_VALUE, path, "The plan has no category \"%.64s\".", key);
+		}
+	return true;
 }
 
 static void on_plan_for_show(void *arg, void *data);
@@ -339,7 +335,7 @@ static void on_plan_text(void *arg, const struct pg_answer *a)
 	if (pg_rows(a->result) == 0 || !uuid_eq(&owner, &m->call->who.organizer_id)) {
 		struct error e = {0};
 
-		error_set(&e, ERR_INVALID_VALUE, "/plan_id", "There is no such plan.");
+		error_set(&e, ERR_NOT_FOUND, "/plan_id", "There is no such plan.");
 		web_refuse_error(m->call, &e);
 		return;
 	}
@@ -392,7 +388,7 @@ static void on_plan_for_show(void *arg, void *data)
 	if (e.code == ERR_NONE && sale_ends <= sale_starts)
 		json_in_fault(&in, ERR_INVALID_VALUE, "sale_ends_at", "The sale must end after it starts.");
 	if (json_in_end(&in))
-		prices_read(price_list, p->plan, prices, &currency, &e);
+		prices_read(price_list, p->plan, call->arena, prices, &currency, &e);
 	if (e.code == ERR_NONE && fee.currency && fee.currency != currency)
 		error_set(&e, ERR_INVALID_VALUE, "/cancellation/fee/currency", "The fee is in the currency of the prices, %s.",
 			  currency->code);

@@ -57,5 +57,6 @@ int up_main(int argc, char **argv);
 int check_main(int argc, char **argv);
 int admin_main(int argc, char **argv);
 int import_plan_main(int argc, char **argv);
+int routes_main(int argc, char **argv);
 
 #endif

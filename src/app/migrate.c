@@ -1,0 +1,289 @@
+/*
+ * `boxoffice migrate`: the files of db/migrations, carried in the program, applied in the order of their numbers. Each is
+ * one transaction together with its row in schema_migrations, so that a broken one leaves nothing behind. An advisory
+ * lock keeps two of these commands apart. A file that was applied never changes: its checksum is compared.
+ */
+#include "app/migrate.h"
+
+#include "app/app.h"
+#include "app/migration_files.h"
+#include "base/xmalloc.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* "boxoffic": nobody else's number */
+#define LOCK_KEY "7093297898414039395"
+
+struct migration {
+	int64_t version;
+	char name[80]; /* without number and ending */
+	char checksum[2 * CRYPTO_HASH + 1];
+	const char *sql;
+};
+
+static size_t count(void)
+{
+	size_t n = 0;
+
+	while (migration_files[n])
+		n++;
+	return n;
+}
+
+static int64_t version_of(const struct embedded_file *f)
+{
+	uint64_t v = 0;
+
+	if (strlen(f->name) < 9 || f->name[4] != '_' || !str_to_u64((struct str){f->name, 4}, 9999, &v) || v == 0) {
+		fprintf(stderr, "boxoffice: the migration %s is not named NNNN_name.sql\n", f->name);
+		abort();
+	}
+	return (int64_t)v;
+}
+
+int64_t migrate_wanted(void)
+{
+	int64_t newest = 0;
+
+	for (size_t i = 0; migration_files[i]; i++)
+		if (version_of(migration_files[i]) > newest)
+			newest = version_of(migration_files[i]);
+	return newest;
+}
+
+static int by_version(const void *a, const void *b)
+{
+	const struct migration *x = a, *y = b;
+
+	return x->version < y->version ? -1 : x->version > y->version;
+}
+
+static struct migration *all_migrations(size_t *ret_n)
+{
+	size_t n = count();
+	struct migration *m = xcalloc(n + 1, sizeof(*m));
+
+	for (size_t i = 0; i < n; i++) {
+		const struct embedded_file *f = migration_files[i];
+		uint8_t digest[CRYPTO_HASH];
+
+		m[i].version = version_of(f);
+		snprintf(m[i].name, sizeof(m[i].name), "%.*s", (int)(strlen(f->name) - 9), f->name + 5);
+		crypto_digest((struct str){f->bytes, f->size}, digest);
+		hex_encode(digest, sizeof(digest), m[i].checksum);
+		m[i].sql = f->bytes;
+	}
+	qsort(m, n, sizeof(*m), by_version);
+	*ret_n = n;
+	return m;
+}
+
+/* Which of them the database has; also that it has nothing else. applied[i]: when, or NULL. */
+static bool compare(PGconn *c, const struct migration *m, size_t n, char **applied)
+{
+	PGresult *r = pg_sync_ask(c, "schema_migrations",
+				  "SELECT version, name, checksum, to_char(applied_at, 'YYYY-MM-DD HH24:MI:SS') FROM schema_migrations "
+				  "ORDER BY version",
+				  0, NULL);
+	bool ok = r != NULL;
+
+	for (int row = 0; ok && row < PQntuples(r); row++) {
+		int64_t version = strtoll(PQgetvalue(r, row, 0), NULL, 10);
+		size_t i = 0;
+
+		while (i < n && m[i].version != version)
+			i++;
+		if (i == n) {
+			fprintf(stderr,
+				"boxoffice: the database has migration %04lld_%s, which this program does not know: it is newer than "
+				"the program; use the version that made it\n",
+				(long long)version, PQgetvalue(r, row, 1));
+			ok = false;
+		} else if (strcmp(m[i].checksum, PQgetvalue(r, row, 2)) != 0) {
+			fprintf(stderr,
+				"boxoffice: migration %04lld_%s was applied with other content (checksum %.16s..., this program has "
+				"%.16s...): an applied migration must not be changed; add a new one\n",
+				(long long)version, m[i].name, PQgetvalue(r, row, 2), m[i].checksum);
+			ok = false;
+		} else {
+			applied[i] = xstrdup(PQgetvalue(r, row, 3));
+		}
+	}
+	PQclear(r);
+	return ok;
+}
+
+/* The line of the file in which PostgreSQL found the fault; 0 when it does not say. */
+static int line_of_fault(const char *sql, const PGresult *r)
+{
+	const char *position = PQresultErrorField(r, PG_DIAG_STATEMENT_POSITION);
+	long at = position ? strtol(position, NULL, 10) : 0;
+	int line = 1;
+
+	/* PostgreSQL counts characters, from 1 */
+	for (const char *p = sql; at > 1 && *p; p++) {
+		line += *p == '\n';
+		at -= ((unsigned char)p[1] & 0xc0) != 0x80;
+	}
+	return position ? line : 0;
+}
+
+static bool apply(PGconn *c, const struct migration *m)
+{
+	char version[24];
+	const char *params[] = {version, m->name, m->checksum};
+	PGresult *r;
+	bool ok = false;
+
+	snprintf(version, sizeof(version), "%lld", (long long)m->version);
+	if (!pg_sync_do(c, "migrate", "BEGIN"))
+		return false;
+	r = PQexec(c, m->sql);
+	if (PQresultStatus(r) != PGRES_COMMAND_OK && PQresultStatus(r) != PGRES_TUPLES_OK) {
+		const char *state = PQresultErrorField(r, PG_DIAG_SQLSTATE);
+		const char *said = PQresultErrorField(r, PG_DIAG_MESSAGE_PRIMARY);
+
+		fprintf(stderr, "boxoffice: migration %04lld_%s, line %d: %s (%s)%s; nothing of it was kept\n", (long long)m->version,
+			m->name, line_of_fault(m->sql, r), said ? said : PQerrorMessage(c), state ? state : "connection lost",
+			state && strcmp(state, "55P03") == 0 ? "; another session holds a table: run it again" : "");
+		goto out;
+	}
+	PQclear(r);
+	r = pg_sync_ask(c, "schema_migrations", "INSERT INTO schema_migrations (version, name, checksum) VALUES ($1, $2, $3)", 3, params);
+	ok = r && pg_sync_do(c, "migrate", "COMMIT");
+out:
+	if (!ok)
+		PQclear(PQexec(c, "ROLLBACK"));
+	PQclear(r);
+	return ok;
+}
+
+/* The program's own role: owns nothing, gets what the migrations grant. */
+static bool ensure_role(PGconn *c)
+{
+	PGresult *r = pg_sync_ask(c, "roles", "SELECT 1 FROM pg_roles WHERE rolname = 'boxoffice_app'", 0, NULL);
+	const char *state;
+	bool there = r && PQntuples(r) == 1, ok = r != NULL;
+
+	PQclear(r);
+	if (!ok || there)
+		return ok;
+	r = PQexec(c, "CREATE ROLE boxoffice_app NOLOGIN");
+	ok = PQresultStatus(r) == PGRES_COMMAND_OK;
+	state = ok ? NULL : PQresultErrorField(r, PG_DIAG_SQLSTATE);
+	if (!ok && state && strcmp(state, "42501") == 0)
+		fprintf(stderr, "boxoffice: the role boxoffice_app is missing and this role may not create it; have a superuser run: "
+				"CREATE ROLE boxoffice_app LOGIN PASSWORD '...'\n");
+	else if (!ok)
+		fprintf(stderr, "boxoffice: cannot create the role boxoffice_app: %s", PQerrorMessage(c));
+	PQclear(r);
+	return ok;
+}
+
+/* One at a time; says so when it has to wait. */
+static bool take_lock(PGconn *c)
+{
+	PGresult *r = pg_sync_ask(c, "migrate", "SELECT pg_try_advisory_lock(" LOCK_KEY ")", 0, NULL);
+	bool got = r && PQgetvalue(r, 0, 0)[0] == 't', ok = r != NULL;
+
+	PQclear(r);
+	if (!ok || got)
+		return ok;
+	fprintf(stderr, "boxoffice: another migration is running; waiting for it\n");
+	return pg_sync_do(c, "the other migration did not end", "SET lock_timeout = '60s'; SELECT pg_advisory_lock(" LOCK_KEY ")");
+}
+
+static void free_all(struct migration *m, char **applied, size_t n)
+{
+	for (size_t i = 0; applied && i < n; i++)
+		free(applied[i]);
+	free(applied);
+	free(m);
+}
+
+bool migrate_run(const char *url, bool quiet)
+{
+	PGconn *c = pg_sync_open(url, "boxoffice migrate");
+	char **applied = NULL;
+	struct migration *m = NULL;
+	size_t n = 0, done = 0;
+	bool ok = false;
+
+	if (!c)
+		return false;
+	m = all_migrations(&n);
+	applied = xcalloc(n + 1, sizeof(*applied));
+	if (!take_lock(c) || !pg_sync_do(c, "migrate", "SET lock_timeout = '5s'; SET statement_timeout = 0"))
+		goto out;
+	if (!pg_sync_do(c, "cannot make the table schema_migrations",
+			"CREATE TABLE IF NOT EXISTS schema_migrations (version int PRIMARY KEY, name text NOT NULL, "
+			"checksum text NOT NULL, applied_at timestamptz NOT NULL DEFAULT statement_timestamp())"))
+		goto out;
+	if (!compare(c, m, n, applied) || !ensure_role(c))
+		goto out;
+	for (size_t i = 0; i < n; i++) {
+		if (applied[i])
+			continue;
+		if (!apply(c, &m[i]))
+			goto out;
+		done++;
+		if (!quiet)
+			printf("applied %04lld_%s\n", (long long)m[i].version, m[i].name);
+	}
+	if (!quiet && !done)
+		printf("nothing to do: the schema is at version %lld\n", (long long)migrate_wanted());
+	ok = true;
+out:
+	free_all(m, applied, n);
+	PQfinish(c);
+	return ok;
+}
+
+/* Changes nothing. 0 all applied, 1 some are not. */
+static int status(const char *url)
+{
+	PGconn *c = pg_sync_open(url, "boxoffice migrate");
+	char **applied = NULL;
+	struct migration *m = NULL;
+	PGresult *r = NULL;
+	size_t n = 0, pending = 0;
+	int ret = 1;
+
+	if (!c)
+		return 1;
+	m = all_migrations(&n);
+	applied = xcalloc(n + 1, sizeof(*applied));
+	r = pg_sync_ask(c, "migrate", "SELECT to_regclass('schema_migrations') IS NOT NULL", 0, NULL);
+	if (!r || (PQgetvalue(r, 0, 0)[0] == 't' && !compare(c, m, n, applied)))
+		goto out;
+	for (size_t i = 0; i < n; i++) {
+		printf("%04lld_%-40s %s%s\n", (long long)m[i].version, m[i].name, applied[i] ? "applied " : "pending",
+		       applied[i] ? applied[i] : "");
+		pending += applied[i] == NULL;
+	}
+	ret = pending ? 1 : 0;
+out:
+	PQclear(r);
+	free_all(m, applied, n);
+	PQfinish(c);
+	return ret;
+}
+
+int migrate_main(int argc, char **argv)
+{
+	struct config_extra extra[] = {{"status", false, "Only list which migrations are applied; 1 when some are not.", NULL}, {0}};
+	struct config config;
+	const char *url;
+	int ret = config_read("boxoffice migrate", "Brings the database's tables to what this program knows.", argc, argv, extra, &config);
+
+	if (ret >= 0)
+		return ret;
+	url = config.migrate_url[0] ? config.migrate_url : config.database_url;
+	if (!config_need(&config, "migrate", "migrate-url", url))
+		return 2;
+	if (extra[0].value)
+		return status(url);
+	return migrate_run(url, false) ? 0 : 1;
+}

@@ -1,0 +1,15 @@
+-- (nothing) -> valid: one ticket per seat of a booking, signed with the key that is active now. The caller compares the
+-- number of rows with the number of seats. Locks nothing but what it makes (and the key's row against removal).
+WITH active AS (
+  SELECT k.key_id, k.sealed_secret FROM ticket_keys k WHERE k.status = 'active'),
+made AS (
+  INSERT INTO tickets (show_id, ticket_id, booking_id, seat_no, state, key_id)
+  SELECT $1::uuid, n.ticket_id, $2::uuid, n.seat_no, 'valid', a.key_id
+    FROM active a, unnest($3::uuid[], $4::int[]) AS n (ticket_id, seat_no)
+  RETURNING ticket_id, seat_no, state, key_id),
+told AS (
+  INSERT INTO outbox (show_id, outbox_id, topic, events)
+  SELECT $1::uuid, $5::uuid, 'ticket', json_build_array(json_build_object('type', 'ticket.issued', 'booking_id', $2::uuid,
+           'tickets', json_agg(json_build_object('ticket_id', m.ticket_id, 'seat', m.seat_no, 'version', 1) ORDER BY m.seat_no)))
+    FROM made m HAVING count(*) > 0)
+SELECT m.ticket_id, m.seat_no, m.state, m.key_id, a.sealed_secret FROM made m, active a ORDER BY m.seat_no

@@ -1,0 +1,247 @@
+/*
+ * One ticket as its holder carries it: PDF, SVG, PNG. Each is made when asked for, from the ticket's row, the show and the
+ * plan; nothing is stored. A ticket that is revoked is not found: whoever holds its paper holds paper.
+ */
+#include "base/xmalloc.h"
+#include "io/crypto.h"
+#include "ticket/pdf.h"
+#include "ticket/qr.h"
+#include "ticket/qr_png.h"
+#include "ticket/ticket_int.h"
+#include "ticket/ticket_sql.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { SVG_MAX = 256 * 1024, PNG_MAX = 256 * 1024 };
+
+/* The columns of ticket_get.sql after the common ones. */
+enum {
+	COL_ISSUED = TICKET_COLS,
+	COL_BOOKING,
+	COL_SESSION,
+	COL_ORGANIZER,
+	COL_REFERENCE,
+	COL_PRICE,
+	COL_CURRENCY,
+	COL_BUYER,
+	COL_LOCALE,
+	COL_ORGANIZER_NAME,
+};
+
+struct paper {
+	struct ticket_service *t;
+	struct web_call *call;
+	void (*draw)(struct paper *p, struct show *show);
+	/* in the call's arena */
+	uint32_t seat_no;
+	char code[TICKET_CODE_TEXT];
+	const char *reference, *buyer, *locale, *organizer;
+	int64_t issued_us, price_minor;
+	const struct currency *currency;
+};
+
+static void on_paper_show(void *arg, enum err err, struct show *show)
+{
+	struct paper *p = arg;
+
+	if (err != ERR_NONE)
+		web_refuse(p->call, err, NULL);
+	else
+		p->draw(p, show);
+}
+
+static void on_ticket(void *arg, const struct pg_answer *a)
+{
+	struct paper *p = arg;
+	struct web_call *call = p->call;
+	const struct pg_result *r = a->result;
+	struct uuid booking, session, organizer;
+
+	if (a->status != PG_OK) {
+		web_refuse(call, ERR_UNAVAILABLE, NULL);
+		return;
+	}
+	if (pg_rows(r) == 0 || str_eqc(pg_get_text(r, 0, TICKET_COL_STATE), "revoked")) {
+		web_refuse(call, ERR_NOT_FOUND, "You have no such ticket.");
+		return;
+	}
+	booking = pg_get_uuid(r, 0, COL_BOOKING);
+	session = pg_get_uuid(r, 0, COL_SESSION);
+	organizer = pg_get_uuid(r, 0, COL_ORGANIZER);
+	if (!ticket_may_see(call, &call->ids[0], &booking, &session, &organizer)) {
+		web_refuse(call, ERR_NOT_FOUND, "You have no such ticket.");
+		return;
+	}
+	if (!ticket_row_code(p->t, &call->ids[0], r, 0, p->code)) {
+		web_refuse(call, ERR_INTERNAL, "The key that signs this ticket cannot be opened.");
+		return;
+	}
+	p->seat_no = (uint32_t)pg_get_int(r, 0, TICKET_COL_SEAT);
+	p->issued_us = pg_get_time(r, 0, COL_ISSUED);
+	p->reference = arena_cstr(call->arena, pg_get_text(r, 0, COL_REFERENCE));
+	p->price_minor = pg_get_int(r, 0, COL_PRICE);
+	p->currency = currency_find(pg_get_text(r, 0, COL_CURRENCY));
+	p->buyer = arena_cstr(call->arena, pg_get_text(r, 0, COL_BUYER));
+	p->locale = arena_cstr(call->arena, pg_get_text(r, 0, COL_LOCALE));
+	p->organizer = arena_cstr(call->arena, pg_get_text(r, 0, COL_ORGANIZER_NAME));
+	event_show_get(p->t->config.event, &call->ids[0], on_paper_show, p);
+}
+
+static void paper_get(struct web_call *call, void (*draw)(struct paper *, struct show *))
+{
+	struct paper *p = arena_new(call->arena, struct paper);
+	struct pg_args args;
+
+	p->t = call->service;
+	p->call = call;
+	p->draw = draw;
+	pg_args_init(&args, call->arena);
+	pg_arg_uuid(&args, &call->ids[0]);
+	pg_arg_uuid(&args, &call->ids[1]);
+	pg_query_start(p->t->config.pg, &ticket_sql_ticket_get, &args, TICKET_QUERY_MS, on_ticket, p);
+}
+
+/* The link may carry the booking's token: no-store is the layer's default, the address is told to nobody. An SVG opened as
+ * a page may load and run nothing. */
+static void paper_answer(struct paper *p, const char *type, const char *ending, struct str bytes)
+{
+	struct web_call *call = p->call;
+	const char *name = arena_printf(call->arena, "inline; filename=\"ticket-%s-%u.%s\"", p->reference, p->seat_no, ending);
+	struct http_header headers[] = {{STR("Content-Type"), str_from(type)},
+					{STR("Content-Disposition"), str_from(name)},
+					{STR("Referrer-Policy"), STR("no-referrer")},
+					{STR("Content-Security-Policy"), STR("default-src 'none'; style-src 'unsafe-inline'")}};
+
+	web_bytes(call, 200, headers, sizeof(headers) / sizeof(headers[0]), bytes);
+}
+
+/* ---- pictures ---- */
+
+static void draw_svg(struct paper *p, struct show *show)
+{
+	struct qr *qr = arena_new(p->call->arena, struct qr);
+	struct buf out;
+
+	buf_init(&out, SVG_MAX);
+	if (qr_encode(str_from(p->code), qr) && qr_svg(qr, str_from(show->event_name), &out))
+		paper_answer(p, "image/svg+xml", "svg", buf_str(&out));
+	else
+		web_refuse(p->call, ERR_INTERNAL, NULL);
+	buf_done(&out);
+}
+
+static void draw_png(struct paper *p, struct show *show)
+{
+	struct qr *qr = arena_new(p->call->arena, struct qr);
+	struct buf out;
+
+	buf_init(&out, PNG_MAX);
+	if (qr_encode(str_from(p->code), qr) && qr_png(qr, &out))
+		paper_answer(p, "image/png", "png", buf_str(&out));
+	else
+		web_refuse(p->call, ERR_INTERNAL, NULL);
+	buf_done(&out);
+}
+
+void ticket_svg_get(struct web_call *call)
+{
+	paper_get(call, draw_svg);
+}
+
+void ticket_png_get(struct web_call *call)
+{
+	paper_get(call, draw_png);
+}
+
+/* ---- the PDF, on the thread pool from copies of everything ---- */
+
+/* "#7f4a91" or "#74a"; -1 for any other way to name a colour. */
+static int32_t rgb_from_css(struct str color)
+{
+	char digits[6];
+	uint8_t rgb[3];
+
+	if (color.n == 4 && color.p[0] == '#') {
+		for (int i = 0; i < 6; i++)
+			digits[i] = color.p[1 + i / 2];
+	} else if (color.n == 7 && color.p[0] == '#') {
+		memcpy(digits, color.p + 1, 6);
+	} else {
+		return -1;
+	}
+	if (!hex_decode((struct str){digits, 6}, rgb, 3))
+		return -1;
+	return rgb[0] << 16 | rgb[1] << 8 | rgb[2];
+}
+
+/* What a person calls it: the number, as the ticket has headings of its own; the label when there is no number. */
+static const char *number_or_label(struct arena *a, struct str number, struct str label)
+{
+	return arena_cstr(a, number.n ? number : label);
+}
+
+static const char *address_of(struct arena *a, const struct show *show)
+{
+	return arena_printf(a, "%s%s%s%s%s", show->venue_address, *show->venue_address && *show->venue_city ? "\n" : "",
+			    show->venue_city, *show->venue_city && *show->venue_country ? ", " : "", show->venue_country);
+}
+
+static struct ticket_document *document_of(const struct paper *p, const struct show *show)
+{
+	struct ticket_document *d = ticket_document_new();
+	struct plan_seat seat = plan_seat(show->plan, p->seat_no);
+	struct plan_row row = plan_row(show->plan, seat.row);
+	struct plan_category category = plan_category(show->plan, seat.category);
+	struct arena *a = &d->arena;
+
+	d->locale = arena_strdup(a, p->locale);
+	d->event_name = arena_strdup(a, show->event_name);
+	d->organizer_name = arena_strdup(a, p->organizer);
+	d->venue_name = arena_strdup(a, show->venue_name);
+	d->venue_address = address_of(a, show);
+	d->timezone = arena_strdup(a, show->timezone);
+	d->buyer_name = arena_strdup(a, p->buyer);
+	d->reference = arena_strdup(a, p->reference);
+	d->starts_at_us = show->starts_at_us;
+	d->issued_at_us = p->issued_us;
+	d->n_seats = 1;
+	d->seats = arena_array(a, struct ticket_document_seat, 1);
+	d->seats[0] = (struct ticket_document_seat){
+		.zone = arena_cstr(a, plan_zone(show->plan, row.zone).name),
+		.row = number_or_label(a, row.number, row.label),
+		.seat = number_or_label(a, seat.number, seat.label),
+		.category = arena_cstr(a, category.name),
+		.category_rgb = rgb_from_css(category.color),
+		.accessible = seat.accessible,
+		.price = {p->price_minor, p->currency},
+		.code = arena_strdup(a, p->code),
+	};
+	return d;
+}
+
+static void on_pdf(void *arg, void *data)
+{
+	const struct ticket_pdf_job *job = data;
+	struct paper *p = arg;
+
+	if (job->ok)
+		paper_answer(p, "application/pdf", "pdf", buf_str(&job->pdf));
+	else
+		web_refuse(p->call, ERR_INTERNAL, NULL);
+}
+
+static void draw_pdf(struct paper *p, struct show *show)
+{
+	struct ticket_pdf_job *job = ticket_pdf_job_new(document_of(p, show));
+
+	if (!offload_start(p->t->config.offload, ticket_pdf_job_run, job, ticket_pdf_job_free, on_pdf, p)) {
+		ticket_pdf_job_free(job);
+		web_refuse(p->call, ERR_OVERLOADED, NULL);
+	}
+}
+
+void ticket_pdf_get(struct web_call *call)
+{
+	paper_get(call, draw_pdf);
+}

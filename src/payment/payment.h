@@ -1,0 +1,153 @@
+/*
+ * The Payment Service's rules: the states of an attempt and of a refund, what an answer of the gateway means, what has to
+ * be done next. Pure.
+ *
+ *                 +---(3-D Secure)---> REQUIRES_ACTION
+ *                 |                       |
+ *   (none) --> CREATED ------authorise----+--> AUTHORISED --capture--> CAPTURED
+ *                 |                       |        |
+ *                 +---------fail----------+        +--lose--> CAPTURE_FAILED   the gateway will not pay: the booking ends
+ *                 |            \--> FAILED         |
+ *                 +---------abandon-------+        |
+ *                 |            \--> ABANDONED      |       its time is over: seats freed, the gateway told afterwards
+ *                 +---------void----------+--------+
+ *                              \--> VOIDED                 the seats cannot be had: never captured
+ *
+ *   refund: (none) --> REQUESTED --pend--> PENDING --+--succeed--> SUCCEEDED
+ *                          |  \----------------------+--fail-----> FAILED
+ *                          +-----------succeed, fail-^
+ *
+ * AUTHORISED is the moment of the booking: seats, booking, tickets and the row of the capture call are one transaction.
+ *
+ * What is known of the gateway is one of enum payment_seen. A 4xx is a decision. A 5xx, a timeout and a cut connection are
+ * UNKNOWN: the intent is read again, never guessed. Of an unconfirmed intent that was to be confirmed the proof that nothing
+ * will be charged is its cancellation: then, and only then, the seats go back before the bound.
+ */
+#ifndef PAYMENT_PAYMENT_H
+#define PAYMENT_PAYMENT_H
+
+#include "base/buf.h"
+#include "base/ids.h"
+#include "base/str.h"
+
+enum payment_state {
+	PAYMENT_CREATED,
+	PAYMENT_REQUIRES_ACTION,
+	PAYMENT_AUTHORISED,
+	PAYMENT_CAPTURED,
+	PAYMENT_FAILED,
+	PAYMENT_VOIDED,
+	PAYMENT_ABANDONED,
+	PAYMENT_CAPTURE_FAILED,
+	PAYMENT_STATES,
+};
+const char *payment_state_name(enum payment_state s);
+bool payment_state_parse(struct str name, enum payment_state *ret);
+
+struct payment_arrow {
+	enum payment_state from, to;
+	const char *file; /* without .sql */
+};
+extern const struct payment_arrow payment_arrows[];
+extern const size_t payment_arrows_n;
+bool payment_may(enum payment_state from, enum payment_state to);
+
+enum refund_state { REFUND_REQUESTED, REFUND_PENDING, REFUND_SUCCEEDED, REFUND_FAILED, REFUND_STATES };
+const char *refund_state_name(enum refund_state s);
+bool refund_state_parse(struct str name, enum refund_state *ret);
+
+struct refund_arrow {
+	enum refund_state from, to;
+	const char *file;
+};
+extern const struct refund_arrow refund_arrows[];
+extern const size_t refund_arrows_n;
+bool refund_may(enum refund_state from, enum refund_state to);
+
+/* Calls of the gateway; the order is that of the metrics' labels. */
+enum payment_step { STEP_CREATE, STEP_CONFIRM, STEP_CAPTURE, STEP_CANCEL, STEP_REFUND, STEP_RETRIEVE, STEP_LIST, STEP_NONE };
+const char *payment_step_name(enum payment_step s);
+
+enum payment_seen {
+	SEEN_NOTHING,	/* not asked yet */
+	SEEN_UNREACHED, /* this call surely did nothing: no byte left, or it was turned away before it was looked at */
+	SEEN_UNKNOWN,	/* it may have been done */
+	SEEN_NEW,	/* an intent that nobody has confirmed, or that waits to be */
+	SEEN_ACTION,	/* the buyer has to go through 3-D Secure */
+	SEEN_HELD,	/* the money is held for us */
+	SEEN_PAID,
+	SEEN_DECLINED,	/* the card; another may do */
+	SEEN_CANCELED,
+	SEEN_STALE,	/* the intent is not in a state for this call: read it */
+	SEEN_REFUSED,	/* the gateway will not do this, ever */
+	SEEN_DENIED,	/* it does not take our key: nothing was done */
+};
+
+enum { PAYMENT_ID_MAX = 120, PAYMENT_CODE_MAX = 80, PAYMENT_URL_MAX = 1000 };
+
+/* What an answer says; texts are NUL-terminated copies, cut at their maximum. */
+struct payment_observation {
+	enum payment_seen seen;
+	enum payment_step step; /* of what this is the answer */
+	char intent_id[PAYMENT_ID_MAX], action_url[PAYMENT_URL_MAX], decline_code[PAYMENT_CODE_MAX];
+};
+
+/* An answer to a call about an intent. http_status 0: none came (sent: some byte may have left). */
+void payment_observe(enum payment_step step, int http_status, bool sent, struct str body, struct payment_observation *ret);
+
+/* What is known of an attempt when something has to be decided. */
+struct payment_view {
+	enum payment_state state;
+	bool fresh;	     /* the request that made it is driving it: nothing was sent by anyone else */
+	bool has_intent;     /* the gateway's id is known */
+	bool confirm_called; /* the row of the call is committed: it may have left */
+	bool void_wanted;    /* ended here; the gateway has to be told */
+	int64_t now_us, action_until_us, hold_until_us;
+};
+
+enum payment_action {
+	DO_NOTHING,	/* through */
+	DO_WAIT,	/* look again later */
+	DO_CREATE, DO_CONFIRM, DO_CAPTURE, DO_CANCEL, DO_RETRIEVE, /* calls */
+	DO_REQUIRE_ACTION, DO_AUTHORISE, DO_CAPTURED, DO_LOSE,	   /* arrows */
+	DO_FAIL,	/* declined: the arrow, and the lock goes back to its owner */
+	DO_RELEASE,	/* the same because the gateway did not work: nothing was or will be charged */
+	DO_ABANDON,
+	DO_VOIDED,	/* the gateway knows that it is void */
+	DO_REFUND_ALL,	/* void came too late, the money was taken: all of it goes back */
+};
+const char *payment_action_name(enum payment_action a);
+enum payment_action payment_decide(const struct payment_view *v, const struct payment_observation *o);
+
+/* ---- refunds ---- */
+
+struct refund_observation {
+	enum payment_seen seen; /* PAID: succeeded, NEW: pending, REFUSED, UNKNOWN, UNREACHED, DENIED; of a list: NOTHING: not in it */
+	char gateway_id[PAYMENT_ID_MAX], failure[PAYMENT_CODE_MAX];
+};
+void refund_observe(int http_status, bool sent, struct str body, struct refund_observation *ret);
+/* Finds ours in a list of refunds by its metadata. */
+void refund_observe_list(int http_status, bool sent, struct str body, const struct uuid *refund_id, struct refund_observation *ret);
+
+/* ---- what is sent: form bodies ---- */
+
+/* name=value, escaped; & before all but the first. */
+void form_add(struct buf *b, const char *name, struct str value);
+void form_add_i64(struct buf *b, const char *name, int64_t value);
+/* currency in capitals; the body has it in lower case. */
+void payment_create_body(struct buf *b, const struct uuid *show, const struct uuid *booking, const struct uuid *payment,
+			 int64_t amount_minor, const char *currency);
+void payment_confirm_body(struct buf *b, struct str method, struct str return_url);
+void refund_body(struct buf *b, struct str intent_id, const struct uuid *refund, int64_t amount_minor);
+/* What is kept of an answer: {"id", "status", "code"?, ...}, nothing about a person or a card. */
+void payment_summary(struct str body, struct buf *out);
+
+/* A gateway's token: one line of visible ASCII. */
+bool payment_method_plausible(struct str s);
+
+/* How long to wait before the next look, by how often it was looked at in vain. */
+int64_t payment_backoff_us(int64_t tries);
+/* The holder of an attempt is waited for: one call and its statements. */
+#define PAYMENT_RETRIEVE_MS 8000
+
+#endif

@@ -1,0 +1,92 @@
+/*
+ * The Payment Service: attempts to pay for a booking, the calls to the gateway that carry them, refunds. It owns payments,
+ * payment_calls, payment_events and refunds. States and what follows from an answer stand in payment.h.
+ *
+ *   POST bookings --(transaction: payment_create)--> payment_start --+
+ *   GET booking ----------------------------------> payment_ask -----+--> one drive: decide, call, record ... until it
+ *   work, every second ---------------------------> payment_settle --+    must wait or is through (payment_drive.c)
+ *
+ * A drive holds no database lock while it talks to the gateway. What it holds is a generation: whoever takes an attempt
+ * over raises it, and the next statement of the one who had it finds nothing to do.
+ */
+#ifndef PAYMENT_PAYMENT_SERVICE_H
+#define PAYMENT_PAYMENT_SERVICE_H
+
+#include "event/event.h"
+#include "io/http_client.h"
+#include "io/metrics.h"
+#include "io/pg.h"
+#include "io/web.h"
+#include "payment/payment.h"
+#include "seat/seat_map.h"
+
+struct payment_service;
+struct ticket_service;
+
+struct payment_service_config {
+	struct loop *loop;
+	struct pg *pg;
+	struct http_client *http;
+	struct metrics *metrics;
+	struct seat_map *map;
+	struct ticket_service *ticket;
+	struct event_service *event;
+	const char *url;      /* of the gateway; "": none, then only what is free can be booked */
+	const char *key_file; /* holds the gateway's secret key */
+	int64_t timeout_ms;   /* of one call */
+};
+
+extern const struct pg_stmt *const *const payment_sql; /* to prepare */
+
+/* NULL with a sentence in error when the key cannot be read. */
+struct payment_service *payment_service_new(const struct payment_service_config *config, char *error, size_t size);
+void payment_service_free(struct payment_service *p); /* after the pg and the http client; NULL is fine */
+bool payment_configured(const struct payment_service *p);
+/* p may be NULL when the routes are only listed. */
+void payment_routes(struct payment_service *p, struct web *web);
+
+/* What a new attempt is made of. */
+struct payment_new {
+	struct uuid show_id, lock_id, session_id;
+	struct uuid payment_id, request_id; /* request_id: of the Idempotency-Key */
+	const uint8_t *request_hash;	    /* CRYPTO_HASH bytes */
+	struct str method, return_url;
+};
+/*
+ * Inside the booking's transaction, after lock_pay and booking_create: (nothing) -> created, with the row of the first
+ * call. The booking is the lock's. Rows: booking_id; none: the booking is not waiting for a payment, or has one under way.
+ */
+void payment_create(struct payment_service *p, struct pg_tx *tx, struct arena *a, const struct payment_new *n, pg_fn *fn,
+		    void *arg);
+
+/* Told when the drive has ended, in whatever state; the caller reads the booking again. */
+typedef void payment_fn(void *arg);
+/* Drives a new attempt whose transaction has committed. */
+void payment_start(struct payment_service *p, const struct uuid *show, const struct uuid *payment, payment_fn *fn, void *arg);
+/* Asks the gateway about an attempt that is not through, unless somebody else is at it or it was asked a second ago. */
+void payment_ask(struct payment_service *p, const struct uuid *show, const struct uuid *payment, payment_fn *fn, void *arg);
+/* Sends a refund that was requested, unless somebody else is at it. */
+void refund_send(struct payment_service *p, const struct uuid *show, const struct uuid *refund, payment_fn *fn, void *arg);
+
+/* Inside the cancelling transaction, after the payments row was locked: (nothing) -> requested. Rows: refund_id; none: there
+ * is no captured (or to be captured) payment with that much left. kind: "seats", "goodwill". */
+struct refund_new {
+	struct uuid show_id, booking_id, refund_id;
+	int64_t amount_minor;
+	const char *kind, *reason, *actor;
+	const int32_t *seats;
+	size_t n_seats;
+	const uint8_t *request_hash; /* CRYPTO_HASH bytes, or NULL */
+};
+void refund_request(struct pg_tx *tx, struct arena *a, const struct refund_new *n, pg_fn *fn, void *arg);
+/* Locks the payments of a booking; first in the lock order. Rows: payment_id, state. */
+void payments_lock(struct pg_tx *tx, struct arena *a, const struct uuid *show, const struct uuid *booking, pg_fn *fn, void *arg);
+
+/*
+ * One round of the settling duty: at most limit attempts, refunds and forsaken bookings whose time has come. ok false: the
+ * database could not be asked; more: there is more to do now.
+ */
+typedef void payment_settled_fn(void *arg, bool ok, bool more);
+void payment_settle_due(struct payment_service *p, int limit, payment_settled_fn *fn, void *arg);
+
+#endif

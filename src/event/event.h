@@ -30,8 +30,10 @@ struct event_config {
 
 extern const struct pg_stmt *const *const event_sql; /* to prepare */
 
-struct event_service *event_new(const struct event_config *config);
-void event_free(struct event_service *ev);
+/* libevent exports event_new and event_free: under these names ours would replace them inside io/loop.c, and every process
+ * would crash at its first timer. So the linker knows ours by others. */
+struct event_service *event_new(const struct event_config *config) __asm__("event_service_new");
+void event_free(struct event_service *ev) __asm__("event_service_free");
 void event_routes(struct event_service *ev, struct web *web);
 
 enum show_status { SHOW_DRAFT, SHOW_PUBLISHED, SHOW_CANCELLED };

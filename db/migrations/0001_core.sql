@@ -214,8 +214,11 @@ CREATE TABLE payments (
   booking_id uuid NOT NULL,
   lock_id uuid NOT NULL,
   attempt_no int NOT NULL,
+  request_id uuid NOT NULL, -- of the Idempotency-Key that asked for it
+  request_hash bytea NOT NULL,
   state text NOT NULL CHECK (state IN ('created', 'requires_action', 'authorised', 'captured', 'failed', 'voided',
                                        'abandoned', 'capture_failed')),
+  version int NOT NULL DEFAULT 1,    -- counts arrows: the order of what is told about it
   generation int NOT NULL DEFAULT 1, -- raised by whoever takes over; a sleeper's next step then finds nothing to do
   amount_minor bigint NOT NULL CHECK (amount_minor > 0),
   currency char(3) NOT NULL,
@@ -223,10 +226,14 @@ CREATE TABLE payments (
   return_url text NOT NULL DEFAULT '',
   intent_id text NOT NULL DEFAULT '',
   action_url text NOT NULL DEFAULT '',
+  failure text NOT NULL DEFAULT '', -- of its end: 'declined', 'unavailable', 'seats_lost', 'time_over', 'capture_refused'
   decline_code text NOT NULL DEFAULT '',
   void_wanted boolean NOT NULL DEFAULT false, -- ended here; the gateway still has to be told
-  hold_until timestamptz NOT NULL,  -- after it the seats go back
-  settle_at timestamptz NOT NULL,   -- when somebody should look at it again; 'infinity' when nothing is open
+  action_until timestamptz NOT NULL, -- 3-D Secure is waited for until then
+  hold_until timestamptz NOT NULL,   -- nothing is waited for any longer
+  settle_at timestamptz NOT NULL,    -- when somebody should look at it again; 'infinity' when nothing is open
+  ask_after timestamptz NOT NULL,    -- whoever is asked about it may look then
+  settle_tries int NOT NULL DEFAULT 0,
   created_at timestamptz NOT NULL DEFAULT statement_timestamp(),
   PRIMARY KEY (show_id, payment_id),
   FOREIGN KEY (show_id, booking_id) REFERENCES bookings
@@ -234,6 +241,7 @@ CREATE TABLE payments (
 CREATE UNIQUE INDEX payments_one_live ON payments (show_id, booking_id)
   WHERE state IN ('created', 'requires_action', 'authorised', 'captured');
 CREATE INDEX payments_by_booking ON payments (show_id, booking_id, attempt_no);
+CREATE INDEX payments_by_request ON payments (show_id, request_id);
 CREATE INDEX payments_to_settle ON payments (settle_at) WHERE settle_at < 'infinity';
 CREATE INDEX payments_by_intent ON payments (intent_id) WHERE intent_id <> '';
 
@@ -290,6 +298,7 @@ CREATE TABLE refunds (
   gateway_id text NOT NULL DEFAULT '',
   failure text NOT NULL DEFAULT '',
   settle_at timestamptz NOT NULL,
+  settle_tries int NOT NULL DEFAULT 0,
   request_hash bytea NOT NULL DEFAULT '',
   created_at timestamptz NOT NULL DEFAULT statement_timestamp(),
   PRIMARY KEY (show_id, refund_id)

@@ -1,0 +1,26 @@
+-- confirmed -> cancelled when these are its last seats; else it stays confirmed with those that remain. Its seats have no
+-- owner any more. $4 seats ascending, $5 what is given back for each, $6 what is kept of the fee, $7 why. The caller has
+-- locked the booking (booking_hold), compares n with the number of seats and rolls back when they differ.
+WITH gone AS (
+  UPDATE booking_seats s SET released_at = statement_timestamp(), refund_minor = u.refund_minor
+    FROM unnest($4::int[], $5::bigint[]) AS u (seat_no, refund_minor)
+   WHERE s.show_id = $1::uuid AND s.booking_id = $2::uuid AND s.seat_no = u.seat_no AND s.released_at IS NULL
+  RETURNING s.seat_no),
+lasts AS (
+  SELECT count(*) = cardinality($4::int[]) AS yes FROM booking_seats s
+   WHERE s.show_id = $1::uuid AND s.booking_id = $2::uuid AND s.released_at IS NULL),
+moved AS (
+  UPDATE bookings b
+     SET state = CASE WHEN l.yes THEN 'cancelled' ELSE b.state END, reason = CASE WHEN l.yes THEN $7::text ELSE b.reason END,
+         ended_at = CASE WHEN l.yes THEN statement_timestamp() ELSE b.ended_at END,
+         fee_kept_minor = b.fee_kept_minor + $6::bigint, version = b.version + 1
+    FROM lasts l
+   WHERE b.show_id = $1::uuid AND b.booking_id = $2::uuid AND b.state = 'confirmed'
+  RETURNING b.booking_id, b.version, b.state, b.reference, b.lock_id),
+told AS (
+  INSERT INTO outbox (show_id, outbox_id, topic, events)
+  SELECT $1::uuid, $3::uuid, 'booking', json_build_array(json_build_object(
+           'type', CASE WHEN m.state = 'cancelled' THEN 'booking.cancelled' ELSE 'booking.seats_cancelled' END,
+           'booking_id', m.booking_id, 'version', m.version, 'reference', m.reference, 'seats', $4::int[], 'reason', $7::text))
+    FROM moved m)
+SELECT m.state, (SELECT count(*) FROM gone) AS n FROM moved m

@@ -1,0 +1,21 @@
+-- payment_pending -> confirmed, its seats owned from now on. The caller compares placed with n and rolls back when they
+-- differ: then a seat has an owner already, which is a bug somewhere, and the unique index has caught it.
+-- Locks the booking's row; in the order of locks it comes after the payment, before the lock and its seats.
+WITH moved AS (
+  UPDATE bookings b SET state = 'confirmed', confirmed_at = statement_timestamp(), version = b.version + 1
+   WHERE b.show_id = $1::uuid AND b.booking_id = $2::uuid AND b.state = 'payment_pending'
+  RETURNING b.booking_id, b.lock_id, b.seats, b.prices, b.version, b.reference, b.total_minor, b.currency),
+placed AS (
+  INSERT INTO booking_seats (show_id, booking_id, seat_no, price_minor)
+  SELECT $1::uuid, m.booking_id, u.seat_no, u.price_minor
+    FROM moved m CROSS JOIN LATERAL unnest(m.seats, m.prices) AS u (seat_no, price_minor)
+   ORDER BY u.seat_no
+  ON CONFLICT DO NOTHING
+  RETURNING seat_no),
+told AS (
+  INSERT INTO outbox (show_id, outbox_id, topic, events)
+  SELECT $1::uuid, $3::uuid, 'booking', json_build_array(json_build_object('type', 'booking.confirmed', 'booking_id', m.booking_id,
+           'version', m.version, 'reference', m.reference, 'seats', m.seats,
+           'total', json_build_object('amount', m.total_minor, 'currency', m.currency)))
+    FROM moved m)
+SELECT m.lock_id, cardinality(m.seats) AS n, (SELECT count(*) FROM placed) AS placed FROM moved m

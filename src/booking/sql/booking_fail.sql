@@ -1,0 +1,13 @@
+-- payment_pending -> failed, only when its lock has ended. $4: why.
+WITH moved AS (
+  UPDATE bookings b SET state = 'failed', reason = $4::text, ended_at = statement_timestamp(), version = b.version + 1
+   WHERE b.show_id = $1::uuid AND b.booking_id = $2::uuid AND b.state = 'payment_pending'
+     AND NOT EXISTS (SELECT 1 FROM seat_locks l WHERE l.show_id = $1::uuid AND l.lock_id = b.lock_id
+                      AND (l.state = 'paying' OR (l.state = 'active' AND l.expires_at > statement_timestamp())))
+  RETURNING b.booking_id, b.version, b.reason),
+told AS (
+  INSERT INTO outbox (show_id, outbox_id, topic, events)
+  SELECT $1::uuid, $3::uuid, 'booking', json_build_array(json_build_object('type', 'booking.failed', 'booking_id', m.booking_id,
+           'version', m.version, 'reason', m.reason))
+    FROM moved m)
+SELECT m.booking_id FROM moved m

@@ -1,0 +1,18 @@
+-- confirmed -> cancelled because the payment was refused after all: its seats have no owner any more, nothing was paid,
+-- nothing is given back. Locks the booking's row. No row: it was cancelled before.
+WITH moved AS (
+  UPDATE bookings b SET state = 'cancelled', reason = 'payment_lost', ended_at = statement_timestamp(), fee_kept_minor = 0,
+         version = b.version + 1
+   WHERE b.show_id = $1::uuid AND b.booking_id = $2::uuid AND b.state = 'confirmed'
+  RETURNING b.booking_id, b.lock_id, b.version, b.reference),
+gone AS (
+  UPDATE booking_seats s SET released_at = statement_timestamp()
+    FROM moved m WHERE s.show_id = $1::uuid AND s.booking_id = m.booking_id AND s.released_at IS NULL
+  RETURNING s.seat_no),
+told AS (
+  INSERT INTO outbox (show_id, outbox_id, topic, events)
+  SELECT $1::uuid, $3::uuid, 'booking', json_build_array(json_build_object('type', 'booking.cancelled', 'booking_id', m.booking_id,
+           'version', m.version, 'reference', m.reference, 'seats', (SELECT array_agg(g.seat_no ORDER BY g.seat_no) FROM gone g),
+           'reason', 'payment_lost'))
+    FROM moved m)
+SELECT m.lock_id, (SELECT array_agg(g.seat_no ORDER BY g.seat_no) FROM gone g) AS seats FROM moved m

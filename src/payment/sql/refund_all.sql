@@ -1,0 +1,15 @@
+-- Void came too late, the gateway has taken the money of an ended attempt: all of it goes back. (nothing) -> requested.
+WITH done AS (
+  UPDATE payments p SET void_wanted = false, settle_at = 'infinity', settle_tries = 0
+   WHERE p.show_id = $1::uuid AND p.payment_id = $2::uuid AND p.generation = $3::int AND p.void_wanted
+  RETURNING p.payment_id, p.booking_id, p.state, p.amount_minor, p.currency),
+made AS (
+  INSERT INTO refunds (show_id, refund_id, payment_id, booking_id, state, amount_minor, currency, kind, reason, settle_at)
+  SELECT $1::uuid, $7::uuid, d.payment_id, d.booking_id, 'requested', d.amount_minor, d.currency, 'void',
+         'taken although the booking had ended', statement_timestamp()
+    FROM done d)
+INSERT INTO payment_events (show_id, event_id, payment_id, booking_id, refund_id, from_state, to_state, amount_minor, currency,
+                            actor, why, gateway_request_id)
+SELECT $1::uuid, $4::uuid, d.payment_id, d.booking_id, $7::uuid, '', 'requested', d.amount_minor, d.currency, $5::text,
+       'taken although the booking had ended', $6::text
+  FROM done d

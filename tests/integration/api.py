@@ -11,6 +11,8 @@ import json
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
+import openapi
+
 CARD_OK = "pm_card_visa"
 CARD_DECLINED = "pm_card_chargeDeclined"
 
@@ -55,7 +57,7 @@ class Api:
     def request(self, method, path, body=None, key=None, headers=None):
         """Sends body (dict or list as JSON, bytes as they are) and returns the Answer; a lost connection raises.
 
-        key is the Idempotency-Key.
+        key is the Idempotency-Key. An answer that api/openapi.yaml does not promise fails the test (openapi.Broken).
         """
         fields = {"Accept": "application/json"}
         if body is not None:
@@ -77,6 +79,7 @@ class Api:
             raise
         if response.will_close:
             self.close()
+        openapi.contract().check(method, path, body, response.status, response.headers, content)
         return Answer(f"{method} {path}", response.status, response.headers, content)
 
     def _connected(self):

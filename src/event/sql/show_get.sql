@@ -1,5 +1,6 @@
--- A show with all that is said of it. Reads only.
-SELECT s.show_id, s.event_id, s.organizer_id, s.venue_id, s.plan_id, s.status, s.starts_at, s.timezone, s.sale_starts_at,
+-- A show with all that is said of it. A show of a draft event is a draft, whatever its own row says. Reads only.
+SELECT s.show_id, s.event_id, s.organizer_id, s.venue_id, s.plan_id,
+       CASE WHEN e.status = 'draft' THEN 'draft' ELSE s.status END, s.starts_at, s.timezone, s.sale_starts_at,
        s.sale_ends_at, s.currency::text, s.prices, s.capacity, s.cancel_until, s.cancel_fee_minor, s.request_hash,
        e.name, e.category, e.status = 'published', e.max_per_payer, v.name, v.city, v.address, v.country, p.version,
        statement_timestamp() AS now

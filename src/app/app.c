@@ -1,6 +1,7 @@
 /* Owns the order in which a process's parts are made and taken apart. */
 #include "app/app.h"
 
+#include "app/app_sql.h"
 #include "base/times.h"
 
 #include "booking/booking.h"
@@ -36,9 +37,10 @@ bool master_key_read(const char *path, struct crypto_key *ret)
 /* Every list of statements; a connection prepares them all. */
 static const struct pg_stmt *const *const *statement_lists(void)
 {
-	static const struct pg_stmt *const *lists[8];
+	static const struct pg_stmt *const *lists[12];
 	size_t n = 0;
 
+	lists[n++] = app_sql_statements;
 	lists[n++] = auth_sql;
 	lists[n++] = event_sql;
 	lists[n++] = seat_sql;

@@ -145,7 +145,7 @@ static bool apply(PGconn *c, const struct migration *m)
 		const char *state = PQresultErrorField(r, PG_DIAG_SQLSTATE);
 		const char *said = PQresultErrorField(r, PG_DIAG_MESSAGE_PRIMARY);
 
-		fprintf(stderr, "boxoffice: migration %04lld_%s, line %d: %s (%s)%s; nothing of it was kept\n", (long long)m->version,
+		fprintf(stderr, "boxoffice: migration %04lld_%s (line %d): %s (%s)%s; nothing of it was kept\n", (long long)m->version,
 			m->name, line_of_fault(m->sql, r), said ? said : PQerrorMessage(c), state ? state : "connection lost",
 			state && strcmp(state, "55P03") == 0 ? "; another session holds a table: run it again" : "");
 		goto out;

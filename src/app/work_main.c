@@ -6,14 +6,18 @@
 #include "payment/payment_service.h"
 #include "work/work.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 enum { STOP_MS = 2000, SETTLE_MAX = 50 };
 
 struct work {
 	struct app app;
+	struct web *web;
+	struct http_server *server;
 	struct duty *duties[8];
 	size_t n;
 	struct timer *stop;
@@ -30,6 +34,72 @@ static void on_signal(void *arg, int signo)
 static void on_settled(void *arg, bool ok, bool more)
 {
 	duty_done(arg, ok, more);
+}
+
+/* ---- what is going on: only for those who watch over it ---- */
+
+static void get_health(struct web_call *call)
+{
+	jw_kcstr(web_json(call), "status", "alive");
+	web_json_end(call, 200);
+}
+
+static void get_metrics(struct web_call *call)
+{
+	struct work *w = call->service;
+	struct http_header headers[] = {{STR("Content-Type"), STR("text/plain; version=0.0.4; charset=utf-8")}};
+
+	buf_reset(&call->out);
+	if (!metrics_render(w->app.metrics, &call->out))
+		web_refuse(call, ERR_INTERNAL, NULL);
+	else
+		web_bytes(call, 200, headers, 1, buf_str(&call->out));
+}
+
+static const struct web_route routes[] = {
+	{HTTP_GET, "/healthz", get_health, WEB_ANYBODY, 0, 0, false},
+	{HTTP_GET, "/metrics", get_metrics, WEB_ANYBODY, 0, 0, false},
+};
+
+static void identify_nobody(void *arg, struct web_call *call)
+{
+	web_identified(call, NULL, ERR_NONE);
+}
+
+static bool watch_start(struct work *w, const struct config *c)
+{
+	struct web_config web = {.loop = w->app.loop, .services = SERVICE_ALWAYS, .identify = identify_nobody};
+	struct http_server_config http = {.head_max = 16 * 1024,
+					  .headers_max = 64,
+					  .body_max = 1024,
+					  .head_timeout_ms = c->head_timeout_ms,
+					  .body_timeout_ms = c->body_timeout_ms,
+					  .idle_timeout_ms = c->idle_timeout_ms,
+					  .write_timeout_ms = c->write_timeout_ms,
+					  .conns_max = 100,
+					  .handler = web_handle,
+					  .done = web_done,
+					  .error_body = web_error_body,
+					  .body_limit = web_body_limit,
+					  .random_bytes = crypto_random};
+	uint16_t port;
+	int fd;
+
+	if (c->work_port < 0)
+		return true;
+	fd = http_listen_tcp(c->host, (uint16_t)c->work_port, &port);
+	if (fd < 0) {
+		fprintf(stderr, "boxoffice: work cannot listen on %s port %lld: %s\n", c->host, (long long)c->work_port,
+			strerror(errno));
+		return false;
+	}
+	w->web = web_new(&web);
+	web_add(w->web, SERVICE_ALWAYS, routes, sizeof(routes) / sizeof(routes[0]), w);
+	http.arg = w->web;
+	w->server = http_server_new(w->app.loop, &http);
+	http_server_listen(w->server, fd);
+	log_line(LOG_INFO, "metrics", LOG_C("host", c->host), LOG_I("port", port));
+	return true;
 }
 
 static void settle(void *arg, struct duty *d)
@@ -67,6 +137,8 @@ int work_main(int argc, char **argv)
 	config.pg_shared = 2;
 	if (!app_init(&w->app, &config, metrics, "boxoffice work"))
 		return 2;
+	if (!watch_start(w, &config))
+		return 1;
 	gethostname(host, sizeof(host) - 1);
 	snprintf(holder, sizeof(holder), "%s/%d/%lld", host, (int)getpid(), (long long)wall_now_us());
 	sweeper = sweeper_new(w->app.pg, w->app.loop, w->app.map, metrics);
@@ -98,6 +170,9 @@ int work_main(int argc, char **argv)
 	signal_watch_free(ctrl_c);
 	for (size_t i = 0; i < w->n; i++)
 		duty_free(w->duties[i]);
+	if (w->server)
+		http_server_free(w->server);
+	web_free(w->web);
 	app_done(&w->app);
 	sweeper_free(sweeper);
 	auditor_free(auditor);

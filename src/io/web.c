@@ -455,8 +455,10 @@ void web_refuse(struct web_call *call, enum err code, const char *detail)
 void web_refuse_error(struct web_call *call, const struct error *e)
 {
 	struct jw *json = web_problem(call, e->code, e->detail);
+	int status = err_info(e->code)->http_status;
 
-	if (err_info(e->code)->http_status == 400 || e->path[0])
+	/* the empty pointer says something too: the body as a whole */
+	if (status == 400 || status == 422 || e->path[0])
 		jw_kcstr(json, "path", e->path);
 	web_problem_end(call);
 }

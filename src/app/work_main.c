@@ -12,7 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { STOP_MS = 2000, SETTLE_MAX = 50 };
+enum { SETTLE_MAX = 50 };
 
 struct work {
 	struct app app;
@@ -20,15 +20,28 @@ struct work {
 	struct http_server *server;
 	struct duty *duties[8];
 	size_t n;
-	struct timer *stop;
+	char holder[128];
+	bool stopping;
 };
+
+static void on_handed_on(void *arg)
+{
+	struct work *w = arg;
+
+	loop_stop(w->app.loop);
+}
 
 static void on_signal(void *arg, int signo)
 {
 	struct work *w = arg;
 
+	if (w->stopping)
+		return;
+	w->stopping = true;
 	/* every statement is whole in itself: a round that is cut is taken up by the next holder of the lease */
-	loop_stop(w->app.loop);
+	for (size_t i = 0; i < w->n; i++)
+		duty_stop(w->duties[i]);
+	duties_hand_on(w->app.pg, w->holder, on_handed_on, w);
 }
 
 static void on_settled(void *arg, bool ok, bool more)
@@ -119,7 +132,7 @@ int work_main(int argc, char **argv)
 	struct sweeper *sweeper;
 	struct auditor *auditor;
 	struct keeper *keeper;
-	char holder[128], host[64] = "";
+	char host[64] = "";
 	int status = config_read("boxoffice work", "Runs the background duties: expiry, audit, settling of payments, retention.", argc,
 				 argv, NULL, &config);
 
@@ -140,7 +153,7 @@ int work_main(int argc, char **argv)
 	if (!watch_start(w, &config))
 		return 1;
 	gethostname(host, sizeof(host) - 1);
-	snprintf(holder, sizeof(holder), "%s/%d/%lld", host, (int)getpid(), (long long)wall_now_us());
+	snprintf(w->holder, sizeof(w->holder), "%s/%d/%lld", host, (int)getpid(), (long long)wall_now_us());
 	sweeper = sweeper_new(w->app.pg, w->app.loop, w->app.map, metrics);
 	auditor = auditor_new(w->app.pg, w->app.loop, w->app.map, metrics);
 	keeper = keeper_new(w->app.pg, config.outbox_days);
@@ -155,7 +168,7 @@ int work_main(int argc, char **argv)
 	for (size_t i = 0; i < sizeof(duties) / sizeof(duties[0]); i++) {
 		struct duty_config d = duties[i];
 
-		d.holder = holder;
+		d.holder = w->holder;
 		d.lease_ms = config.lease_seconds * 1000;
 		d.loop = w->app.loop;
 		d.pg = w->app.pg;
@@ -164,7 +177,7 @@ int work_main(int argc, char **argv)
 	}
 	term = signal_watch_new(w->app.loop, SIGTERM, on_signal, w);
 	ctrl_c = signal_watch_new(w->app.loop, SIGINT, on_signal, w);
-	log_line(LOG_INFO, "working", LOG_C("holder", holder));
+	log_line(LOG_INFO, "working", LOG_C("holder", w->holder));
 	loop_run(w->app.loop);
 	signal_watch_free(term);
 	signal_watch_free(ctrl_c);

@@ -7,7 +7,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
-enum { LEASE_MS = 3000 };
+enum { LEASE_MS = 3000, HAND_ON_MS = 1000 };
 
 enum duty_state { IDLE, LEASING, RUNNING };
 
@@ -15,6 +15,7 @@ struct duty {
 	struct duty_config config;
 	struct timer *timer;
 	enum duty_state state;
+	bool stopped;
 	int64_t mine_until_us; /* by our own clock, with a margin */
 };
 
@@ -33,13 +34,16 @@ static void on_lease(void *arg, const struct pg_answer *a)
 	if (a->status == PG_OK && pg_rows(a->result) == 1) {
 		/* a third of it is left for the round itself and for clocks that differ */
 		d->mine_until_us = loop_now_us(d->config.loop) + d->config.lease_ms * 1000 * 2 / 3;
-		duty_run(d);
+		if (!d->stopped)
+			duty_run(d);
 		return;
 	}
 	d->state = IDLE;
 	d->mine_until_us = 0;
 	if (a->status != PG_OK)
 		metric_add(d->config.metrics, METRIC_DUTY_ERRORS, (int)d->config.kind, 0, 1);
+	if (d->stopped)
+		return;
 	timer_set_ms(d->timer, a->status == PG_OK ? d->config.lease_ms / 4 : 500);
 }
 
@@ -81,6 +85,12 @@ void duty_free(struct duty *d)
 	free(d);
 }
 
+void duty_stop(struct duty *d)
+{
+	d->stopped = true;
+	timer_clear(d->timer);
+}
+
 void duty_done(struct duty *d, bool ok, bool more)
 {
 	assert(d->state == RUNNING);
@@ -88,5 +98,35 @@ void duty_done(struct duty *d, bool ok, bool more)
 	metric_add(d->config.metrics, METRIC_DUTY_RUNS, (int)d->config.kind, 0, 1);
 	if (!ok)
 		metric_add(d->config.metrics, METRIC_DUTY_ERRORS, (int)d->config.kind, 0, 1);
+	if (d->stopped)
+		return;
 	timer_set_ms(d->timer, ok && more ? 0 : ok ? d->config.every_ms : d->config.every_ms > 500 ? d->config.every_ms : 500);
+}
+
+struct hand_on {
+	loop_fn *fn;
+	void *arg;
+};
+
+static void on_handed_on(void *arg, const struct pg_answer *a)
+{
+	struct hand_on *h = arg;
+
+	h->fn(h->arg);
+	free(h);
+}
+
+void duties_hand_on(struct pg *pg, const char *holder, loop_fn *fn, void *arg)
+{
+	struct hand_on *h = xcalloc(1, sizeof(*h));
+	struct arena arena;
+	struct pg_args args;
+
+	h->fn = fn;
+	h->arg = arg;
+	arena_init(&arena);
+	pg_args_init(&args, &arena);
+	pg_arg_text(&args, str_from(holder));
+	pg_query_start(pg, &work_sql_leases_drop, &args, HAND_ON_MS, on_handed_on, h);
+	arena_done(&arena);
 }

@@ -35,7 +35,11 @@ struct duty_config {
 
 struct duty *duty_new(const struct duty_config *config);
 void duty_free(struct duty *d);
+/* No further rounds; one under way still ends with duty_done. */
+void duty_stop(struct duty *d);
 void duty_done(struct duty *d, bool ok, bool more);
+/* Gives up every lease of a holder; fn runs when it is done or cannot be (the leases then end by time). */
+void duties_hand_on(struct pg *pg, const char *holder, loop_fn *fn, void *arg);
 
 /* Ends locks whose time is over; moves ended ones to the history. */
 struct sweeper;

@@ -41,8 +41,7 @@ int ticket_key_rotate(const char *database_url, const struct crypto_key *master)
 	ok = PQstatus(conn) == CONNECTION_OK && run(conn, "BEGIN", 0, NULL, NULL, "") &&
 	     run(conn, ticket_sql_keys_lock.sql, 0, NULL, NULL, "") &&
 	     run(conn, ticket_sql_key_retire.sql, 0, NULL, NULL, "") &&
-	     run(conn, ticket_sql_key_create.sql, 2, values, lengths, "1") &&
-	     run(conn, "COMMIT", 0, NULL, NULL, "");
+	     run(conn, ticket_sql_key_create.sql, 2, values, lengths, "1") && run(conn, "COMMIT", 0, NULL, NULL, "");
 	if (ok)
 		printf("%s\n", ticket_key_id_format(ticket_key_id(public_key), text));
 	else

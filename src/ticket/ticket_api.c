@@ -33,8 +33,8 @@ void ticket_service_free(struct ticket_service *t)
 
 /* ---- who may see a booking's tickets ---- */
 
-bool ticket_may_see(struct web_call *call, const struct uuid *show, const struct uuid *booking, const struct uuid *session,
-		    const struct uuid *organizer)
+bool ticket_may_see(struct web_call *call, const struct uuid *show, const struct uuid *booking,
+		    const struct uuid *session, const struct uuid *organizer)
 {
 	const struct ticket_service *t = call->service;
 	const struct who *who = &call->who;

@@ -41,7 +41,7 @@ void ticket_png_get(struct web_call *call);
 /* ticket_api.c */
 /* Whether the asker is the booking's session, holds its link (also as ?access_token=), or is staff of its organiser with
  * the scope for bookings. */
-bool ticket_may_see(struct web_call *call, const struct uuid *show, const struct uuid *booking, const struct uuid *session,
-		    const struct uuid *organizer);
+bool ticket_may_see(struct web_call *call, const struct uuid *show, const struct uuid *booking,
+		    const struct uuid *session, const struct uuid *organizer);
 
 #endif

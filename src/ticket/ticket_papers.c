@@ -107,11 +107,13 @@ static void paper_get(struct web_call *call, void (*draw)(struct paper *, struct
 static void paper_answer(struct paper *p, const char *type, const char *ending, struct str bytes)
 {
 	struct web_call *call = p->call;
-	const char *name = arena_printf(call->arena, "inline; filename=\"ticket-%s-%u.%s\"", p->reference, p->seat_no, ending);
-	struct http_header headers[] = {{STR("Content-Type"), str_from(type)},
-					{STR("Content-Disposition"), str_from(name)},
-					{STR("Referrer-Policy"), STR("no-referrer")},
-					{STR("Content-Security-Policy"), STR("default-src 'none'; style-src 'unsafe-inline'")}};
+	const char *name =
+		arena_printf(call->arena, "inline; filename=\"ticket-%s-%u.%s\"", p->reference, p->seat_no, ending);
+	struct http_header headers[] = {
+		{STR("Content-Type"), str_from(type)},
+		{STR("Content-Disposition"), str_from(name)},
+		{STR("Referrer-Policy"), STR("no-referrer")},
+		{STR("Content-Security-Policy"), STR("default-src 'none'; style-src 'unsafe-inline'")}};
 
 	web_bytes(call, 200, headers, sizeof(headers) / sizeof(headers[0]), bytes);
 }
@@ -184,7 +186,8 @@ static const char *number_or_label(struct arena *a, struct str number, struct st
 static const char *address_of(struct arena *a, const struct show *show)
 {
 	return arena_printf(a, "%s%s%s%s%s", show->venue_address, *show->venue_address && *show->venue_city ? "\n" : "",
-			    show->venue_city, *show->venue_city && *show->venue_country ? ", " : "", show->venue_country);
+			    show->venue_city, *show->venue_city && *show->venue_country ? ", " : "",
+			    show->venue_country);
 }
 
 static struct ticket_document *document_of(const struct paper *p, const struct show *show)

@@ -48,7 +48,8 @@ void tickets_revoke(struct pg_tx *tx, struct arena *a, const struct uuid *show, 
 /* ---- reading ---- */
 
 /* The tickets of a booking, revoked ones too, by seat: rows for tickets_write. */
-void tickets_read(struct pg *pg, struct arena *a, const struct uuid *show, const struct uuid *booking, pg_fn *fn, void *arg);
+void tickets_read(struct pg *pg, struct arena *a, const struct uuid *show, const struct uuid *booking, pg_fn *fn,
+		  void *arg);
 /* Items {ticket_id, seat, code, status} into an open array. A revoked ticket's code is null. Signing takes 30 us a ticket. */
 void tickets_write(struct ticket_service *t, struct jw *w, const struct show *show, const struct pg_result *r);
 

@@ -126,7 +126,8 @@ void tickets_revoke(struct pg_tx *tx, struct arena *a, const struct uuid *show, 
 
 /* ---- reading ---- */
 
-void tickets_read(struct pg *pg, struct arena *a, const struct uuid *show, const struct uuid *booking, pg_fn *fn, void *arg)
+void tickets_read(struct pg *pg, struct arena *a, const struct uuid *show, const struct uuid *booking, pg_fn *fn,
+		  void *arg)
 {
 	struct pg_args args;
 

@@ -1,14 +1,19 @@
-"""The ticket service's statements against the migrated schema: each is PREPAREd, and the arrows of a ticket do what they say
-even when two come at once."""
+"""The ticket service's statements against the migrated schema: each is PREPAREd, the arrows of a ticket do what they say even
+when two come at once, and so does the rotation of the signing key."""
 
+import hashlib
+import secrets
+import subprocess
 import threading
 import uuid
 from pathlib import Path
 
 import psycopg
 import pytest
+from nacl.bindings import crypto_aead_xchacha20poly1305_ietf_decrypt
+from nacl.signing import SigningKey
 
-from servers import start_postgres
+from servers import bin_dir, start_postgres
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 SQL = ROOT / "src/ticket/sql"
@@ -200,3 +205,49 @@ def test_a_ticket_says_what_its_paper_needs(connect, booking, key):
     ((*_, reference, price, currency, buyer, locale, organizer),) = run(conn, "ticket_get", booking[0], ticket[0])
     assert (reference, price, currency, buyer, locale, organizer) == ("7KX2M-Q4HDN", 1200, "EUR", "Ada", "de", "Riverside")
     assert run(conn, "ticket_get", str(uuid.uuid4()), ticket[0]) == []
+
+
+# ---- rotation ------------------------------------------------------------------------------------------------------------
+
+@pytest.fixture
+def rotate(server, booking):
+    """rotate() starts a rotation under one master key and returns its process; rotate.master is that key."""
+    def start():
+        return subprocess.Popen([bin_dir() / "ticket_rotate", server.url_as("boxoffice_app"), master.hex()],
+                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    master = start.master = secrets.token_bytes(32)
+    return start
+
+
+def ended(process):
+    out, err = process.communicate(timeout=30)
+    assert process.returncode == 0, err
+    return out.strip()
+
+
+def test_a_new_key_signs_and_the_old_one_stays(connect, booking, key, rotate):
+    before = connect()
+    issue(before, booking, [1])  # still open: a rotation does not wait for tickets being issued
+    printed = ended(rotate())
+    before.commit()
+    conn = connect()
+    issue(conn, booking, [2])
+    old, new = run(conn, "keys_list")
+    assert [row[2] for row in (old, new)] == [False, True]
+    assert [row[3] for row in run(conn, "tickets_read", *booking)] == [old[0], new[0]]
+    assert printed == hashlib.blake2b(bytes(new[1]), digest_size=32).hexdigest()[:8]
+
+
+def test_the_secret_is_sealed_under_the_master_key(connect, rotate):
+    ended(rotate())
+    public, sealed = connect().execute("SELECT public_key, sealed_secret FROM ticket_keys").fetchone()
+    key = hashlib.blake2b(b"ticket-keys", digest_size=32, key=rotate.master).digest()
+    secret = crypto_aead_xchacha20poly1305_ietf_decrypt(bytes(sealed[24:]), None, bytes(sealed[:24]), key)
+    assert bytes(SigningKey(secret[:32]).verify_key) == bytes(public) == secret[32:]
+
+
+def test_rotations_at_once_follow_each_other(connect, rotate):
+    printed = [ended(process) for process in [rotate() for _ in range(6)]]
+    assert len(set(printed)) == 6
+    assert [row[2] for row in run(connect(), "keys_list")] == [False] * 5 + [True]

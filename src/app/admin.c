@@ -1,0 +1,272 @@
+/*
+ * `boxoffice admin`: organisers, their API tokens, the key that signs tickets. Straight to the database: whoever may use it
+ * has the database's address. Blocks. A token is shown once; only its hash is kept.
+ */
+#include "app/app.h"
+#include "app/migrate.h"
+#include "app/up_state.h"
+#include "base/times.h"
+#include "ticket/ticket_admin.h"
+
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+static const char summary[] =
+	"  admin organizer create NAME\n"
+	"  admin organizer list\n"
+	"  admin token create --organizer NAME --name WHAT-FOR --scopes events,seats,bookings,payments,checkin,admin|all\n"
+	"  admin token list\n"
+	"  admin token revoke TOKEN-ID\n"
+	"  admin key rotate\n"
+	"Each with --database-url URL, or --dir DIR of a running `boxoffice up`.\n";
+
+enum { OPT_DIR, OPT_ORGANIZER, OPT_NAME, OPT_SCOPES, OPT_DAYS };
+
+struct asked {
+	const struct config *config;
+	const struct config_extra *options;
+	const char *subject; /* NAME, TOKEN-ID */
+	const char *dir;
+	PGconn *pg;
+};
+
+static int64_t now_us(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	return (int64_t)now.tv_sec * US_PER_SECOND + now.tv_nsec / 1000;
+}
+
+static int organizer_create(const struct asked *a)
+{
+	char id[UUID_TEXT];
+	struct uuid uuid = crypto_uuid_v7(now_us());
+	const char *params[] = {uuid_format(&uuid, id), a->subject};
+	PGresult *r;
+	bool made;
+
+	if (str_utf8_length(str_from(a->subject)) > 200 || !str_utf8_valid(str_from(a->subject))) {
+		fprintf(stderr, "boxoffice: an organiser's name has 1 to 200 characters\n");
+		return 2;
+	}
+	r = pg_sync_ask(a->pg, "organizer create",
+			"INSERT INTO organizers (organizer_id, name) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING RETURNING organizer_id", 2,
+			params);
+	if (!r)
+		return 1;
+	made = PQntuples(r) == 1;
+	PQclear(r);
+	if (made)
+		printf("%s\n", id);
+	else
+		fprintf(stderr, "boxoffice: there is an organiser \"%s\" already\n", a->subject);
+	return made ? 0 : 1;
+}
+
+static int list(const struct asked *a, const char *what, const char *sql)
+{
+	PGresult *r = pg_sync_ask(a->pg, what, sql, 0, NULL);
+
+	if (!r)
+		return 1;
+	for (int row = 0; row < PQntuples(r); row++)
+		for (int col = 0; col < PQnfields(r); col++)
+			printf("%s%c", PQgetvalue(r, row, col), col + 1 < PQnfields(r) ? '\t' : '\n');
+	PQclear(r);
+	return 0;
+}
+
+static int organizer_list(const struct asked *a)
+{
+	return list(a, "organizer list", "SELECT organizer_id, name FROM organizers ORDER BY name");
+}
+
+static int token_list(const struct asked *a)
+{
+	return list(a, "token list",
+		    "SELECT t.token_id, o.name, t.name, array_to_string(t.scopes, ','), to_char(t.created_at, 'YYYY-MM-DD'), "
+		    "CASE WHEN t.revoked_at IS NOT NULL THEN 'revoked' WHEN t.expires_at <= statement_timestamp() THEN 'expired' "
+		    "ELSE 'valid' END FROM api_tokens t JOIN organizers o USING (organizer_id) ORDER BY o.name, t.created_at");
+}
+
+/* "events,seats" or "all" as an array literal; false after a sentence. */
+static bool scopes_read(const char *text, char *out, size_t size)
+{
+	struct str rest = str_from(strcmp(text, "all") == 0 ? "events,seats,bookings,payments,checkin,admin" : text), one;
+	unsigned seen = 0;
+	size_t n = 0;
+
+	out[n++] = '{';
+	while (rest.n) {
+		unsigned bit;
+
+		rest = str_split(rest, ',', &one);
+		one = str_trim(one);
+		bit = auth_scope_from_name(one);
+		if (!bit) {
+			fprintf(stderr, "boxoffice: there is no scope \"%.*s\"; there are events, seats, bookings, payments, checkin, admin, and all\n",
+				STR_FMT(one));
+			return false;
+		}
+		if (seen & bit)
+			continue;
+		n += (size_t)snprintf(out + n, size - n, "%s%.*s", seen ? "," : "", STR_FMT(one));
+		seen |= bit;
+	}
+	snprintf(out + n, size - n, "}");
+	return seen != 0;
+}
+
+static int token_create(const struct asked *a)
+{
+	const char *organizer = a->options[OPT_ORGANIZER].value, *name = a->options[OPT_NAME].value;
+	const char *scopes = a->options[OPT_SCOPES].value, *days = a->options[OPT_DAYS].value;
+	char token[AUTH_TOKEN_TEXT], id[UUID_TEXT], hash[2 * CRYPTO_HASH + 1], array[200], expires[40] = "infinity";
+	const char *params[] = {id, organizer, name, hash, array, expires};
+	uint8_t digest[CRYPTO_HASH];
+	struct uuid uuid;
+	uint64_t n_days;
+	PGresult *r;
+	bool made;
+
+	if (!organizer || !name || !*name || !scopes || !scopes_read(scopes, array, sizeof(array))) {
+		if (!organizer || !name || !*name || !scopes)
+			fprintf(stderr, "boxoffice: admin token create needs --organizer, --name and --scopes\n");
+		return 2;
+	}
+	if (days) {
+		if (!str_to_u64(str_from(days), 36500, &n_days) || n_days == 0) {
+			fprintf(stderr, "boxoffice: --days takes a whole number from 1 to 36500\n");
+			return 2;
+		}
+		time_format(now_us() + (int64_t)n_days * US_PER_DAY, expires);
+	}
+	auth_staff_token_new(now_us(), token, &uuid, digest);
+	uuid_format(&uuid, id);
+	hex_encode(digest, sizeof(digest), hash);
+	r = pg_sync_ask(a->pg, "token create",
+			"INSERT INTO api_tokens (token_id, organizer_id, name, token_hash, scopes, expires_at) SELECT $1, organizer_id, $3, "
+			"decode($4, 'hex'), $5::text[], $6::timestamptz FROM organizers WHERE name = $2 RETURNING token_id",
+			6, params);
+	if (!r)
+		return 1;
+	made = PQntuples(r) == 1;
+	PQclear(r);
+	if (!made) {
+		fprintf(stderr, "boxoffice: there is no organiser \"%s\"\n", organizer);
+		return 1;
+	}
+	printf("%s\n", token);
+	fprintf(stderr, "boxoffice: this is token %s; it is not shown again\n", id);
+	return 0;
+}
+
+static int token_revoke(const struct asked *a)
+{
+	const char *params[] = {a->subject};
+	struct uuid uuid;
+	PGresult *r;
+	bool there;
+
+	if (!uuid_parse(str_from(a->subject), &uuid)) {
+		fprintf(stderr, "boxoffice: token revoke takes the id that `admin token list` shows\n");
+		return 2;
+	}
+	r = pg_sync_ask(a->pg, "token revoke",
+			"UPDATE api_tokens SET revoked_at = coalesce(revoked_at, statement_timestamp()) WHERE token_id = $1 RETURNING token_id", 1,
+			params);
+	if (!r)
+		return 1;
+	there = PQntuples(r) == 1;
+	PQclear(r);
+	if (!there)
+		fprintf(stderr, "boxoffice: there is no token %s\n", a->subject);
+	return there ? 0 : 1;
+}
+
+static int key_rotate(const struct asked *a)
+{
+	char path[PATH_MAX + 64];
+	const char *file = a->config->secret_file;
+	struct crypto_key master;
+	int status;
+
+	if (a->dir) {
+		snprintf(path, sizeof(path), "%.*s/secret/master.key", PATH_MAX, a->dir);
+		file = path;
+	}
+	if (!config_need(a->config, "admin key rotate", "secret-file", file) || !master_key_read(file, &master))
+		return 2;
+	status = ticket_key_rotate(a->config->database_url, &master);
+	explicit_bzero(&master, sizeof(master));
+	return status;
+}
+
+static const struct action {
+	const char *noun, *verb;
+	bool subject;
+	int (*run)(const struct asked *a);
+} actions[] = {
+	{"organizer", "create", true, organizer_create}, {"organizer", "list", false, organizer_list},
+	{"token", "create", false, token_create},	 {"token", "list", false, token_list},
+	{"token", "revoke", true, token_revoke},	 {"key", "rotate", false, key_rotate},
+};
+
+int admin_main(int argc, char **argv)
+{
+	struct config_extra options[] = {
+		[OPT_DIR] = {"dir", true, "Use the `boxoffice up` that runs in this folder.", NULL},
+		[OPT_ORGANIZER] = {"organizer", true, "Of a new token: whose it is, by name.", NULL},
+		[OPT_NAME] = {"name", true, "Of a new token: what it is for.", NULL},
+		[OPT_SCOPES] = {"scopes", true, "Of a new token: events,seats,bookings,payments,checkin,admin or all.", NULL},
+		[OPT_DAYS] = {"days", true, "Of a new token: how long it is valid. [for ever]", NULL},
+		{0},
+	};
+	const struct action *action = NULL;
+	struct up_state up = {0};
+	struct config config;
+	struct asked a = {.config = &config, .options = options};
+	char command[80];
+	int used = 2, status;
+
+	for (size_t i = 0; argc >= 2 && i < sizeof(actions) / sizeof(actions[0]); i++)
+		if (strcmp(actions[i].noun, argv[0]) == 0 && strcmp(actions[i].verb, argv[1]) == 0)
+			action = &actions[i];
+	if (!action) {
+		bool help = argc >= 1 && (strcmp(argv[0], "--help") == 0 || strcmp(argv[0], "-h") == 0);
+
+		fprintf(help ? stdout : stderr, "Usage:\n%s", summary);
+		return help ? 0 : 2;
+	}
+	snprintf(command, sizeof(command), "boxoffice admin %s %s", action->noun, action->verb);
+	if (action->subject && argc > 2 && strncmp(argv[2], "-", 1) != 0)
+		a.subject = argv[used++];
+	status = config_read(command, summary, argc - used, argv + used, options, &config);
+	if (status >= 0)
+		return status;
+	if (action->subject && (!a.subject || !*a.subject)) {
+		fprintf(stderr, "boxoffice: %s needs to be told which; usage:\n%s", command, summary);
+		return 2;
+	}
+	a.dir = options[OPT_DIR].value;
+	if (a.dir) {
+		if (!up_state_read(a.dir, &up))
+			return 2;
+		config.database_url = up.database_url;
+	}
+	if (!config_need(&config, command, "database-url (or --dir)", config.database_url))
+		return 2;
+	if (!crypto_init()) {
+		fprintf(stderr, "boxoffice: the system gives no random numbers\n");
+		return 1;
+	}
+	a.pg = pg_sync_open(config.database_url, "boxoffice admin");
+	status = a.pg ? action->run(&a) : 1;
+	PQfinish(a.pg);
+	up_state_done(&up);
+	return status;
+}

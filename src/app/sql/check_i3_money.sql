@@ -1,0 +1,18 @@
+-- I3, our own half: what a booking's payments took, less what was given back for seats, is the price of its live seats and
+-- the fee kept. A capture that is not proven yet counts as taken; a refund that failed does not count as given back.
+WITH sums AS (
+  SELECT b.show_id, b.reference, b.state, b.fee_kept_minor,
+         coalesce((SELECT sum(p.amount_minor) FROM payments p WHERE p.show_id = b.show_id AND p.booking_id = b.booking_id
+                    AND p.state IN ('authorised', 'captured')), 0) AS taken,
+         coalesce((SELECT sum(r.amount_minor) FROM refunds r
+                     JOIN payments p ON p.show_id = r.show_id AND p.payment_id = r.payment_id AND p.state IN ('authorised', 'captured')
+                    WHERE r.show_id = b.show_id AND r.booking_id = b.booking_id AND r.state <> 'failed'
+                      AND r.kind <> 'goodwill'), 0) AS given_back,
+         coalesce((SELECT sum(x.price_minor) FROM booking_seats x WHERE x.show_id = b.show_id AND x.booking_id = b.booking_id
+                    AND x.released_at IS NULL), 0) AS live
+    FROM bookings b)
+SELECT s.show_id, 'booking ' || s.reference || ' (' || s.state || '): taken ' || s.taken || ' less refunds ' || s.given_back
+       || ' is not seats ' || s.live || ' plus fee ' || s.fee_kept_minor AS fault
+  FROM sums s
+ WHERE s.taken - s.given_back <> s.live + s.fee_kept_minor
+ ORDER BY 1, 2

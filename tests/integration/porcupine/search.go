@@ -9,8 +9,9 @@ import (
 
 // In a race of hundreds of clients every operation overlaps with hundreds, and a search that tries them in the order of
 // their calls gets lost. An order found in a stricter history proves the given one as well, so stricter ones are tried
-// first: operations take effect shortly before they return, and those of unknown outcome never happened. Only the history
-// as it was recorded can be found wrong.
+// first: operations take effect shortly before they return, or locks soon after their call (a mark of admission refuses
+// others long before the lock is answered), and those of unknown outcome never happened. Only the history as it was recorded
+// can be found wrong.
 func (p *part) judge(looseRefusals bool, timeout time.Duration) (porcupine.CheckResult, porcupine.Model, porcupine.LinearizationInfo) {
 	end := time.Now().Add(timeout)
 	model := p.model(looseRefusals)
@@ -30,12 +31,14 @@ func (p *part) judge(looseRefusals bool, timeout time.Duration) (porcupine.Check
 	}
 	for _, divisor := range []int64{256, 128, 64, 32, 16, 8, 4} {
 		for _, withUnknown := range []bool{false, true} {
-			stricter := p.stricter(longest/divisor, withUnknown)
 			if withUnknown && !hasUnknown {
 				continue
 			}
-			if porcupine.CheckOperationsTimeout(model, stricter, positive(time.Until(end)/15)) == porcupine.Ok {
-				return porcupine.Ok, model, porcupine.LinearizationInfo{}
+			for _, narrow := range []func(int64, bool) []porcupine.Operation{p.early, p.stricter} {
+				operations := narrow(longest/divisor, withUnknown)
+				if porcupine.CheckOperationsTimeout(model, operations, positive(time.Until(end)/20)) == porcupine.Ok {
+					return porcupine.Ok, model, porcupine.LinearizationInfo{}
+				}
 			}
 		}
 	}
@@ -64,6 +67,31 @@ func (p *part) stricter(window int64, withUnknown bool) []porcupine.Operation {
 		operations = append(operations, o)
 	}
 	narrowed := &part{show: p.show, seats: p.seats, locks: p.locks, operations: operations}
+	narrowed.tighten()
+	return narrowed.withoutPlainRefusals()
+}
+
+// early gives the operations with locks at the beginning of their windows and what ends them as late as the next lock of a
+// seat allows: seats are held as long as they can have been, which is what most refusals need.
+func (p *part) early(window int64, withUnknown bool) []porcupine.Operation {
+	var operations []porcupine.Operation
+	for _, o := range p.operations {
+		if o.Output.(outcome) == unknown && !withUnknown {
+			continue
+		}
+		if o.Input.(step).op == "lock" && o.Output.(outcome) == done && o.Call+window < o.Return {
+			o.Return = o.Call + window
+		}
+		operations = append(operations, o)
+	}
+	narrowed := &part{show: p.show, seats: p.seats, locks: p.locks, operations: operations}
+	narrowed.tighten()
+	for i := range operations {
+		o := &operations[i]
+		if o.Input.(step).op != "lock" && o.Output.(outcome) == done && o.Return != math.MaxInt64 && o.Return-window > o.Call {
+			o.Call = o.Return - window
+		}
+	}
 	narrowed.tighten()
 	return narrowed.withoutPlainRefusals()
 }

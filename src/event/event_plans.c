@@ -1,6 +1,6 @@
 /*
  * Upload and return of seating plans. The text is checked and taken apart on the thread pool, stored as it came together
- * with its numbered seats in one statement, and given back as it came.
+ * with its numbered seats in one transaction, and given back as it came.
  */
 #include "event/event_int.h"
 
@@ -16,6 +16,7 @@ struct upload {
 	struct event_service *ev;
 	struct web_call *call;
 	struct idempotent idem;
+	bool no_venue;
 	/* of the thread */
 	struct str text; /* the request's own body: it lives until it is answered */
 	struct plan_limits limits;
@@ -90,12 +91,19 @@ static void on_plan_back(void *arg, const struct pg_answer *a)
 	upload_free(u);
 }
 
+static void on_plan_row(void *arg, const struct pg_answer *a)
+{
+	struct upload *u = arg;
+
+	u->no_venue = a->status == PG_OK && pg_get_int(a->result, 0, 0) == 0;
+}
+
 static void on_plan_made(void *arg, const struct pg_answer *a)
 {
 	struct upload *u = arg;
 	struct pg_args args;
 
-	if (a->status != PG_OK || pg_get_int(a->result, 0, 0) == 0) {
+	if (a->status != PG_OK || u->no_venue) {
 		if (a->status != PG_OK)
 			event_refuse_pg(u->call, a, true);
 		else
@@ -116,8 +124,9 @@ static void drop_job(void *data)
 static void on_checked(void *arg, void *data)
 {
 	struct upload *u = data;
-	uint32_t n;
 	struct pg_args args;
+	struct pg_tx *tx;
+	uint32_t n;
 
 	if (!u->plan) {
 		web_refuse_error(u->call, &u->error);
@@ -125,6 +134,11 @@ static void on_checked(void *arg, void *data)
 		return;
 	}
 	n = plan_n_seats(u->plan);
+	tx = pg_tx_start(u->ev->config.pg, NULL, UPLOAD_MS);
+	pg_args_init(&args, &u->arena);
+	pg_arg_uuid(&args, &u->call->ids[0]);
+	pg_arg_uuid(&args, &u->call->who.organizer_id);
+	pg_tx_exec(tx, &event_sql_venue_lock, &args, NULL, NULL);
 	pg_args_init(&args, &u->arena);
 	pg_arg_uuid(&args, &u->idem.id);
 	pg_arg_uuid(&args, &u->call->ids[0]);
@@ -138,7 +152,8 @@ static void on_checked(void *arg, void *data)
 	pg_arg_texts(&args, u->zones, n);
 	pg_arg_texts(&args, u->row_labels, n);
 	pg_arg_texts(&args, u->labels, n);
-	pg_query_start(u->ev->config.pg, &event_sql_plan_create, &args, UPLOAD_MS, on_plan_made, u);
+	pg_tx_exec(tx, &event_sql_plan_create, &args, on_plan_row, u);
+	pg_tx_commit(tx, on_plan_made, u);
 }
 
 void plan_post(struct web_call *call)

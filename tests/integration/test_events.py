@@ -7,7 +7,9 @@ import hashlib
 import json
 import secrets
 import socket
+import threading
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import urlencode, urlsplit
 
 import psycopg
@@ -202,6 +204,40 @@ def test_plans_are_versioned(staff, venue, stranger):
                  stranger.post(f"/v1/venues/{venue}/plans", seating_plan(5)),
                  staff.post(f"/v1/venues/{NOWHERE}/plans", seating_plan(5))):
         call.expect(404, "not_found")
+
+
+def at_once(office, staff, number, act):
+    """Results of act(client), done by that many clients of this staff at the same time."""
+    clients = [office.api(staff.token) for _ in range(number)]
+    for client in clients:
+        client.get("/healthz")  # connected
+    start = threading.Barrier(number)
+
+    def run(client):
+        start.wait()
+        return act(client)
+
+    with ThreadPoolExecutor(number) as pool:
+        return list(pool.map(run, clients))
+
+
+def test_plans_uploaded_at_once_get_a_version_each(boxoffice, staff, venue):
+    for _ in range(5):
+        answers = at_once(boxoffice, staff, 8, lambda client: client.post(f"/v1/venues/{venue}/plans", seating_plan(50)))
+        assert [answer.status for answer in answers] == [201] * 8, answers
+    with psycopg.connect(boxoffice.database_url) as db:
+        rows = db.execute("SELECT version FROM seating_plans WHERE venue_id = %s ORDER BY version", (venue,)).fetchall()
+    assert [version for version, in rows] == list(range(1, 41))
+
+
+def test_one_key_at_once_makes_one_thing(boxoffice, staff, stage, venue):
+    event, plan = stage
+    for path, body in (("/v1/venues", venue_body()), ("/v1/events", event_body()), (f"/v1/venues/{venue}/plans", seating_plan(5)),
+                       (f"/v1/events/{event}/shows", show_body(plan))):
+        key = secrets.token_urlsafe(12)
+        answers = at_once(boxoffice, staff, 16, lambda client: client.post(path, body, key=key))
+        assert [answer.status for answer in answers] == [201] * 16, answers
+        assert len({answer.body for answer in answers}) == 1, path
 
 
 def put(pointer, value):

@@ -1,7 +1,7 @@
--- The next version of a venue's plan with its seats, in one statement; nothing when the id is there already. Two uploads at
--- once for one venue wait for each other on the venue's row.
+-- The next version of a venue's plan with its seats; nothing when the id is there already. Runs in one transaction with
+-- venue_lock, after it: the version is one more than the greatest that can be seen, and nobody else is counting.
 WITH place AS (
-  SELECT v.venue_id FROM venues v WHERE v.venue_id = $2::uuid AND v.organizer_id = $3::uuid FOR NO KEY UPDATE),
+  SELECT v.venue_id FROM venues v WHERE v.venue_id = $2::uuid AND v.organizer_id = $3::uuid),
 made AS (
   INSERT INTO seating_plans (plan_id, venue_id, organizer_id, version, name, seats, categories, document, request_hash)
   SELECT $1::uuid, p.venue_id, $3::uuid,

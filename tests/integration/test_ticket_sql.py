@@ -1,6 +1,7 @@
 """The ticket service's statements against the migrated schema: each is PREPAREd, the arrows of a ticket do what they say even
 when two come at once, and so does the rotation of the signing key."""
 
+import base64
 import hashlib
 import secrets
 import subprocess
@@ -11,7 +12,7 @@ from pathlib import Path
 import psycopg
 import pytest
 from nacl.bindings import crypto_aead_xchacha20poly1305_ietf_decrypt
-from nacl.signing import SigningKey
+from nacl.signing import SigningKey, VerifyKey
 
 from servers import bin_dir, start_postgres
 
@@ -92,6 +93,12 @@ def revoke(conn, booking, seats):
 
 def states(conn, booking):
     return [row[2] for row in run(conn, "tickets_read", *booking)]
+
+
+def ended(process):
+    out, err = process.communicate(timeout=30)
+    assert process.returncode == 0, err
+    return out.strip()
 
 
 @pytest.fixture
@@ -207,6 +214,32 @@ def test_a_ticket_says_what_its_paper_needs(connect, booking, key):
     assert run(conn, "ticket_get", str(uuid.uuid4()), ticket[0]) == []
 
 
+def test_processes_that_have_just_started_issue_at_once(server, connect, booking):
+    """None has seen a key: each transaction makes sure of one, and all of them sign with the same."""
+    show, first = booking
+    more = [str(uuid.uuid4()) for _ in range(5)]
+    for other in more:
+        server.psql(f"""INSERT INTO bookings SELECT (jsonb_populate_record(b, jsonb_build_object(
+                        'booking_id', '{other}'::uuid, 'lock_id', gen_random_uuid()))).* FROM bookings b
+                        WHERE booking_id = '{first}'""")
+    master = secrets.token_bytes(32).hex()
+    started = [(other, subprocess.Popen([bin_dir() / "ticket_issue", server.url_as("boxoffice_app"), master, show, other, "3"],
+                                        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)) for other in [first, *more]]
+    printed = {other: [line.split() for line in ended(process).splitlines()] for other, process in started}
+    conn = connect()
+    ((key_id, public, active, _),) = run(conn, "keys_list")
+    assert active
+    for other, lines in printed.items():
+        assert [int(seat) for _, seat, _ in lines] == [0, 1, 2]
+        read = run(conn, "tickets_read", show, other)
+        assert [(str(row[0]), row[1], row[2], row[3]) for row in read] == \
+            [(ticket, int(seat), "valid", key_id) for ticket, seat, _ in lines]
+        for ticket, seat, code in lines:
+            raw = base64.b32decode(code[4:] + "====")
+            VerifyKey(bytes(public)).verify(b"boxoffice ticket\n" + raw[:43], raw[43:])
+            assert raw[5:43] == uuid.UUID(show).bytes + uuid.UUID(ticket).bytes + int(seat).to_bytes(4, "big") + bytes(2)
+
+
 # ---- rotation ------------------------------------------------------------------------------------------------------------
 
 @pytest.fixture
@@ -218,12 +251,6 @@ def rotate(server, booking):
 
     master = start.master = secrets.token_bytes(32)
     return start
-
-
-def ended(process):
-    out, err = process.communicate(timeout=30)
-    assert process.returncode == 0, err
-    return out.strip()
 
 
 def test_a_new_key_signs_and_the_old_one_stays(connect, booking, key, rotate):

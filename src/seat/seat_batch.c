@@ -157,7 +157,7 @@ static void withdraw(struct seat_batch *b, const struct want *w)
 	if (!w->w.admitted)
 		return;
 	for (uint32_t i = 0; i < w->w.n_seats; i++)
-		changes[i] = (struct seat_change){w->w.seats[i], SEAT_WITHDRAW, 0, 0, w->w.lock};
+		changes[i] = (struct seat_change){.seat_no = w->w.seats[i], .state = SEAT_WITHDRAW, .fence = 0, .left_ms = 0, .lock = w->w.lock};
 	seat_map_apply(b->config.map, &w->w.show, changes, w->w.n_seats, &session, 1, 0, NULL, NULL);
 }
 
@@ -300,7 +300,7 @@ static int by_seat(const void *a, const void *b)
 
 static void add_change(struct want *w, uint32_t seat, uint8_t state, int64_t fence, int64_t left_ms, const struct uuid *lock)
 {
-	w->changes[w->n_changes++] = (struct seat_change){seat, state, (int32_t)fence, left_ms, *lock};
+	w->changes[w->n_changes++] = (struct seat_change){.seat_no = seat, .state = state, .fence = (int32_t)fence, .left_ms = left_ms, .lock = *lock};
 }
 
 static void read_locked(struct seat_batch *b, struct want *w, const struct pg_result *r, int row)

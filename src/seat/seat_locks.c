@@ -169,7 +169,7 @@ static void withdraw_marks(struct flow *f)
 	struct seat_change changes[SEAT_ASK_MAX];
 
 	for (uint32_t i = 0; i < f->want.n_seats; i++)
-		changes[i] = (struct seat_change){f->want.seats[i], SEAT_WITHDRAW, 0, 0, f->want.lock};
+		changes[i] = (struct seat_change){.seat_no = f->want.seats[i], .state = SEAT_WITHDRAW, .fence = 0, .left_ms = 0, .lock = f->want.lock};
 	if (f->want.admitted)
 		seat_map_apply(f->s->config.map, &f->want.show, changes, f->want.n_seats, NULL, 0, 0, NULL, NULL);
 }

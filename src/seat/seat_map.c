@@ -216,7 +216,8 @@ static void words_change(struct words *w, const struct seat_change *c)
 	char letter = state_letter(c->state);
 
 	words_int(w, c->seat_no);
-	words_add(w, arena_str(&w->arena, (struct str){&letter, 1}));
+	words_add(w, c->repair ? str_from(arena_printf(&w->arena, "%c%d", letter | 0x20, c->seen_fence))
+			       : arena_str(&w->arena, (struct str){&letter, 1}));
 	words_int(w, c->fence);
 	words_add(w, arena_str(&w->arena, uuid_bytes(&c->lock)));
 	words_int(w, c->left_ms);
@@ -239,7 +240,11 @@ static size_t changes_from_rows(const struct pg_result *r, struct arena *arena, 
 	pg_get_ints(r, 0, 4, arena, &ms);
 	out = arena_array(arena, struct seat_change, n);
 	for (size_t i = 0; i < n; i++)
-		out[i] = (struct seat_change){(uint32_t)seats[i], (uint8_t)states[i], (int32_t)fences[i], ms[i], locks[i]};
+		out[i] = (struct seat_change){.seat_no = (uint32_t)seats[i],
+					      .state = (uint8_t)states[i],
+					      .fence = (int32_t)fences[i],
+					      .left_ms = ms[i],
+					      .lock = locks[i]};
 	*ret = out;
 	return n;
 }

@@ -59,6 +59,9 @@ struct seat_change {
 	int32_t fence;
 	int64_t left_ms; /* locked: until it may be taken over; 0: no clock */
 	struct uuid lock;
+	/* A repair: taken although its fence is not newer, as long as Redis still has what was seen (its fence; -1: nothing). */
+	bool repair;
+	int32_t seen_fence;
 };
 enum { SEAT_WITHDRAW = 255 };
 struct seat_session_change {

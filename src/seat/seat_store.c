@@ -91,6 +91,6 @@ size_t seat_changes_from(const struct pg_result *r, int row, int col_seats, int 
 	pg_get_ints(r, row, col_fences, arena, &fences);
 	*ret = arena_array(arena, struct seat_change, n);
 	for (size_t i = 0; i < n; i++)
-		(*ret)[i] = (struct seat_change){(uint32_t)seats[i], (uint8_t)state, (int32_t)fences[i], left_ms, *lock};
+		(*ret)[i] = (struct seat_change){.seat_no = (uint32_t)seats[i], .state = (uint8_t)state, .fence = (int32_t)fences[i], .left_ms = left_ms, .lock = *lock};
 	return n;
 }

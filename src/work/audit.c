@@ -40,9 +40,8 @@ struct auditor {
 struct compare {
 	struct auditor *a;
 	struct uuid show;
-	struct seat_change *redis;
-	size_t n_redis;
 	uint8_t *redis_state; /* by seat: 0 free; state + 1; 255 pending */
+	int32_t *redis_fence; /* by seat */
 	uint32_t n_seats;
 };
 
@@ -92,8 +91,8 @@ static void compare_end(struct compare *c)
 {
 	struct auditor *a = c->a;
 
-	free(c->redis);
 	free(c->redis_state);
+	free(c->redis_fence);
 	free(c);
 	part_done(a);
 }
@@ -141,16 +140,19 @@ static void on_truth(void *arg, const struct pg_answer *answer)
 	for (size_t i = 0; i < n; i++) {
 		uint8_t in_redis = (uint32_t)seats[i] < c->n_seats ? c->redis_state[seats[i]] : 0;
 		bool over = states[i] == SEAT_LOCKED && ms[i] == 1; /* to be swept; Redis counts it as free already */
-		struct seat_change truth = {(uint32_t)seats[i], (uint8_t)states[i], (int32_t)fences[i], ms[i], locks[i]};
+		struct seat_change truth = {.seat_no = (uint32_t)seats[i],
+					    .state = (uint8_t)states[i],
+					    .fence = (int32_t)fences[i],
+					    .left_ms = ms[i],
+					    .lock = locks[i],
+					    .repair = true,
+					    .seen_fence = in_redis ? c->redis_fence[seats[i]] : -1};
 
 		if (in_redis == 255 || in_redis == truth.state + 1 || (over && in_redis == 0) ||
 		    (truth.state == SEAT_FREE && in_redis == 0))
 			continue;
-		if (seen_before(before, &truth, in_redis)) {
-			/* the same fence again must be taken: what Redis has is wrong whatever it counts */
-			repairs[n_repairs] = truth;
-			repairs[n_repairs++].fence = truth.fence + 1;
-		}
+		if (seen_before(before, &truth, in_redis))
+			repairs[n_repairs++] = truth;
 		now->truth[now->n] = truth;
 		now->redis_state[now->n++] = in_redis;
 	}
@@ -186,12 +188,14 @@ static void on_map(void *arg, const struct seat_read_answer *r)
 		if (r->seats[i].seat_no < SEAT_NO_MAX && r->seats[i].seat_no >= c->n_seats)
 			c->n_seats = r->seats[i].seat_no + 1;
 	c->redis_state = xcalloc(c->n_seats, 1);
+	c->redis_fence = xcalloc(c->n_seats, sizeof(*c->redis_fence));
 	arena_init(&arena);
 	listed = arena_array(&arena, int32_t, r->n + 1);
 	for (size_t i = 0; i < r->n; i++) {
 		if (r->seats[i].seat_no >= c->n_seats)
 			continue;
 		c->redis_state[r->seats[i].seat_no] = r->pending[i] ? 255 : (uint8_t)(r->seats[i].state + 1);
+		c->redis_fence[r->seats[i].seat_no] = r->seats[i].fence;
 		listed[n++] = (int32_t)r->seats[i].seat_no;
 	}
 	pg_args_init(&args, &arena);

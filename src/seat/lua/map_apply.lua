@@ -4,7 +4,8 @@
 --
 -- KEYS  1 map  2 sessions  3 stream of changes
 -- ARGV  1 context  2 number of seat changes  3 length the stream is kept to
---       then per seat change: seat, state (L B X F; R: withdraw the pending mark), fence, lock id, ms left (0: for ever)
+--       then per seat change: seat, state (L B X F; R: withdraw the pending mark; a small letter and a fence: a repair,
+--       taken if the seat still has that fence), fence, lock id, ms left (0: for ever)
 --       then per session change: session, lock id, ms left (0: remove)
 --
 -- Answers {number of changes, version} or {-1}: there is no map to change
@@ -40,6 +41,11 @@ if n > 0 then
       local known = v and tonumber(string.sub(v, 18, 27)) or -1
       local s = v and string.sub(v, 1, 1) or 'F'
       local newer = fence > known
+      if #state > 1 then
+        local seen = tonumber(string.sub(state, 2))
+        state = string.upper(string.sub(state, 1, 1))
+        newer = (fence >= known or seen == known) and s ~= 'P'
+      end
       -- A mark that is only pending gives way to what is committed, but a committed 'free' leaves another one's pending
       -- mark alone unless that mark is older than the change.
       if s == 'P' and not newer and state ~= 'F' then newer = true end

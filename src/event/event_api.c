@@ -11,7 +11,7 @@
 
 enum { PLAN_BODY_MAX = 48 * 1024 * 1024, DESCRIPTION_MAX = 5000 };
 
-struct event_service *event_new(const struct event_config *config)
+struct event_service *event_service_new(const struct event_config *config)
 {
 	struct event_service *ev = xcalloc(1, sizeof(*ev));
 
@@ -26,7 +26,7 @@ struct event_service *event_new(const struct event_config *config)
 	return ev;
 }
 
-void event_free(struct event_service *ev)
+void event_service_free(struct event_service *ev)
 {
 	if (!ev)
 		return;
@@ -53,6 +53,8 @@ void event_refuse_pg(struct web_call *call, const struct pg_answer *a, bool was_
 
 /* ---- cursors ---- */
 
+#define CURSOR_END_US (INT64_C(253402300800) * US_PER_SECOND) /* the year 10000 */
+
 bool event_cursor_read(struct web_call *call, int64_t *ret_us, struct uuid *ret_id)
 {
 	struct error e = {0};
@@ -65,14 +67,16 @@ bool event_cursor_read(struct web_call *call, int64_t *ret_us, struct uuid *ret_
 	memset(ret_id, 0, sizeof(*ret_id));
 	if (!http_req_query(call->req, "cursor", &text, &bad) && !bad)
 		return true;
-	if (bad || !base64url_decode(text, raw, sizeof(raw), &n) || n != sizeof(raw)) {
-		error_set(&e, ERR_INVALID_REQUEST, "", "\"cursor\" must be what \"next\" of the page before said.");
-		web_refuse_error(call, &e);
-		return false;
+	if (!bad && base64url_decode(text, raw, sizeof(raw), &n) && n == sizeof(raw)) {
+		memcpy(ret_us, raw, 8);
+		memcpy(ret_id->b, raw + 8, 16);
+		/* what we say lies in these years; of others PostgreSQL may know nothing */
+		if (*ret_us >= 0 && *ret_us < CURSOR_END_US)
+			return true;
 	}
-	memcpy(ret_us, raw, 8);
-	memcpy(ret_id->b, raw + 8, 16);
-	return true;
+	error_set(&e, ERR_INVALID_REQUEST, "", "\"cursor\" must be what \"next\" of the page before said.");
+	web_refuse_error(call, &e);
+	return false;
 }
 
 void event_cursor_write(struct jw *w, int64_t us, const struct uuid *id)

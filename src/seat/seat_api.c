@@ -76,6 +76,18 @@ void seats_write(struct jw *w, const struct plan *plan, size_t n, const int64_t 
 	}
 }
 
+void seats_refuse(struct web_call *call, const struct error *e, struct str bad_seat, uint32_t limit)
+{
+	struct jw *w = web_problem(call, e->code, e->detail);
+
+	jw_kcstr(w, "path", e->path);
+	if (e->code == ERR_TOO_MANY_SEATS)
+		jw_kint(w, "limit", limit);
+	if (e->code == ERR_UNKNOWN_SEAT || e->code == ERR_DUPLICATE_SEAT)
+		jw_kstr(w, "seat", bad_seat);
+	web_problem_end(call);
+}
+
 /* Fields into an open object. */
 void lock_write(struct jw *w, const struct lock_view *v, const struct plan *plan)
 {
@@ -432,7 +444,7 @@ static void on_block_show(void *arg, enum err err, struct show *show)
 	struct uuid outbox = crypto_uuid_v7(wall_now_us());
 	struct error e = {0};
 	struct json_in in;
-	struct str reason, bad;
+	struct str reason, bad = STR("");
 	const json_t *seats;
 	struct pg_args args;
 	uint32_t *numbers, n;
@@ -457,7 +469,7 @@ static void on_block_show(void *arg, enum err err, struct show *show)
 	numbers = arena_array(call->arena, uint32_t, BLOCK_SEATS_MAX);
 	if (!json_in_end(&in) ||
 	    !seat_list_read(seats, "/seats", show->plan, BLOCK_SEATS_MAX, numbers, &n, &bad, &e)) {
-		web_refuse_error(call, &e);
+		seats_refuse(call, &e, bad, BLOCK_SEATS_MAX);
 		block_free(b);
 		return;
 	}

@@ -397,14 +397,7 @@ static void on_show(void *arg, enum err err, struct show *show)
 		return;
 	}
 	if (!seat_ask_read(body, show->plan, f->s->config.seats_per_lock, &f->ask, &bad_seat, &e)) {
-		struct jw *w = web_problem(call, e.code, e.detail);
-
-		jw_kcstr(w, "path", e.path);
-		if (e.code == ERR_TOO_MANY_SEATS)
-			jw_kint(w, "limit", f->s->config.seats_per_lock);
-		if (bad_seat.n && e.code != ERR_INVALID_REQUEST)
-			jw_kstr(w, "seat", bad_seat);
-		web_problem_end(call);
+		seats_refuse(call, &e, bad_seat, f->s->config.seats_per_lock);
 		count(f, LOCK_OUTCOME_INVALID);
 		flow_free(f);
 		return;

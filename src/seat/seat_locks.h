@@ -24,6 +24,9 @@ void lock_release(struct seat_service *s, const struct uuid *show, const struct 
 /* From the rows of lock_get; ids are the caller's to fill. Arena memory. */
 void lock_view_read(const struct pg_result *r, int row, struct arena *arena, struct lock_view *v);
 
+/* Answers what is wrong with the seats somebody named: with the seat, or how many there may be. */
+void seats_refuse(struct web_call *call, const struct error *e, struct str bad_seat, uint32_t limit);
+
 void lock_post(struct web_call *call);
 void seatmap_get(struct web_call *call);
 void seats_get(struct web_call *call);

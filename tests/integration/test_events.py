@@ -153,6 +153,13 @@ def test_cursor_of_our_making_only(staff, path, cursor):
     staff.get(f"{path}?cursor={cursor}").expect(400, "invalid_request")
 
 
+@pytest.mark.parametrize("us", [-1, -2**63, 2**63 - 1, 253402300800 * 10**6, 1 << 60])
+@pytest.mark.parametrize("path", ["/v1/venues", "/v1/events", f"/v1/events/{NOWHERE}/shows"])
+def test_cursor_of_no_time(staff, path, us):
+    cursor = base64.urlsafe_b64encode(us.to_bytes(8, "little", signed=True) + bytes(16)).decode()
+    staff.get(f"{path}?cursor={cursor}").expect(400, "invalid_request")
+
+
 # ---- plans -----------------------------------------------------------------------------------------------------------
 
 CURIOUS_PLAN = r"""
@@ -551,6 +558,23 @@ def test_shows_listed_by_pages_also_at_the_same_hour(staff, anyone, stage):
     listed = pages(anyone, f"/v1/events/{event}/shows")
     assert len(listed) == 52 and {item["show_id"] for item in listed} == made
     assert [item["starts_at"] for item in listed] == sorted(item["starts_at"] for item in listed)
+
+
+@pytest.mark.parametrize("seats, status, code, path", [
+    (["A-1", "Z-9"], 422, "unknown_seat", "/seats/1"), (["A-1", "A-1"], 422, "duplicate_seat", "/seats"),
+    ([], 422, "invalid_value", "/seats"), ("A-1", 400, "invalid_request", "/seats"), (["A-1", 2], 400, "invalid_request", "/seats/1"),
+    ([""], 422, "unknown_seat", "/seats/0"), ([None], 400, "invalid_request", "/seats/0"),
+    (["A-1\x00"], 400, "invalid_request", ""), (["\"}\r\n%s"], 422, "unknown_seat", "/seats/0"),
+], ids=str)
+def test_blocks_of_seats_that_are_none(staff, stage, seats, status, code, path):
+    event, plan = stage
+    show = staff.post(f"/v1/events/{event}/shows", show_body(plan)).expect(201)["show_id"]
+    for method in ("POST", "DELETE"):
+        problem = staff.request(method, f"/v1/shows/{show}/blocks", {"seats": seats}).expect(status, code)
+        assert problem["path"] == path
+        if code == "unknown_seat":
+            assert problem["seat"] == seats[-1]
+    assert staff.taken(show) == {}
 
 
 # ---- drafts, scopes, tokens ------------------------------------------------------------------------------------------

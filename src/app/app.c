@@ -120,7 +120,7 @@ bool app_init(struct app *app, const struct config *config, struct metrics *metr
 				     .plan_limits = plan_limits_default};
 
 	event.plan_limits.seats_max = (uint32_t)config->plan_seats_max;
-	app->event = event_new(&event);
+	app->event = event_service_new(&event);
 	struct seat_map_config map = {
 		.loop = app->loop, .redis = app->redis, .pg = app->pg, .pending_ms = 10000, .stream_max = 1000};
 
@@ -185,7 +185,7 @@ void app_done(struct app *app)
 	payment_service_free(app->payment);
 	ticket_service_free(app->ticket);
 	seat_map_free(app->map);
-	event_free(app->event);
+	event_service_free(app->event);
 	auth_free(app->auth);
 	loop_free(app->loop);
 }

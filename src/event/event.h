@@ -30,10 +30,9 @@ struct event_config {
 
 extern const struct pg_stmt *const *const event_sql; /* to prepare */
 
-/* libevent exports event_new and event_free: under these names ours would replace them inside io/loop.c, and every process
- * would crash at its first timer. So the linker knows ours by others. */
-struct event_service *event_new(const struct event_config *config) __asm__("event_service_new");
-void event_free(struct event_service *ev) __asm__("event_service_free");
+/* Not event_new and event_free: libevent exports those, and ours would take their place inside io/loop.c. */
+struct event_service *event_service_new(const struct event_config *config);
+void event_service_free(struct event_service *ev);
 void event_routes(struct event_service *ev, struct web *web);
 
 enum show_status { SHOW_DRAFT, SHOW_PUBLISHED, SHOW_CANCELLED };

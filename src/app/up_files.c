@@ -268,6 +268,15 @@ static void remove_old_run(const char *link)
 	unlink(link);
 }
 
+/* In an address of libpq a comma begins the next host; other signs are trouble for whoever pastes an address. */
+static bool plain(const char *path)
+{
+	for (; *path; path++)
+		if (!strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/-._~+@", *path))
+			return false;
+	return true;
+}
+
 bool up_run_open(struct up *up)
 {
 	const char *runtime = getenv("XDG_RUNTIME_DIR");
@@ -279,7 +288,7 @@ bool up_run_open(struct up *up)
 	if (lstat(link, &st) == 0 && S_ISLNK(st.st_mode))
 		remove_old_run(link);
 	/* PostgreSQL's is the longest: .../pg/.s.PGSQL.5432 and .lock behind it while it starts */
-	if (strlen(link) + strlen("/pg/.s.PGSQL.5432") <= UP_SOCKET_MAX && strcmp(up->pg_home, "") != 0 &&
+	if (plain(link) && strlen(link) + strlen("/pg/.s.PGSQL.5432") <= UP_SOCKET_MAX &&
 	    strncmp(up->pg_home, up->dir, strlen(up->dir)) == 0) {
 		up_path(up->run, sizeof(up->run), "%s", link);
 		if (!folder(up->run, root ? 0711 : 0700))

@@ -117,7 +117,7 @@ VALGRIND = valgrind --quiet --leak-check=full --errors-for-leak-kinds=definite -
 valgrind: $(B)/valgrind/build.ninja $(B)/venv/made-from.txt ## unit tests and a purchase under valgrind: no definite leak of ours
 	@ninja -C $(B)/valgrind
 	@script/gather $(B)/valgrind $(B)/valgrind
-	@meson test -C $(B)/valgrind --no-rebuild --suite unit --print-errorlogs -t 20 --wrap '$(VALGRIND)'
+	@meson test -C $(B)/valgrind --no-rebuild --suite unit --print-errorlogs -t 60 --wrap '$(VALGRIND)'
 	@BOXOFFICE_BUILD_DIR=$(B)/valgrind BOXOFFICE_WRAP='$(VALGRIND) --trace-children=yes \
 		--trace-children-skip=*/postgres,*/initdb,*/pg_ctl,*/psql,*/redis-server,*/redis-check-rdb,*/redis-cli,*/runuser,*/setpriv,*/sh,*/dash' \
 		$(B)/venv/bin/python -m pytest -m smoke --timeout 900 $(PYTEST_ARGS)

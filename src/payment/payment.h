@@ -81,6 +81,7 @@ enum payment_seen {
 	SEEN_STALE,	/* the intent is not in a state for this call: read it */
 	SEEN_REFUSED,	/* the gateway will not do this, ever */
 	SEEN_DENIED,	/* it does not take our key: nothing was done */
+	SEEN_UNBOOKABLE, /* not the gateway's word: the money is held, but the seats cannot be had */
 };
 
 enum { PAYMENT_ID_MAX = 120, PAYMENT_CODE_MAX = 80, PAYMENT_URL_MAX = 1000 };
@@ -113,6 +114,7 @@ enum payment_action {
 	DO_FAIL,	/* declined: the arrow, and the lock goes back to its owner */
 	DO_RELEASE,	/* the same because the gateway did not work: nothing was or will be charged */
 	DO_ABANDON,
+	DO_VOID,
 	DO_VOIDED,	/* the gateway knows that it is void */
 	DO_REFUND_ALL,	/* void came too late, the money was taken: all of it goes back */
 };

@@ -47,14 +47,14 @@ void payment_routes(struct payment_service *p, struct web *web);
 
 /* What a new attempt is made of. */
 struct payment_new {
-	struct uuid show_id, lock_id, session_id;
-	struct uuid payment_id, request_id; /* request_id: of the Idempotency-Key */
+	struct uuid show_id, booking_id, lock_id, payment_id;
+	struct uuid request_id; /* of the Idempotency-Key */
 	const uint8_t *request_hash;	    /* CRYPTO_HASH bytes */
 	struct str method, return_url;
 };
 /*
- * Inside the booking's transaction, after lock_pay and booking_create: (nothing) -> created, with the row of the first
- * call. The booking is the lock's. Rows: booking_id; none: the booking is not waiting for a payment, or has one under way.
+ * Inside the booking's transaction, after lock_pay and booking_create: (nothing) -> created. Rows: booking_id; none: the
+ * booking is not waiting for a payment, or has one under way.
  */
 void payment_create(struct payment_service *p, struct pg_tx *tx, struct arena *a, const struct payment_new *n, pg_fn *fn,
 		    void *arg);
@@ -79,7 +79,10 @@ struct refund_new {
 	const uint8_t *request_hash; /* CRYPTO_HASH bytes, or NULL */
 };
 void refund_request(struct pg_tx *tx, struct arena *a, const struct refund_new *n, pg_fn *fn, void *arg);
-/* Locks the payments of a booking; first in the lock order. Rows: payment_id, state. */
+/* Rows: booking_id, state, amount_minor, currency, reason, request_hash. */
+void refund_get(struct pg *pg, struct arena *a, const struct uuid *show, const struct uuid *refund, pg_fn *fn, void *arg);
+/* Locks the payments of a booking; first in the lock order. Rows: payment_id, state, amount_minor, left_minor (not refunded and
+ * not to be refunded). */
 void payments_lock(struct pg_tx *tx, struct arena *a, const struct uuid *show, const struct uuid *booking, pg_fn *fn, void *arg);
 
 /*

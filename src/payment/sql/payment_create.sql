@@ -1,28 +1,26 @@
--- (nothing) -> created, for a booking that waits to be paid and whose lock is being paid. The sum is compared with what the
--- caller put into the gateway's call. After lock_pay, in the same transaction. No row: no such booking, or one attempt is
--- under way already (payments_one_live).
+-- (nothing) -> created, for a booking that waits to be paid and whose lock is being paid. After lock_pay, in
+-- the same transaction. No row: no such booking, or one attempt is under way already (payments_one_live).
 -- The bounds: 3-D Secure may hold until 10 minutes after the lock's expiry, nothing longer than 30 minutes after it was made.
 WITH made AS (
   INSERT INTO payments (show_id, payment_id, booking_id, lock_id, attempt_no, request_id, request_hash, state, amount_minor,
                         currency, method, return_url, action_until, hold_until, settle_at, ask_after)
   SELECT $1::uuid, $2::uuid, b.booking_id, b.lock_id,
          1 + (SELECT count(*) FROM payments o WHERE o.show_id = $1::uuid AND o.booking_id = b.booking_id),
-         $6::uuid, $7::bytea, 'created', b.total_minor, b.currency, $8::text, $9::text,
+         $5::uuid, $6::bytea, 'created', b.total_minor, b.currency, $7::text, $8::text,
          least(l.expires_at + interval '10 minutes', l.created_at + interval '30 minutes'),
-         l.created_at + interval '30 minutes', statement_timestamp() + $10::interval, statement_timestamp() + $10::interval
+         l.created_at + interval '30 minutes', statement_timestamp() + $9::interval, statement_timestamp() + $9::interval
     FROM bookings b
     JOIN seat_locks l ON l.show_id = $1::uuid AND l.lock_id = b.lock_id AND l.state = 'paying'
    WHERE b.show_id = $1::uuid AND b.booking_id = $3::uuid AND b.lock_id = $4::uuid AND b.state = 'payment_pending'
-     AND b.total_minor = $5::bigint
   ON CONFLICT DO NOTHING
   RETURNING payment_id, booking_id, amount_minor, currency, attempt_no),
 noted AS (
   INSERT INTO payment_events (show_id, event_id, payment_id, booking_id, from_state, to_state, amount_minor, currency, actor, why)
-  SELECT $1::uuid, $11::uuid, m.payment_id, m.booking_id, '', 'created', m.amount_minor, m.currency, 'buyer', 'asked to pay'
+  SELECT $1::uuid, $10::uuid, m.payment_id, m.booking_id, '', 'created', m.amount_minor, m.currency, 'buyer', 'asked to pay'
     FROM made m),
 told AS (
   INSERT INTO outbox (show_id, outbox_id, topic, events)
-  SELECT $1::uuid, $12::uuid, 'payment', json_build_array(json_build_object('type', 'payment.created',
+  SELECT $1::uuid, $11::uuid, 'payment', json_build_array(json_build_object('type', 'payment.created',
            'payment_id', m.payment_id, 'booking_id', m.booking_id, 'version', 1, 'attempt', m.attempt_no,
            'amount', json_build_object('amount', m.amount_minor, 'currency', m.currency)))
     FROM made m)

@@ -1,0 +1,56 @@
+/* Inside the booking service: its own structure, how a booking is read and shown, its handlers. */
+#ifndef BOOKING_BOOKING_INT_H
+#define BOOKING_BOOKING_INT_H
+
+#include "booking/booking.h"
+#include "booking/booking_service.h"
+#include "payment/payment_service.h"
+
+enum { BOOKING_QUERY_MS = 3000, BOOKING_TX_MS = 6000 };
+/* Indexes into the label of METRIC_BOOKINGS. */
+enum { BOOKING_METRIC_PENDING, BOOKING_METRIC_CONFIRMED, BOOKING_METRIC_CANCELLED, BOOKING_METRIC_FAILED };
+
+struct booking_service {
+	struct booking_service_config config;
+	struct crypto_key email_key;
+};
+
+/* A booking as read; arena memory. */
+struct booking_view {
+	struct uuid show_id, booking_id, session_id, organizer_id, lock_id;
+	enum booking_state state;
+	size_t n, n_released;
+	const int64_t *seats, *prices_minor; /* as booked */
+	const int64_t *released;	     /* seats cancelled since */
+	int64_t total_minor, created_us, expires_us, now_us; /* expires_us: of its lock; in the past when that has ended */
+	const char *reference, *currency, *reason, *name, *email;
+	bool paid; /* there is an attempt; the last one: */
+	struct uuid payment_id;
+	enum payment_state payment_state;
+	const char *failure, *decline_code, *action_url;
+	bool refunded;
+	int64_t refund_minor;
+	const char *refund_status;
+};
+void booking_view_read(const struct pg_result *r, int row, struct arena *arena, struct booking_view *ret);
+/* The members of a booking into an open object. tickets: rows of tickets_read, or NULL. owner: with what only an owner sees. */
+void booking_write(struct booking_service *b, struct jw *w, const struct booking_view *v, const struct show *show,
+		   const struct pg_result *tickets, bool owner);
+int64_t booking_expires_in(const struct booking_view *v);
+
+/* Reads booking, show and tickets. fn runs exactly once, never before this returns; err ERR_NONE, ERR_NOT_FOUND or
+ * ERR_UNAVAILABLE; what it is given is valid during the callback (the view as long as the arena). */
+typedef void booking_loaded_fn(void *arg, enum err err, const struct booking_view *v, struct show *show,
+			       const struct pg_result *tickets);
+void booking_load(struct booking_service *b, struct arena *arena, const struct uuid *show, const struct uuid *booking,
+		  booking_loaded_fn *fn, void *arg);
+
+/* May whoever calls see this booking, and is it theirs? */
+bool booking_may_see(const struct web_call *call, const struct booking_view *v);
+bool booking_owner(const struct web_call *call, const struct booking_view *v);
+
+void booking_post(struct web_call *call);	 /* booking_pay.c */
+void booking_cancel_post(struct web_call *call); /* booking_cancel.c */
+void booking_refund_post(struct web_call *call); /* booking_refund.c */
+
+#endif

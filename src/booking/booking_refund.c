@@ -1,0 +1,170 @@
+/*
+ * POST .../refunds: staff give money back for goodwill; the seats stay. At most what the payment has left; its id is the
+ * Idempotency-Key's, so that the same request again is the same refund.
+ */
+#include "base/xmalloc.h"
+#include "booking/booking_int.h"
+#include "booking/booking_sql.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+struct goodwill {
+	struct booking_service *b;
+	struct web_call *call;
+	struct idempotent idem;
+	struct money amount;
+	struct str reason;
+	struct pg_tx *tx;
+	bool new_one, absent, other_currency, too_much;
+};
+
+static void goodwill_read(struct goodwill *g);
+
+static void refuse(struct goodwill *g, enum err code)
+{
+	web_refuse(g->call, code, NULL);
+	free(g);
+}
+
+static void on_sent(void *arg)
+{
+	goodwill_read(arg);
+}
+
+static void on_committed(void *arg, const struct pg_answer *a)
+{
+	struct goodwill *g = arg;
+
+	if (a->status != PG_OK)
+		refuse(g, a->status == PG_UNKNOWN ? ERR_OUTCOME_UNKNOWN : ERR_UNAVAILABLE);
+	else
+		refund_send(g->b->config.payment, &g->call->ids[0], &g->idem.id, on_sent, g);
+}
+
+static void on_requested(void *arg, const struct pg_answer *a)
+{
+	struct goodwill *g = arg;
+	struct error e = {0};
+
+	if (a->status == PG_OK && pg_rows(a->result) && !g->absent && !g->other_currency) {
+		g->new_one = true;
+		pg_tx_commit(g->tx, on_committed, g);
+		return;
+	}
+	pg_tx_rollback(g->tx, NULL, NULL);
+	if (a->status == PG_ERROR && str_eqc(str_from(a->sqlstate), "23505")) {
+		goodwill_read(g); /* the same key, a moment earlier */
+	} else if (a->status != PG_OK) {
+		refuse(g, ERR_UNAVAILABLE);
+	} else if (g->absent) {
+		refuse(g, ERR_NOT_FOUND);
+	} else {
+		error_set(&e, ERR_INVALID_VALUE, "/amount", "%s",
+			  g->other_currency ? "The booking was paid in another currency."
+					    : "The booking's payment does not have that much left.");
+		web_refuse_error(g->call, &e);
+		free(g);
+	}
+}
+
+static void on_held(void *arg, const struct pg_answer *a)
+{
+	struct goodwill *g = arg;
+	struct uuid organizer;
+
+	if (a->status != PG_OK)
+		return;
+	if (pg_rows(a->result) == 0) {
+		g->absent = true;
+		return;
+	}
+	organizer = pg_get_uuid(a->result, 0, 3);
+	g->absent = !uuid_eq(&organizer, &g->call->who.organizer_id);
+	g->other_currency = !str_eqc(pg_get_text(a->result, 0, 5), g->amount.currency->code);
+}
+
+static void goodwill_begin(struct goodwill *g)
+{
+	struct arena *arena = g->call->arena;
+	struct refund_new r = {.show_id = g->call->ids[0],
+			       .booking_id = g->call->ids[1],
+			       .refund_id = g->idem.id,
+			       .amount_minor = g->amount.amount_minor,
+			       .kind = "goodwill",
+			       .reason = arena_cstr(arena, g->reason),
+			       .actor = "staff",
+			       .request_hash = g->idem.hash};
+	struct pg_args args;
+
+	g->tx = pg_tx_start(g->b->config.pg, NULL, BOOKING_TX_MS);
+	payments_lock(g->tx, arena, &r.show_id, &r.booking_id, NULL, NULL);
+	pg_args_init(&args, arena);
+	pg_arg_uuid(&args, &r.show_id);
+	pg_arg_uuid(&args, &r.booking_id);
+	pg_tx_exec(g->tx, &booking_sql_booking_hold, &args, on_held, g);
+	refund_request(g->tx, arena, &r, on_requested, g);
+}
+
+static void on_refund(void *arg, const struct pg_answer *a)
+{
+	struct goodwill *g = arg;
+	struct str mine = {(const char *)g->idem.hash, sizeof(g->idem.hash)};
+	struct uuid booking;
+	char currency[4];
+	struct jw *w;
+
+	if (a->status != PG_OK) {
+		refuse(g, g->new_one ? ERR_OUTCOME_UNKNOWN : ERR_UNAVAILABLE);
+		return;
+	}
+	if (pg_rows(a->result) == 0) {
+		goodwill_begin(g);
+		return;
+	}
+	booking = pg_get_uuid(a->result, 0, 0);
+	if (!uuid_eq(&booking, &g->call->ids[1]) || !str_eq(pg_get_bytes(a->result, 0, 5), mine)) {
+		refuse(g, ERR_IDEMPOTENCY_MISMATCH);
+		return;
+	}
+	snprintf(currency, sizeof(currency), "%.*s", STR_FMT(pg_get_text(a->result, 0, 3)));
+	w = web_json(g->call);
+	jw_kuuid(w, "refund_id", &g->idem.id);
+	jw_kuuid(w, "booking_id", &booking);
+	jw_kstr(w, "status", pg_get_text(a->result, 0, 1));
+	jw_kmoney(w, "amount", pg_get_int(a->result, 0, 2), currency);
+	jw_kstr(w, "reason", pg_get_text(a->result, 0, 4));
+	web_json_end(g->call, 201);
+	free(g);
+}
+
+static void goodwill_read(struct goodwill *g)
+{
+	refund_get(g->b->config.pg, g->call->arena, &g->call->ids[0], &g->idem.id, on_refund, g);
+}
+
+void booking_refund_post(struct web_call *call)
+{
+	struct goodwill *g = xcalloc(1, sizeof(*g));
+	struct error e = {0};
+	struct json_in in;
+	json_t *body = web_body(call);
+
+	g->b = call->service;
+	g->call = call;
+	if (!body || !auth_idempotent(g->b->config.auth, call, body, &g->idem)) {
+		free(g);
+		return;
+	}
+	json_in_init(&in, body, "", &e);
+	json_in_money(&in, "amount", JSON_REQUIRED, &g->amount);
+	g->reason = json_in_str(&in, "reason", JSON_REQUIRED, 1, BOOKING_REASON_MAX);
+	if (e.code == ERR_NONE && g->amount.amount_minor == 0)
+		json_in_fault(&in, ERR_INVALID_VALUE, "amount", "Nothing cannot be given back.");
+	if (!json_in_end(&in)) {
+		web_refuse_error(call, &e);
+		free(g);
+		return;
+	}
+	goodwill_read(g);
+}

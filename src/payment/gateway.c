@@ -1,0 +1,284 @@
+/*
+ * What is sent to the gateway and what its answers mean: form bodies out, JSON in. Pure; the reading is fuzzed. Stripe's
+ * HTTP API.
+ */
+#include "base/json.h"
+#include "payment/payment.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { ANSWER_DEPTH = 24 };
+
+static const char *text_of(const json_t *o, const char *name)
+{
+	const char *s = json_string_value(json_object_get(o, name));
+
+	return s ? s : "";
+}
+
+static void copy(char *out, size_t size, const char *text)
+{
+	snprintf(out, size, "%s", text);
+}
+
+static const struct {
+	const char *status;
+	enum payment_seen seen;
+} statuses[] = {
+	{"requires_payment_method", SEEN_NEW}, {"requires_confirmation", SEEN_NEW}, {"requires_action", SEEN_ACTION},
+	{"requires_capture", SEEN_HELD},       {"succeeded", SEEN_PAID},	    {"canceled", SEEN_CANCELED},
+};
+
+static void observe_intent(const json_t *intent, struct payment_observation *ret)
+{
+	const char *status = text_of(intent, "status"), *code;
+	const json_t *error = json_object_get(intent, "last_payment_error"), *next;
+
+	ret->seen = SEEN_UNKNOWN; /* "processing", or a status of tomorrow: asked again */
+	for (size_t i = 0; i < sizeof(statuses) / sizeof(statuses[0]); i++)
+		if (strcmp(status, statuses[i].status) == 0)
+			ret->seen = statuses[i].seen;
+	copy(ret->intent_id, sizeof(ret->intent_id), text_of(intent, "id"));
+	if (ret->intent_id[0] == '\0' || strlen(text_of(intent, "id")) >= sizeof(ret->intent_id))
+		ret->seen = SEEN_UNKNOWN;
+	if (strcmp(status, "requires_payment_method") == 0 && json_is_object(error)) {
+		ret->seen = SEEN_DECLINED;
+		code = text_of(error, "decline_code");
+		copy(ret->decline_code, sizeof(ret->decline_code), *code ? code : text_of(error, "code"));
+	}
+	if (ret->seen == SEEN_ACTION) {
+		next = json_object_get(json_object_get(intent, "next_action"), "redirect_to_url");
+		copy(ret->action_url, sizeof(ret->action_url), text_of(next, "url"));
+	}
+}
+
+static void observe_error(enum payment_step step, int http_status, const json_t *error, struct payment_observation *ret)
+{
+	const char *type = text_of(error, "type"), *code = text_of(error, "code"), *decline = text_of(error, "decline_code");
+
+	copy(ret->decline_code, sizeof(ret->decline_code), *decline ? decline : code);
+	if (http_status == 401 || http_status == 403)
+		ret->seen = SEEN_DENIED;
+	else if (http_status == 429)
+		ret->seen = SEEN_UNREACHED; /* turned away at the door */
+	else if (http_status == 409)
+		ret->seen = SEEN_UNKNOWN; /* the same key is being worked on */
+	else if (strcmp(code, "payment_intent_unexpected_state") == 0)
+		ret->seen = SEEN_STALE;
+	else if (http_status == 402 || strcmp(type, "card_error") == 0)
+		ret->seen = SEEN_DECLINED;
+	else
+		ret->seen = SEEN_REFUSED;
+	if (ret->seen == SEEN_REFUSED && step == STEP_CONFIRM && ret->decline_code[0] == '\0')
+		copy(ret->decline_code, sizeof(ret->decline_code), "invalid_request");
+}
+
+/* What to think of an answer before its body is read; true: the body decides. */
+static bool observe_status(int http_status, bool sent, enum payment_seen *ret)
+{
+	*ret = http_status || sent ? SEEN_UNKNOWN : SEEN_UNREACHED;
+	return http_status >= 200 && http_status < 500 && http_status / 100 != 3;
+}
+
+void payment_observe(enum payment_step step, int http_status, bool sent, struct str body, struct payment_observation *ret)
+{
+	JSON_AUTO json_t *answer = NULL;
+	struct error e = {0};
+
+	memset(ret, 0, sizeof(*ret));
+	ret->step = step;
+	if (!observe_status(http_status, sent, &ret->seen))
+		return;
+	answer = json_read(body, ANSWER_DEPTH, &e);
+	if (http_status < 300) {
+		if (json_is_object(answer))
+			observe_intent(answer, ret);
+		return;
+	}
+	/* the status alone is a decision, even if a proxy has written the body */
+	observe_error(step, http_status, json_object_get(answer, "error"), ret);
+}
+
+static void observe_refund(const json_t *refund, struct refund_observation *ret)
+{
+	const char *status = text_of(refund, "status");
+
+	copy(ret->gateway_id, sizeof(ret->gateway_id), text_of(refund, "id"));
+	copy(ret->failure, sizeof(ret->failure), text_of(refund, "failure_reason"));
+	ret->seen = SEEN_UNKNOWN;
+	if (strcmp(status, "succeeded") == 0)
+		ret->seen = SEEN_PAID;
+	else if (strcmp(status, "pending") == 0 || strcmp(status, "requires_action") == 0)
+		ret->seen = SEEN_NEW;
+	else if (strcmp(status, "failed") == 0 || strcmp(status, "canceled") == 0)
+		ret->seen = SEEN_REFUSED;
+	if (ret->seen == SEEN_REFUSED && ret->failure[0] == '\0')
+		copy(ret->failure, sizeof(ret->failure), status);
+}
+
+static void observe_refund_error(int http_status, const json_t *answer, struct refund_observation *ret)
+{
+	struct payment_observation o = {0};
+
+	observe_error(STEP_REFUND, http_status, json_object_get(answer, "error"), &o);
+	ret->seen = o.seen == SEEN_DECLINED || o.seen == SEEN_STALE ? SEEN_REFUSED : o.seen;
+	copy(ret->failure, sizeof(ret->failure), o.decline_code[0] ? o.decline_code : "refused");
+}
+
+void refund_observe(int http_status, bool sent, struct str body, struct refund_observation *ret)
+{
+	JSON_AUTO json_t *answer = NULL;
+	struct error e = {0};
+
+	memset(ret, 0, sizeof(*ret));
+	if (!observe_status(http_status, sent, &ret->seen))
+		return;
+	answer = json_read(body, ANSWER_DEPTH, &e);
+	if (http_status >= 300)
+		observe_refund_error(http_status, answer, ret);
+	else if (json_is_object(answer))
+		observe_refund(answer, ret);
+}
+
+void refund_observe_list(int http_status, bool sent, struct str body, const struct uuid *refund_id, struct refund_observation *ret)
+{
+	JSON_AUTO json_t *answer = NULL;
+	struct error e = {0};
+	const json_t *data, *one;
+	char id[UUID_TEXT];
+	size_t i;
+
+	memset(ret, 0, sizeof(*ret));
+	if (!observe_status(http_status, sent, &ret->seen) || http_status >= 300) {
+		ret->seen = SEEN_UNKNOWN;
+		return;
+	}
+	answer = json_read(body, ANSWER_DEPTH, &e);
+	data = json_object_get(answer, "data");
+	if (!json_is_array(data))
+		return;
+	uuid_format(refund_id, id);
+	json_array_foreach(data, i, one) {
+		if (strcmp(text_of(json_object_get(one, "metadata"), "refund"), id) == 0) {
+			observe_refund(one, ret);
+			return;
+		}
+	}
+	/* absent from a list that has more pages proves nothing */
+	ret->seen = json_is_true(json_object_get(answer, "has_more")) ? SEEN_UNKNOWN : SEEN_NOTHING;
+}
+
+/* ---- bodies ---- */
+
+static void add_escaped(struct buf *b, struct str s)
+{
+	static const char hex[] = "0123456789ABCDEF";
+
+	for (size_t i = 0; i < s.n; i++) {
+		unsigned char c = (unsigned char)s.p[i];
+
+		if (isalnum(c) || c == '-' || c == '_' || c == '.' || c == '~') {
+			buf_addc(b, (char)c);
+		} else {
+			buf_addc(b, '%');
+			buf_addc(b, hex[c >> 4]);
+			buf_addc(b, hex[c & 15]);
+		}
+	}
+}
+
+void form_add(struct buf *b, const char *name, struct str value)
+{
+	if (b->n)
+		buf_addc(b, '&');
+	add_escaped(b, str_from(name));
+	buf_addc(b, '=');
+	add_escaped(b, value);
+}
+
+void form_add_i64(struct buf *b, const char *name, int64_t value)
+{
+	char text[32];
+
+	snprintf(text, sizeof(text), "%lld", (long long)value);
+	form_add(b, name, str_from(text));
+}
+
+static void form_add_uuid(struct buf *b, const char *name, const struct uuid *id)
+{
+	char text[UUID_TEXT];
+
+	form_add(b, name, str_from(uuid_format(id, text)));
+}
+
+void payment_create_body(struct buf *b, const struct uuid *show, const struct uuid *booking, const struct uuid *payment,
+			 int64_t amount_minor, const char *currency)
+{
+	char lower[4];
+	size_t n = 0;
+
+	for (; n < 3 && currency[n]; n++)
+		lower[n] = (char)tolower((unsigned char)currency[n]);
+	form_add_i64(b, "amount", amount_minor);
+	form_add(b, "currency", (struct str){lower, n});
+	form_add(b, "capture_method", STR("manual"));
+	form_add(b, "payment_method_types[]", STR("card"));
+	form_add_uuid(b, "metadata[show]", show);
+	form_add_uuid(b, "metadata[booking]", booking);
+	form_add_uuid(b, "metadata[attempt]", payment);
+}
+
+void payment_confirm_body(struct buf *b, struct str method, struct str return_url)
+{
+	form_add(b, "payment_method", method);
+	if (return_url.n)
+		form_add(b, "return_url", return_url);
+}
+
+void refund_body(struct buf *b, struct str intent_id, const struct uuid *refund, int64_t amount_minor)
+{
+	form_add(b, "payment_intent", intent_id);
+	form_add_i64(b, "amount", amount_minor);
+	form_add_uuid(b, "metadata[refund]", refund);
+}
+
+void payment_summary(struct str body, struct buf *out)
+{
+	static const char *const kept[] = {"object", "id", "status", "amount", "amount_received", "currency", "type", "code", "decline_code", "param"};
+	JSON_AUTO json_t *answer = NULL;
+	struct error e = {0};
+	const json_t *o;
+	struct jw w;
+
+	answer = json_read(body, ANSWER_DEPTH, &e);
+	if (!json_is_object(answer))
+		return;
+	o = json_object_get(answer, "error");
+	if (!json_is_object(o))
+		o = answer;
+	jw_init(&w, out);
+	jw_obj(&w);
+	for (size_t i = 0; i < sizeof(kept) / sizeof(kept[0]); i++) {
+		const json_t *v = json_object_get(o, kept[i]);
+
+		if (json_is_string(v) && json_string_length(v) <= 200)
+			jw_kcstr(&w, kept[i], json_string_value(v));
+		else if (json_is_integer(v))
+			jw_kint(&w, kept[i], json_integer_value(v));
+	}
+	jw_obj_end(&w);
+	if (!jw_done(&w))
+		buf_reset(out);
+}
+
+bool payment_method_plausible(struct str s)
+{
+	if (s.n == 0)
+		return false;
+	for (size_t i = 0; i < s.n; i++)
+		if (s.p[i] <= 0x20 || s.p[i] >= 0x7F)
+			return false;
+	return true;
+}

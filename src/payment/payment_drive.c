@@ -1,0 +1,726 @@
+/*
+ * Everything that moves a payment: one drive at an attempt, begun by the request that made it, by one who is asked about it,
+ * or by the settling duty. A drive knows what it saw last and asks the rules what to do next:
+ *
+ *   taken --> decide --+--> call:  (row committed, with what was answered before) --> gateway --> seen --+--> decide
+ *                      +--> arrow: one transaction --------------------------------> seen or through ----+
+ *                      +--> wait, through: when to look again is written --> told
+ *
+ * A statement that finds nothing to do means that somebody else took the attempt over: the drive ends without a word, and
+ * whoever waits reads the state. The same for a lost database: the lease ends, the settling duty goes on.
+ * No lock of the database is held while the gateway is asked. Freed with the service, or when it has ended.
+ */
+#include "base/times.h"
+#include "base/xmalloc.h"
+#include "booking/booking_store.h"
+#include "io/crypto.h"
+#include "io/log.h"
+#include "io/metrics_table.h"
+#include "payment/payment_int.h"
+#include "payment/payment_sql.h"
+#include "seat/seat_store.h"
+#include "ticket/ticket_service.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+	STEPS_MAX = 12,	 /* more means that gateway and rules disagree: look again later */
+	RETRIES_MAX = 3, /* of transactions that met another's locks */
+};
+
+enum { BOOKING_METRIC_CONFIRMED = 1, BOOKING_METRIC_CANCELLED = 2, BOOKING_METRIC_FAILED = 3 };
+
+struct drive {
+	struct payment_service *p;
+	struct list link;
+	struct arena arena;
+	struct attempt a;
+	struct payment_observation seen;
+	const char *actor;
+	bool fresh, ended;
+	int steps, retries;
+	int64_t read_at_us; /* loop time when a.now_us was read */
+	/* the call under way, or answered and not yet recorded */
+	struct gateway_going going;
+	enum payment_step step;
+	int call_no, unrecorded; /* unrecorded: the http status, 0 none */
+	char *key, *path, *body;
+	char request_id[GATEWAY_ID_MAX];
+	struct buf summary;
+	/* the transaction under way */
+	struct pg_tx *tx;
+	enum payment_action action;
+	bool lost, unbookable, doubled, not_now, booking_failed;
+	struct seat_change *changes;
+	size_t n_changes;
+	struct seat_session_change session;
+	bool has_session;
+	int applying;
+	payment_fn *fn;
+	void *arg;
+};
+
+static void drive_step(struct drive *d);
+
+static void drive_free(struct drive *d)
+{
+	list_remove(&d->link);
+	buf_done(&d->summary);
+	arena_done(&d->arena);
+	free(d);
+}
+
+static void drive_tell(struct drive *d)
+{
+	payment_fn *fn = d->fn;
+	void *arg = d->arg;
+
+	if (!d->ended || d->applying)
+		return;
+	drive_free(d);
+	fn(arg);
+}
+
+static void drive_end(struct drive *d)
+{
+	d->ended = true;
+	drive_tell(d);
+}
+
+static struct payment_by drive_by(const struct drive *d)
+{
+	return (struct payment_by){d->actor, d->request_id};
+}
+
+static int64_t drive_now_us(const struct drive *d)
+{
+	return d->a.now_us + loop_now_us(d->p->config.loop) - d->read_at_us;
+}
+
+static void saw(struct drive *d, enum payment_seen seen, enum payment_step step)
+{
+	memset(&d->seen, 0, sizeof(d->seen));
+	d->seen.seen = seen;
+	d->seen.step = step;
+}
+
+/* ---- transactions ---- */
+
+static void drive_begin(struct drive *d)
+{
+	d->lost = d->unbookable = d->doubled = d->not_now = d->booking_failed = d->has_session = false;
+	d->n_changes = 0;
+	d->tx = pg_tx_start(d->p->config.pg, NULL, PAYMENT_TX_MS);
+	if (d->unrecorded)
+		payment_answer_exec(d->tx, &d->arena, &d->a.show_id, &d->a.payment_id, d->step, d->call_no, d->unrecorded,
+				    d->request_id, buf_str(&d->summary));
+}
+
+static void on_applied(void *arg, bool applied)
+{
+	struct drive *d = arg;
+
+	d->applying--;
+	drive_tell(d);
+}
+
+/* Seats changed with the transaction: Redis is told while the drive goes on; its end waits for that. */
+static void drive_apply(struct drive *d)
+{
+	if (!d->n_changes && !d->has_session)
+		return;
+	d->applying++;
+	seat_map_apply(d->p->config.map, &d->a.show_id, d->changes, d->n_changes, &d->session, d->has_session ? 1 : 0, 0, on_applied, d);
+}
+
+/* The first row of a statement that must find something; NULL: somebody else has the attempt, or the database is away. */
+static const struct pg_result *one_row(struct drive *d, const struct pg_answer *a)
+{
+	if (a->status != PG_OK || pg_rows(a->result) == 0) {
+		d->lost = true;
+		return NULL;
+	}
+	return a->result;
+}
+
+static void on_arrow(void *arg, const struct pg_answer *a)
+{
+	one_row(arg, a);
+}
+
+static void on_committed(void *arg, const struct pg_answer *a);
+
+/* The last statement's callback: all answers are in. */
+static void drive_finish(struct drive *d, const struct pg_answer *a)
+{
+	struct pg_tx *tx = d->tx;
+
+	d->tx = NULL;
+	if (a->status != PG_OK || d->lost || d->unbookable || d->not_now) {
+		if (a->status == PG_ERROR && !pg_error_is_transient(a))
+			log_line(LOG_ERROR, "a payment's statement failed", LOG_C("error", a->message), LOG_C("sqlstate", a->sqlstate),
+				 LOG_U("payment_id", &d->a.payment_id));
+		pg_tx_rollback(tx, NULL, NULL);
+		if (d->unbookable && a->status == PG_OK && !d->lost) {
+			if (d->doubled) {
+				metric_add(d->p->config.metrics, METRIC_DOUBLE_BOOKINGS, 0, 0, 1);
+				log_line(LOG_ERROR, "a double booking was refused by the database", LOG_U("show_id", &d->a.show_id),
+					 LOG_U("booking_id", &d->a.booking_id));
+			}
+			saw(d, SEEN_UNBOOKABLE, STEP_NONE);
+			drive_step(d);
+		} else if (a->status == PG_ERROR && pg_error_is_transient(a) && d->retries++ < RETRIES_MAX) {
+			drive_step(d);
+		} else {
+			drive_end(d);
+		}
+		return;
+	}
+	pg_tx_commit(tx, on_committed, d);
+}
+
+static void on_last(void *arg, const struct pg_answer *a)
+{
+	drive_finish(arg, a);
+}
+
+static void on_last_row(void *arg, const struct pg_answer *a)
+{
+	one_row(arg, a);
+	drive_finish(arg, a);
+}
+
+/* ---- calls ---- */
+
+static void on_gateway(void *arg, const struct gateway_answer *answer)
+{
+	struct drive *d = arg;
+
+	payment_observe(d->step, answer->http_status, answer->sent, answer->body, &d->seen);
+	memcpy(d->request_id, answer->request_id, sizeof(d->request_id));
+	if (d->step != STEP_RETRIEVE && answer->http_status && answer->http_status != 409 && answer->http_status != 429) {
+		d->unrecorded = answer->http_status;
+		buf_reset(&d->summary);
+		payment_summary(answer->body, &d->summary);
+	}
+	drive_step(d);
+}
+
+static void send_call(struct drive *d)
+{
+	gateway_call(d->p, &d->going, d->step, d->key, d->path, d->key ? str_from(d->body) : STR(""), on_gateway, d);
+}
+
+static void on_call_row(void *arg, const struct pg_answer *a)
+{
+	struct drive *d = arg;
+	const struct pg_result *r = one_row(d, a);
+
+	if (r) {
+		d->call_no = (int)pg_get_int(r, 0, 0);
+		d->key = arena_cstr(&d->arena, pg_get_text(r, 0, 1));
+		d->path = arena_cstr(&d->arena, pg_get_text(r, 0, 2));
+		d->body = arena_cstr(&d->arena, pg_get_text(r, 0, 3));
+	}
+	drive_finish(d, a);
+}
+
+/* The row of the next call, as the last statement of the transaction. */
+static void exec_call(struct drive *d, enum payment_step step, const char *intent_id)
+{
+	static const char *const ends[] = {"", "/confirm", "/capture", "/cancel"};
+	struct pg_args args;
+	struct buf body;
+
+	buf_init(&body, 8192);
+	if (step == STEP_CREATE)
+		payment_create_body(&body, &d->a.show_id, &d->a.booking_id, &d->a.payment_id, d->a.amount_minor, d->a.currency);
+	else if (step == STEP_CONFIRM)
+		payment_confirm_body(&body, str_from(d->a.method), str_from(d->a.return_url));
+	pg_args_init(&args, &d->arena);
+	pg_arg_uuid(&args, &d->a.show_id);
+	pg_arg_uuid(&args, &d->a.payment_id);
+	pg_arg_i32(&args, d->a.generation);
+	pg_arg_text(&args, str_from(payment_step_name(step)));
+	pg_arg_uuid(&args, &d->a.payment_id);
+	pg_arg_text(&args, STR("POST"));
+	pg_arg_text(&args, str_from(step == STEP_CREATE ? "/v1/payment_intents"
+							: arena_printf(&d->arena, "/v1/payment_intents/%s%s", intent_id, ends[step])));
+	pg_arg_text(&args, buf_str(&body));
+	pg_arg_interval_us(&args, payment_lease_us(d->p));
+	pg_tx_exec(d->tx, &payment_sql_payment_call, &args, on_call_row, d);
+	buf_done(&body);
+}
+
+static void drive_call(struct drive *d, enum payment_step step)
+{
+	drive_begin(d);
+	if (step == STEP_CONFIRM && !d->a.intent_id[0]) {
+		struct pg_args args;
+
+		d->a.intent_id = arena_strdup(&d->arena, d->seen.intent_id);
+		pg_args_init(&args, &d->arena);
+		pg_arg_uuid(&args, &d->a.show_id);
+		pg_arg_uuid(&args, &d->a.payment_id);
+		pg_arg_i32(&args, d->a.generation);
+		pg_arg_text(&args, str_from(d->a.intent_id));
+		pg_tx_exec(d->tx, &payment_sql_payment_intent, &args, on_arrow, d);
+	}
+	exec_call(d, step, d->a.intent_id);
+}
+
+static void drive_retrieve(struct drive *d)
+{
+	d->step = STEP_RETRIEVE;
+	d->key = NULL;
+	d->path = arena_printf(&d->arena, "/v1/payment_intents/%s", d->a.intent_id);
+	send_call(d);
+}
+
+/* ---- arrows ---- */
+
+static void exec_arrow(struct drive *d, const struct pg_stmt *stmt, const struct pg_args *args, bool last)
+{
+	pg_tx_exec(d->tx, stmt, args, last ? on_last_row : on_arrow, d);
+}
+
+static void require_action(struct drive *d)
+{
+	struct payment_by by = drive_by(d);
+	struct pg_args args;
+
+	drive_begin(d);
+	payment_arrow_args(&args, &d->arena, &d->a, &by);
+	pg_arg_text(&args, str_from(d->seen.action_url));
+	exec_arrow(d, &payment_sql_payment_require_action, &args, true);
+}
+
+static void on_confirmed(void *arg, const struct pg_answer *a)
+{
+	struct drive *d = arg;
+
+	if (a->status != PG_OK)
+		return;
+	d->unbookable |= pg_rows(a->result) == 0;
+	if (pg_rows(a->result) && pg_get_int(a->result, 0, 2) != pg_get_int(a->result, 0, 1))
+		d->unbookable = d->doubled = true;
+}
+
+static void on_lock_booked(void *arg, const struct pg_answer *a)
+{
+	struct drive *d = arg;
+
+	if (a->status != PG_OK)
+		return;
+	if (pg_rows(a->result) == 0 || pg_get_int(a->result, 0, 2) != (int64_t)d->a.n_seats) {
+		d->unbookable = true;
+		return;
+	}
+	d->n_changes = seat_changes_from(a->result, 0, 0, 3, SEAT_BOOKED, 0, &d->a.lock_id, &d->arena, &d->changes);
+	d->session = (struct seat_session_change){pg_get_uuid(a->result, 0, 1), d->a.lock_id, 0};
+	d->has_session = true;
+}
+
+static void on_issued(void *arg, const struct pg_answer *a)
+{
+	struct drive *d = arg;
+
+	/* no key to sign with yet: the money is held, the seats are; soon again */
+	if (a->status == PG_OK && (size_t)pg_rows(a->result) < d->a.n_seats)
+		d->not_now = true;
+}
+
+/* The moment of the booking. */
+static void authorise(struct drive *d)
+{
+	struct payment_by by = drive_by(d);
+	struct pg_args args;
+
+	drive_begin(d);
+	payment_arrow_args(&args, &d->arena, &d->a, &by);
+	pg_arg_interval_us(&args, payment_lease_us(d->p));
+	exec_arrow(d, &payment_sql_payment_authorise, &args, false);
+	booking_confirm(d->tx, &d->arena, &d->a.show_id, &d->a.booking_id, on_confirmed, d);
+	lock_book(d->tx, &d->arena, &d->a.show_id, &d->a.lock_id, on_lock_booked, d);
+	tickets_issue(d->p->config.ticket, d->tx, &d->arena, &d->a.show_id, &d->a.booking_id, d->a.seats, d->a.n_seats, on_issued, d);
+	exec_call(d, STEP_CAPTURE, d->a.intent_id);
+}
+
+static void captured(struct drive *d)
+{
+	struct payment_by by = drive_by(d);
+	struct pg_args args;
+
+	drive_begin(d);
+	payment_arrow_args(&args, &d->arena, &d->a, &by);
+	exec_arrow(d, &payment_sql_payment_capture, &args, true);
+}
+
+static void on_unpaid(void *arg, const struct pg_answer *a)
+{
+	struct drive *d = arg;
+	struct str state;
+	int64_t left_ms;
+
+	if (a->status != PG_OK || pg_rows(a->result) == 0)
+		return;
+	state = pg_get_text(a->result, 0, 0);
+	left_ms = str_eqc(state, "active") ? (pg_get_time(a->result, 0, 1) - pg_get_time(a->result, 0, 2) + 999) / 1000 : 0;
+	d->n_changes = seat_changes_from(a->result, 0, 4, 5, left_ms ? SEAT_LOCKED : SEAT_FREE, left_ms, &d->a.lock_id, &d->arena,
+					 &d->changes);
+	d->session = (struct seat_session_change){pg_get_uuid(a->result, 0, 3), d->a.lock_id, left_ms};
+	d->has_session = true;
+}
+
+static void on_booking_failed(void *arg, const struct pg_answer *a)
+{
+	struct drive *d = arg;
+
+	d->booking_failed = a->status == PG_OK && pg_rows(a->result) > 0;
+	drive_finish(d, a);
+}
+
+/* Nothing was or will be charged: the lock goes back to its owner, whose clock never stopped. */
+static void fail(struct drive *d, bool declined)
+{
+	struct payment_by by = drive_by(d);
+	struct pg_args args;
+
+	drive_begin(d);
+	payment_arrow_args(&args, &d->arena, &d->a, &by);
+	pg_arg_text(&args, declined ? STR("declined") : STR("unavailable"));
+	pg_arg_text(&args, str_from(d->seen.decline_code));
+	pg_arg_bool(&args, !declined && d->seen.seen != SEEN_CANCELED);
+	exec_arrow(d, &payment_sql_payment_fail, &args, false);
+	booking_of_lock(d->tx, &d->arena, &d->a.show_id, &d->a.lock_id, NULL, NULL);
+	lock_unpay(d->tx, &d->arena, &d->a.show_id, &d->a.lock_id, on_unpaid, d);
+	booking_fail(d->tx, &d->arena, &d->a.show_id, &d->a.booking_id, "lock_ended", on_booking_failed, d);
+}
+
+static void on_abandoned(void *arg, const struct pg_answer *a)
+{
+	struct drive *d = arg;
+
+	if (a->status != PG_OK || pg_rows(a->result) == 0)
+		return;
+	d->n_changes = seat_changes_from(a->result, 0, 1, 2, SEAT_FREE, 0, &d->a.lock_id, &d->arena, &d->changes);
+	d->session = (struct seat_session_change){pg_get_uuid(a->result, 0, 0), d->a.lock_id, 0};
+	d->has_session = true;
+}
+
+static void on_repaired(void *arg, const struct pg_answer *a)
+{
+	struct drive *d = arg;
+	struct seat_change *more, *all;
+	size_t n;
+
+	if (a->status != PG_OK || pg_rows(a->result) == 0)
+		return;
+	n = seat_changes_from(a->result, 0, 0, 1, SEAT_BOOKED, 0, &d->a.lock_id, &d->arena, &more);
+	all = arena_array(&d->arena, struct seat_change, d->n_changes + n);
+	if (d->n_changes)
+		memcpy(all, d->changes, d->n_changes * sizeof(*all));
+	if (n)
+		memcpy(all + d->n_changes, more, n * sizeof(*all));
+	d->changes = all;
+	d->n_changes += n;
+}
+
+/* Its time is over, or its seats cannot be had: they go back, and the gateway is told next. */
+static void give_up(struct drive *d, const struct pg_stmt *arrow, const char *why)
+{
+	struct payment_by by = drive_by(d);
+	struct pg_args args;
+
+	drive_begin(d);
+	payment_arrow_args(&args, &d->arena, &d->a, &by);
+	exec_arrow(d, arrow, &args, false);
+	booking_of_lock(d->tx, &d->arena, &d->a.show_id, &d->a.lock_id, NULL, NULL);
+	lock_abandon(d->tx, &d->arena, &d->a.show_id, &d->a.lock_id, on_abandoned, d);
+	seats_repair(d->tx, &d->arena, &d->a.show_id, d->a.seats, d->a.n_seats, on_repaired, d);
+	booking_fail(d->tx, &d->arena, &d->a.show_id, &d->a.booking_id, why, on_booking_failed, d);
+}
+
+static void on_unbooked(void *arg, const struct pg_answer *a)
+{
+	struct drive *d = arg;
+
+	if (a->status == PG_OK && pg_rows(a->result))
+		d->n_changes = seat_changes_from(a->result, 0, 0, 1, SEAT_FREE, 0, &d->a.lock_id, &d->arena, &d->changes);
+}
+
+static void on_booking_lost(void *arg, const struct pg_answer *a)
+{
+	struct drive *d = arg;
+	int64_t *numbers;
+	int32_t *seats;
+	size_t n;
+
+	if (a->status != PG_OK || pg_rows(a->result) == 0 || pg_is_null(a->result, 0, 1)) {
+		drive_finish(d, a); /* cancelled before: its seats have gone back already */
+		return;
+	}
+	d->booking_failed = true;
+	n = pg_get_ints(a->result, 0, 1, &d->arena, &numbers);
+	seats = arena_array(&d->arena, int32_t, n);
+	for (size_t i = 0; i < n; i++)
+		seats[i] = (int32_t)numbers[i];
+	seats_unbook(d->tx, &d->arena, &d->a.show_id, &d->a.lock_id, seats, n, on_unbooked, d);
+	tickets_revoke(d->tx, &d->arena, &d->a.show_id, &d->a.booking_id, seats, n, on_last, d);
+}
+
+/* The gateway refuses the capture for good: the booking ends. */
+static void lose(struct drive *d)
+{
+	struct payment_by by = drive_by(d);
+	struct pg_args args;
+
+	drive_begin(d);
+	payment_arrow_args(&args, &d->arena, &d->a, &by);
+	pg_arg_text(&args, str_from(d->seen.decline_code));
+	exec_arrow(d, &payment_sql_payment_lose, &args, false);
+	booking_lose(d->tx, &d->arena, &d->a.show_id, &d->a.booking_id, on_booking_lost, d);
+}
+
+/* What the gateway says of an attempt that ended here: nothing is open, or all goes back. */
+static void void_ended(struct drive *d, bool refund)
+{
+	struct uuid event_id = crypto_uuid_v7(wall_now_us()), refund_id = crypto_uuid_v7(wall_now_us());
+	struct pg_args args;
+
+	drive_begin(d);
+	pg_args_init(&args, &d->arena);
+	pg_arg_uuid(&args, &d->a.show_id);
+	pg_arg_uuid(&args, &d->a.payment_id);
+	pg_arg_i32(&args, d->a.generation);
+	pg_arg_uuid(&args, &event_id);
+	pg_arg_text(&args, str_from(d->actor));
+	pg_arg_text(&args, str_from(d->request_id));
+	if (refund)
+		pg_arg_uuid(&args, &refund_id);
+	pg_tx_exec(d->tx, refund ? &payment_sql_refund_all : &payment_sql_payment_voided, &args, on_last, d);
+}
+
+/* Nothing more to be done now. */
+static void rest(struct drive *d)
+{
+	struct pg_args args;
+
+	drive_begin(d);
+	pg_args_init(&args, &d->arena);
+	pg_arg_uuid(&args, &d->a.show_id);
+	pg_arg_uuid(&args, &d->a.payment_id);
+	pg_arg_i32(&args, d->a.generation);
+	pg_arg_interval_us(&args, d->a.state == PAYMENT_REQUIRES_ACTION && d->seen.seen == SEEN_ACTION ? 10 * US_PER_SECOND
+												     : payment_backoff_us(d->a.tries));
+	pg_tx_exec(d->tx, &payment_sql_payment_rest, &args, on_last, d);
+}
+
+/* ---- what a commit brought ---- */
+
+static void reached(struct drive *d, enum payment_state state)
+{
+	if (!payment_may(d->a.state, state))
+		abort(); /* the statement went an arrow that is not drawn */
+	d->a.state = state;
+	metric_add(d->p->config.metrics, METRIC_PAYMENTS, (int)state, 0, 1);
+}
+
+static void on_committed(void *arg, const struct pg_answer *a)
+{
+	struct drive *d = arg;
+	struct metrics *metrics = d->p->config.metrics;
+
+	if (a->status != PG_OK) {
+		drive_end(d); /* not known whether it took effect: the lease ends, and the state will tell */
+		return;
+	}
+	d->unrecorded = 0;
+	drive_apply(d);
+	if (d->booking_failed)
+		metric_add(metrics, METRIC_BOOKINGS, d->action == DO_LOSE ? BOOKING_METRIC_CANCELLED : BOOKING_METRIC_FAILED, 0, 1);
+	switch (d->action) {
+	case DO_CREATE:
+	case DO_CONFIRM:
+	case DO_CAPTURE:
+	case DO_CANCEL:
+		d->step = d->action == DO_CREATE    ? STEP_CREATE
+			  : d->action == DO_CONFIRM ? STEP_CONFIRM
+			  : d->action == DO_CAPTURE ? STEP_CAPTURE
+						    : STEP_CANCEL;
+		if (d->step == STEP_CONFIRM)
+			d->a.confirm_called = true;
+		send_call(d);
+		return;
+	case DO_REQUIRE_ACTION:
+		reached(d, PAYMENT_REQUIRES_ACTION);
+		drive_end(d);
+		return;
+	case DO_AUTHORISE:
+		reached(d, PAYMENT_AUTHORISED);
+		metric_add(metrics, METRIC_BOOKINGS, BOOKING_METRIC_CONFIRMED, 0, 1);
+		if (d->seen.seen == SEEN_PAID) {
+			drive_step(d);
+			return;
+		}
+		d->step = STEP_CAPTURE;
+		send_call(d);
+		return;
+	case DO_CAPTURED:
+		reached(d, PAYMENT_CAPTURED);
+		drive_end(d);
+		return;
+	case DO_LOSE:
+		reached(d, PAYMENT_CAPTURE_FAILED);
+		d->a.void_wanted = true;
+		saw(d, SEEN_NOTHING, STEP_NONE);
+		drive_step(d);
+		return;
+	case DO_FAIL:
+	case DO_RELEASE:
+		reached(d, PAYMENT_FAILED);
+		drive_end(d); /* what the gateway has to be told waits for the settling duty */
+		return;
+	case DO_ABANDON:
+	case DO_VOID:
+		reached(d, d->action == DO_ABANDON ? PAYMENT_ABANDONED : PAYMENT_VOIDED);
+		d->a.void_wanted = d->a.intent_id[0] != '\0';
+		saw(d, SEEN_NOTHING, STEP_NONE);
+		drive_step(d);
+		return;
+	case DO_NOTHING:
+	case DO_WAIT:
+	case DO_RETRIEVE:
+	case DO_VOIDED:
+	case DO_REFUND_ALL:
+		break;
+	}
+	drive_end(d);
+}
+
+static void drive_step(struct drive *d)
+{
+	struct payment_view v = {.state = d->a.state,
+				 .fresh = d->fresh,
+				 .has_intent = d->a.intent_id[0] != '\0',
+				 .confirm_called = d->a.confirm_called,
+				 .void_wanted = d->a.void_wanted,
+				 .now_us = drive_now_us(d),
+				 .action_until_us = d->a.action_until_us,
+				 .hold_until_us = d->a.hold_until_us};
+
+	d->action = ++d->steps > STEPS_MAX ? DO_WAIT : payment_decide(&v, &d->seen);
+	switch (d->action) {
+	case DO_NOTHING:
+		drive_end(d);
+		return;
+	case DO_WAIT:
+		rest(d);
+		return;
+	case DO_CREATE:
+		drive_call(d, STEP_CREATE);
+		return;
+	case DO_CONFIRM:
+		drive_call(d, STEP_CONFIRM);
+		return;
+	case DO_CAPTURE:
+		drive_call(d, STEP_CAPTURE);
+		return;
+	case DO_CANCEL:
+		drive_call(d, STEP_CANCEL);
+		return;
+	case DO_RETRIEVE:
+		drive_retrieve(d);
+		return;
+	case DO_REQUIRE_ACTION:
+		require_action(d);
+		return;
+	case DO_AUTHORISE:
+		authorise(d);
+		return;
+	case DO_CAPTURED:
+		captured(d);
+		return;
+	case DO_LOSE:
+		lose(d);
+		return;
+	case DO_FAIL:
+	case DO_RELEASE:
+		fail(d, d->action == DO_FAIL);
+		return;
+	case DO_ABANDON:
+		give_up(d, &payment_sql_payment_abandon, "time_over");
+		return;
+	case DO_VOID:
+		give_up(d, &payment_sql_payment_void, "seats_lost");
+		return;
+	case DO_VOIDED:
+	case DO_REFUND_ALL:
+		void_ended(d, d->action == DO_REFUND_ALL);
+		return;
+	}
+}
+
+/* ---- taking an attempt ---- */
+
+static void on_taken(void *arg, const struct pg_answer *a)
+{
+	struct drive *d = arg;
+
+	if (a->status != PG_OK || pg_rows(a->result) == 0) {
+		drive_end(d);
+		return;
+	}
+	attempt_read(a->result, 0, &d->a.show_id, &d->arena, &d->a);
+	d->read_at_us = loop_now_us(d->p->config.loop);
+	drive_step(d);
+}
+
+static void drive_new(struct payment_service *p, const struct uuid *show, const struct uuid *payment, const char *actor, bool fresh,
+		      bool asked, payment_fn *fn, void *arg)
+{
+	struct drive *d = xcalloc(1, sizeof(*d));
+	struct pg_args args;
+
+	d->p = p;
+	d->actor = actor;
+	d->fresh = fresh;
+	d->fn = fn;
+	d->arg = arg;
+	d->a.show_id = *show;
+	list_init(&d->link);
+	list_append(&p->drives, &d->link);
+	arena_init(&d->arena);
+	buf_init(&d->summary, 4096);
+	pg_args_init(&args, &d->arena);
+	pg_arg_uuid(&args, show);
+	pg_arg_uuid(&args, payment);
+	if (!fresh) {
+		pg_arg_interval_us(&args, payment_lease_us(p));
+		pg_arg_bool(&args, asked);
+	}
+	pg_query_start(p->config.pg, fresh ? &payment_sql_payment_get : &payment_sql_payment_lease, &args, PAYMENT_QUERY_MS, on_taken, d);
+}
+
+void payment_start(struct payment_service *p, const struct uuid *show, const struct uuid *payment, payment_fn *fn, void *arg)
+{
+	drive_new(p, show, payment, "buyer", true, false, fn, arg);
+}
+
+void payment_ask(struct payment_service *p, const struct uuid *show, const struct uuid *payment, payment_fn *fn, void *arg)
+{
+	drive_new(p, show, payment, "buyer", false, true, fn, arg);
+}
+
+void payment_settle(struct payment_service *p, const struct uuid *show, const struct uuid *payment, payment_fn *fn, void *arg)
+{
+	drive_new(p, show, payment, "reconciler", false, false, fn, arg);
+}
+
+void payment_drives_free(struct payment_service *p)
+{
+	while (!list_empty(&p->drives))
+		drive_free(list_first(&p->drives, struct drive, link));
+}

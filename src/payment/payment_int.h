@@ -1,0 +1,74 @@
+/* Inside the payment service: its own structure, and what its files call in each other. */
+#ifndef PAYMENT_PAYMENT_INT_H
+#define PAYMENT_PAYMENT_INT_H
+
+#include "base/list.h"
+#include "payment/payment_service.h"
+
+enum { PAYMENT_QUERY_MS = 3000, PAYMENT_TX_MS = 6000, GATEWAY_ANSWER_MAX = 1024 * 1024, GATEWAY_ID_MAX = 128 };
+
+struct payment_service {
+	struct payment_service_config config;
+	char *url;		    /* without a slash at the end */
+	char *authorization;	    /* "Authorization: Bearer ..." */
+	struct list drives, refunds; /* open ones, to be freed with the service */
+};
+
+/* How long a taker may be silent before somebody else takes over: one call and what surrounds it. */
+int64_t payment_lease_us(const struct payment_service *p);
+
+/* ---- one call of the gateway (gateway_call.c) ---- */
+
+struct gateway_answer {
+	int http_status; /* 0: none */
+	bool sent;	 /* some byte may have left */
+	struct str body; /* valid during the callback */
+	char request_id[GATEWAY_ID_MAX];
+};
+typedef void gateway_fn(void *arg, const struct gateway_answer *answer);
+/* Memory of the caller's, until fn runs. */
+struct gateway_going {
+	struct payment_service *p;
+	enum payment_step step;
+	gateway_fn *fn;
+	void *arg;
+};
+/* key NULL: a GET. path and body are copied. fn runs exactly once, never before this returns. */
+void gateway_call(struct payment_service *p, struct gateway_going *g, enum payment_step step, const char *key,
+		  const char *path, struct str body, gateway_fn *fn, void *arg);
+
+/* ---- statements (payment_store.c) ---- */
+
+struct attempt {
+	struct uuid show_id, payment_id, booking_id, lock_id;
+	enum payment_state state;
+	int generation;
+	int64_t amount_minor;
+	char currency[4];
+	char *method, *return_url, *intent_id; /* arena */
+	bool void_wanted, confirm_called;
+	int64_t action_until_us, hold_until_us, now_us, tries;
+	int32_t *seats; /* of the booking, ascending */
+	size_t n_seats;
+};
+/* From the rows of payment_get and payment_lease. */
+void attempt_read(const struct pg_result *r, int row, const struct uuid *show, struct arena *arena, struct attempt *ret);
+
+/* Who moves it, for the audit trail, and the gateway's name of the request that says so. */
+struct payment_by {
+	const char *actor, *request_id;
+};
+/* show, payment, generation, two new ids, actor, request id: how every arrow's arguments begin. */
+void payment_arrow_args(struct pg_args *args, struct arena *arena, const struct attempt *a, const struct payment_by *by);
+void payment_answer_exec(struct pg_tx *tx, struct arena *arena, const struct uuid *show, const struct uuid *payment,
+			 enum payment_step step, int call_no, int http_status, const char *request_id, struct str summary);
+
+/* ---- drives ---- */
+
+/* As payment_ask, for the settling duty: takes what is due. */
+void payment_settle(struct payment_service *p, const struct uuid *show, const struct uuid *payment, payment_fn *fn, void *arg);
+void refund_settle(struct payment_service *p, const struct uuid *show, const struct uuid *refund, payment_fn *fn, void *arg);
+void payment_drives_free(struct payment_service *p);
+void refund_drives_free(struct payment_service *p);
+
+#endif

@@ -4,9 +4,13 @@ WITH moved AS (
   UPDATE seat_locks l SET state = 'booked', ended_at = statement_timestamp()
    WHERE l.show_id = $1::uuid AND l.lock_id = $2::uuid AND l.state = 'paying'
   RETURNING l.seats, l.session_id),
+held AS (
+  SELECT s.seat_no FROM show_seats s
+   WHERE s.show_id = $1::uuid AND s.seat_no = ANY ((SELECT m.seats FROM moved m)::int[]) AND s.lock_id = $2::uuid AND s.state = 1
+   ORDER BY s.seat_no FOR NO KEY UPDATE),
 taken AS (
   UPDATE show_seats s SET state = 2, expires_at = 'infinity', fence = s.fence + 1
-   WHERE s.show_id = $1::uuid AND s.seat_no = ANY ((SELECT m.seats FROM moved m)::int[]) AND s.lock_id = $2::uuid AND s.state = 1
+    FROM held h WHERE s.show_id = $1::uuid AND s.seat_no = h.seat_no
   RETURNING s.seat_no, s.fence),
 told AS (
   INSERT INTO outbox (show_id, outbox_id, topic, events)

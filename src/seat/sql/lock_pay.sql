@@ -7,10 +7,14 @@ WITH moved AS (
      AND l.expires_at > statement_timestamp()
   RETURNING l.seats, l.prices, l.categories, l.total_minor, l.currency, l.created_at, l.expires_at),
 held AS (
-  UPDATE show_seats s SET expires_at = 'infinity', fence = s.fence + 1
+  SELECT s.seat_no FROM show_seats s
    WHERE s.show_id = $1::uuid AND s.seat_no = ANY ((SELECT m.seats FROM moved m)::int[]) AND s.lock_id = $2::uuid AND s.state = 1
+   ORDER BY s.seat_no FOR NO KEY UPDATE),
+kept AS (
+  UPDATE show_seats s SET expires_at = 'infinity', fence = s.fence + 1
+    FROM held h WHERE s.show_id = $1::uuid AND s.seat_no = h.seat_no
   RETURNING s.seat_no, s.fence)
 SELECT m.seats, m.prices, m.categories, m.total_minor, m.currency::text, m.created_at, m.expires_at,
-       statement_timestamp() AS now, (SELECT count(*) FROM held) AS n,
-       (SELECT array_agg(h.fence ORDER BY h.seat_no) FROM held h) AS fences
+       statement_timestamp() AS now, (SELECT count(*) FROM kept) AS n,
+       (SELECT array_agg(k.fence ORDER BY k.seat_no) FROM kept k) AS fences
   FROM moved m

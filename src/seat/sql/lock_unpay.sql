@@ -6,14 +6,18 @@ WITH moved AS (
          ended_at = CASE WHEN l.expires_at > statement_timestamp() THEN 'infinity' ELSE statement_timestamp() END
    WHERE l.show_id = $1::uuid AND l.lock_id = $2::uuid AND l.state = 'paying'
   RETURNING l.seats, l.state, l.expires_at, l.session_id),
+held AS (
+  SELECT s.seat_no FROM show_seats s
+   WHERE s.show_id = $1::uuid AND s.seat_no = ANY ((SELECT m.seats FROM moved m)::int[]) AND s.lock_id = $2::uuid AND s.state = 1
+   ORDER BY s.seat_no FOR NO KEY UPDATE),
 given AS (
   UPDATE show_seats s
      SET state = CASE WHEN m.state = 'active' THEN 1 ELSE 0 END,
          lock_id = CASE WHEN m.state = 'active' THEN s.lock_id ELSE '00000000-0000-0000-0000-000000000000' END,
          expires_at = CASE WHEN m.state = 'active' THEN m.expires_at ELSE '-infinity' END,
          fence = s.fence + 1
-    FROM moved m
-   WHERE s.show_id = $1::uuid AND s.seat_no = ANY (m.seats) AND s.lock_id = $2::uuid AND s.state = 1
+    FROM moved m, held h
+   WHERE s.show_id = $1::uuid AND s.seat_no = h.seat_no
   RETURNING s.seat_no, s.fence, s.state),
 told AS (
   INSERT INTO outbox (show_id, outbox_id, topic, events)

@@ -27,7 +27,7 @@ struct seat_service *seat_service_new(const struct seat_service_config *config)
 					  .requests_max = 256,
 					  .locks_per_session = config->locks_per_session,
 					  .lifetime_us = config->lock_lifetime_us,
-					  .deadline_ms = 4000};
+					  .deadline_ms = 3000};
 
 	s->config = *config;
 	s->batch = seat_batch_new(&batch);

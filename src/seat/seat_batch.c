@@ -1,7 +1,7 @@
 /*
  * Owns the queue of wants, the batch under way and the parts of one that failed. See the header for the states.
  *
- *   queue --form--> batch --run--> (commit ok) tell, write back
+ *   queue --form--> batch --run--> (commit ok) write back --end of the turn--> tell
  *                     ^  |
  *                     |  +-- error --> split --> parts (run one after the other, before the queue)
  *                     +----- unknown, no connection: wait a little, the same batch again
@@ -13,13 +13,15 @@
 #include "io/crypto.h"
 #include "io/metrics_table.h"
 #include "seat/seat_sql.h"
+#include "seat/test_hook.h"
 
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum {
-	TRY_MS = 2500,	      /* one transaction */
+	TRY_MS = 2000,	      /* one transaction */
+	TRY_MIN_MS = 1000,    /* the last one before a deadline: cutting it shorter would only make its outcome unknown */
 	RETRY_MS = 50,
 	UNKNOWN_LIFE_MS = 60000, /* then the auditor's comparison is what is left */
 	SCAN_MAX = 2000,      /* queued requests looked at when forming a batch */
@@ -66,7 +68,8 @@ struct seat_batch {
 	struct part *shows;
 	size_t n_shows;
 	bool statement_failed;
-	struct deferred *start;
+	struct list told; /* committed, written back, to be told at the end of the turn */
+	struct deferred *start, *tell;
 	struct timer *again, *clock;
 	int64_t started_us;
 	uint64_t *taken; /* open-addressing set of (show, seat), (session, show) and replaced locks in a batch: hashes */
@@ -74,6 +77,7 @@ struct seat_batch {
 
 static void batch_go(void *arg);
 static void on_clock(void *arg);
+static void tell_all(void *arg);
 
 struct seat_batch *seat_batch_new(const struct seat_batch_config *config)
 {
@@ -83,8 +87,10 @@ struct seat_batch *seat_batch_new(const struct seat_batch_config *config)
 	b->lane = pg_lane_new(config->pg);
 	list_init(&b->queue);
 	list_init(&b->parts);
+	list_init(&b->told);
 	arena_init(&b->arena);
 	b->start = deferred_new(config->loop, batch_go, b);
+	b->tell = deferred_new(config->loop, tell_all, b);
 	b->again = timer_new(config->loop, batch_go, b);
 	b->clock = timer_new(config->loop, on_clock, b);
 	b->taken = xcalloc(TAKEN_SLOTS, sizeof(*b->taken));
@@ -123,12 +129,15 @@ void seat_batch_free(struct seat_batch *b)
 		return;
 	list_for_each(at, next, &b->queue)
 		want_free(list_entry(at, struct want, link));
+	list_for_each(dt, dnext, &b->told)
+		want_free(list_entry(dt, struct want, link));
 	list_for_each(pt, pnext, &b->parts)
 		batch_free(list_entry(pt, struct batch, link));
 	if (b->running)
 		batch_free(b->running);
 	pg_lane_free(b->lane);
 	deferred_free(b->start);
+	deferred_free(b->tell);
 	timer_free(b->again);
 	timer_free(b->clock);
 	arena_done(&b->arena);
@@ -149,22 +158,23 @@ static void want_tell(struct want *w, enum seat_lock_outcome outcome)
 	fn(w->arg, w->told);
 }
 
-static void withdraw(struct seat_batch *b, const struct want *w)
+/* other: the id is that of another request's lock, which goes on counting for the session. */
+static void withdraw(struct seat_batch *b, const struct want *w, bool other)
 {
 	struct seat_change changes[SEAT_ASK_MAX];
 	struct seat_session_change session = {w->w.session, w->w.lock, 0};
 
-	if (!w->w.admitted)
+	if (!w->w.marked)
 		return;
 	for (uint32_t i = 0; i < w->w.n_seats; i++)
 		changes[i] = (struct seat_change){.seat_no = w->w.seats[i], .state = SEAT_WITHDRAW, .fence = 0, .left_ms = 0, .lock = w->w.lock};
-	seat_map_apply(b->config.map, &w->w.show, changes, w->w.n_seats, &session, 1, 0, NULL, NULL);
+	seat_map_apply(b->config.map, &w->w.show, changes, w->w.n_seats, &session, other ? 0 : 1, 0, NULL, NULL);
 }
 
 /* Nothing of it took effect. */
 static void want_refuse(struct seat_batch *b, struct want *w, enum seat_lock_outcome outcome)
 {
-	withdraw(b, w);
+	withdraw(b, w, false);
 	want_tell(w, outcome);
 	want_free(w);
 }
@@ -434,7 +444,9 @@ static void batch_committed(struct seat_batch *b)
 {
 	struct batch *again = batch_empty();
 
-	/* Redis is told before the buyers are, so that what they ask next finds it. */
+	test_crash("after_commit");
+	/* Redis is told before the buyers are, so that what they do next, perhaps through another process, comes after it
+	 * there: what is sent to Redis leaves at the end of the turn, and the buyers are told behind that. */
 	for (size_t s = 0; s < b->n_shows; s++)
 		write_back(b, &b->shows[s]);
 	for (size_t s = 0; s < b->n_shows; s++) {
@@ -446,15 +458,28 @@ static void batch_committed(struct seat_batch *b)
 				continue;
 			}
 			if (w->outcome != SEAT_LOCK_OK && w->outcome != SEAT_LOCK_EXISTS)
-				withdraw(b, w);
-			want_tell(w, w->outcome);
-			want_free(w);
+				withdraw(b, w, w->outcome == SEAT_LOCK_MISMATCH);
+			list_remove(&w->link);
+			list_append(&b->told, &w->link);
 		}
 	}
+	deferred_post(b->tell);
 	batch_push(b, again, false);
 }
 
-/* An error: by show first, then by halves, down to the one that causes it. */
+static void tell_all(void *arg)
+{
+	struct seat_batch *b = arg;
+	struct want *w;
+
+	while ((w = list_first(&b->told, struct want, link))) {
+		want_tell(w, w->outcome);
+		want_free(w);
+	}
+}
+
+/* An error: by show first, then by halves, down to the one that causes it. The parts stand behind those that are there
+ * already: one that waits for a row until its lock_timeout delays the others once, not at every halving. */
 static void batch_split(struct seat_batch *b, struct batch *t)
 {
 	size_t half = 0, parts = b->n_shows > 1 ? b->n_shows : 2;
@@ -467,8 +492,8 @@ static void batch_split(struct seat_batch *b, struct batch *t)
 		for (size_t i = 0; i < b->shows[s].n; i++)
 			batch_move(to[b->n_shows > 1 ? s : half++ * 2 / b->shows[s].n], b->shows[s].wants[i]);
 	t->n = 0;
-	for (size_t i = parts; i-- > 0;)
-		batch_push(b, to[i], true);
+	for (size_t i = 0; i < parts; i++)
+		batch_push(b, to[i], false);
 }
 
 static void on_commit(void *arg, const struct pg_answer *a)
@@ -487,7 +512,10 @@ static void on_commit(void *arg, const struct pg_answer *a)
 	} else if (a->status == PG_ERROR) {
 		struct want *w = list_first(&t->wants, struct want, link);
 
-		if (pg_error_is_transient(a) && ++w->transient < 40) {
+		/* the id is there: another process has just made this very lock (one key asked twice at once); next time it is seen */
+		bool twin = strcmp(a->sqlstate, "23505") == 0 && w->transient < 3;
+
+		if ((twin || pg_error_is_transient(a)) && ++w->transient < 40) {
 			batch_move(t, w);
 			t->n = 1;
 			batch_push(b, t, false);
@@ -580,18 +608,21 @@ static void run_show(struct seat_batch *b, struct pg_tx *tx, struct part *p)
 static void batch_run(struct seat_batch *b, struct batch *t)
 {
 	struct want **all = arena_array(&b->arena, struct want *, t->n);
+	int64_t now = loop_now_us(b->config.loop), try_ms = TRY_MS;
 	struct pg_tx *tx;
 	size_t n = 0;
 
 	b->running = t;
 	b->statement_failed = false;
-	b->started_us = loop_now_us(b->config.loop);
+	b->started_us = now;
 	list_for_each(at, next, &t->wants) {
 		struct want *w = list_entry(at, struct want, link);
 
 		if (!w->told)
 			w->told = xcalloc(1, sizeof(*w->told));
 		all[n++] = w;
+		if (!w->maybe && (w->deadline_us - now) / 1000 < try_ms)
+			try_ms = (w->deadline_us - now) / 1000;
 	}
 	assert(n == t->n);
 	qsort(all, n, sizeof(*all), by_show);
@@ -612,7 +643,7 @@ static void batch_run(struct seat_batch *b, struct batch *t)
 			all[i] = swap;
 		}
 	}
-	tx = pg_tx_start(b->config.pg, b->lane, TRY_MS);
+	tx = pg_tx_start(b->config.pg, b->lane, try_ms < TRY_MIN_MS ? TRY_MIN_MS : try_ms);
 	for (size_t s = 0; s < b->n_shows; s++)
 		run_show(b, tx, &b->shows[s]);
 	pg_tx_commit(tx, on_commit, b);

@@ -28,7 +28,7 @@ struct seat_batch_config {
 	uint32_t requests_max;	  /* in one batch; 256 */
 	uint32_t locks_per_session;
 	int64_t lifetime_us;
-	int64_t deadline_ms; /* of a request, from its start to its answer; 4,000 */
+	int64_t deadline_ms; /* of a request, from its start until it is told or tried for the last time; 3,000 */
 };
 
 struct seat_batch *seat_batch_new(const struct seat_batch_config *config);
@@ -56,7 +56,8 @@ struct seat_lock_want {
 	uint8_t hash[32];
 	uint32_t n_seats;
 	uint32_t seats[SEAT_ASK_MAX]; /* ascending */
-	bool admitted;		      /* marked pending in Redis: withdrawn when it comes to nothing */
+	bool admitted;		      /* Redis counted and admitted it */
+	bool marked;		      /* Redis may hold pending marks of it: withdrawn when it comes to nothing */
 };
 
 struct seat_lock_told {

@@ -16,6 +16,7 @@
 #include "seat/best.h"
 #include "seat/seat_sql.h"
 #include "seat/seat_store.h"
+#include "seat/test_hook.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -124,6 +125,8 @@ static void answer_locked(struct flow *f, const struct seat_lock_told *told)
 
 /* ---- a lock that is there already ---- */
 
+static void withdraw_marks(struct flow *f, const struct lock_view *alive);
+
 static void on_existing(void *arg, const struct pg_answer *a)
 {
 	struct flow *f = arg;
@@ -145,6 +148,7 @@ static void on_existing(void *arg, const struct pg_answer *a)
 	}
 	hash = pg_get_bytes(a->result, 0, 9);
 	if (!str_eq(hash, (struct str){(const char *)f->idem.hash, sizeof(f->idem.hash)})) {
+		withdraw_marks(f, NULL);
 		refuse(f, ERR_IDEMPOTENCY_MISMATCH, NULL, LOCK_OUTCOME_INVALID);
 		return;
 	}
@@ -152,6 +156,7 @@ static void on_existing(void *arg, const struct pg_answer *a)
 	lock_view_read(a->result, 0, f->call->arena, &v);
 	v.lock_id = f->want.lock;
 	v.show_id = f->want.show;
+	withdraw_marks(f, v.state == LOCK_ACTIVE || v.state == LOCK_PAYING || v.state == LOCK_BOOKED ? &v : NULL);
 	lock_write(web_json(f->call), &v, f->show->plan);
 	web_json_end(f->call, 201);
 	flow_free(f);
@@ -164,14 +169,25 @@ static void flow_look_up(struct flow *f)
 
 /* ---- the decision ---- */
 
-static void withdraw_marks(struct flow *f)
+/* Takes back the pending marks of this request, except on seats that its lock does hold: there they are true, and stand in
+ * until what was committed is written back. alive: that lock, or NULL. */
+static void withdraw_marks(struct flow *f, const struct lock_view *alive)
 {
 	struct seat_change changes[SEAT_ASK_MAX];
+	size_t n = 0;
 
-	for (uint32_t i = 0; i < f->want.n_seats; i++)
-		changes[i] = (struct seat_change){.seat_no = f->want.seats[i], .state = SEAT_WITHDRAW, .fence = 0, .left_ms = 0, .lock = f->want.lock};
-	if (f->want.admitted)
-		seat_map_apply(f->s->config.map, &f->want.show, changes, f->want.n_seats, NULL, 0, 0, NULL, NULL);
+	for (uint32_t i = 0; i < f->want.n_seats && f->want.marked; i++) {
+		bool held = false;
+
+		for (size_t k = 0; alive && k < alive->n; k++)
+			held = held || alive->seats[k] == (int64_t)f->want.seats[i];
+		if (!held)
+			changes[n++] = (struct seat_change){
+				.seat_no = f->want.seats[i], .state = SEAT_WITHDRAW, .lock = f->want.lock};
+	}
+	if (n)
+		seat_map_apply(f->s->config.map, &f->want.show, changes, n, NULL, 0, 0, NULL, NULL);
+	f->want.marked = false;
 }
 
 static bool choose_again(struct flow *f, const uint32_t *taken, uint32_t n)
@@ -211,7 +227,6 @@ static void on_told(void *arg, const struct seat_lock_told *told)
 		refuse(f, ERR_IDEMPOTENCY_MISMATCH, NULL, LOCK_OUTCOME_INVALID);
 		return;
 	case SEAT_LOCK_EXISTS:
-		withdraw_marks(f);
 		flow_look_up(f);
 		return;
 	case SEAT_LOCK_NO_REPLACED:
@@ -277,7 +292,7 @@ static void on_notice_buyer(void *arg, const struct pg_answer *a)
 	struct flow *f = arg;
 
 	if (a->status != PG_OK) {
-		withdraw_marks(f);
+		withdraw_marks(f, NULL);
 		refuse(f, ERR_UNAVAILABLE, NULL, LOCK_OUTCOME_UNAVAILABLE);
 		return;
 	}
@@ -312,6 +327,8 @@ static void on_admit(void *arg, const struct seat_admit_answer *a)
 	case SEAT_ADMITTED:
 	case SEAT_ADMIT_UNKNOWN:
 		f->want.admitted = a->outcome == SEAT_ADMITTED;
+		f->want.marked = a->marked;
+		test_crash("after_admit");
 		flow_decide(f);
 		return;
 	case SEAT_ADMIT_TAKEN:

@@ -15,11 +15,11 @@
 #include <string.h>
 
 enum {
-	LOAD_LEASE_MS = 10000,
+	LOAD_LEASE_MS = 5000, /* how long others wait for a loader that died, a second each */
 	LOAD_WAIT_MS = 20,
-	LOAD_TRIES_MAX = 400, /* of LOAD_WAIT_MS */
+	LOAD_TRIES_MAX = 50, /* of LOAD_WAIT_MS: after it PostgreSQL decides alone */
 	LOAD_CHUNK = 1000,    /* seats per script call: a few milliseconds of Redis' time */
-	READ_MS = 5000,
+	READ_MS = 2000,
 	APPLY_TRY_MS = 50,
 	APPLY_LIFE_MS = 5000,
 	APPLY_WAIT_MS = 100,
@@ -38,7 +38,7 @@ struct waiter {
 	void *arg;
 };
 
-/* The loading of one show's map: BEGIN -> READ -> CHUNKS -> done; or WAIT for another loader, then BEGIN again. */
+/* The loading of one show's map: BEGIN -> READ -> CHUNKS -> FINISH; or WAIT for another loader, then BEGIN again. */
 struct load {
 	struct list link, waiters;
 	struct seat_map *map;
@@ -135,15 +135,12 @@ static void load_part_done(struct load *l)
 
 	if (--l->out > 0)
 		return;
-	if (l->failed) {
-		load_done(l, false);
-		return;
-	}
 	map_keys(&l->show, &k);
 	crypto_random(random, sizeof(random));
 	hex_encode(random, sizeof(random), epoch);
 	struct str keys[] = {str_from(k.map), str_from(k.stream)};
-	struct str args[] = {str_from(l->generation), str_from(l->context), str_from(epoch)};
+	/* without a context: given up, so that nobody waits for it */
+	struct str args[] = {str_from(l->generation), l->failed ? STR("") : str_from(l->context), str_from(epoch)};
 
 	redis_eval_start(l->map->config.redis, &seat_lua_map_finish, keys, 2, args, 3, READ_MS, on_finish, l);
 }
@@ -337,6 +334,12 @@ static void on_begin(void *arg, const struct redis_answer *a)
 		timer_set_ms(l->timer, LOAD_WAIT_MS);
 		return;
 	}
+	if (!pg_ready(l->map->config.pg)) {
+		l->failed = true;
+		l->out = 1;
+		load_part_done(l);
+		return;
+	}
 	arena_init(&arena);
 	pg_args_init(&args, &arena);
 	pg_arg_uuid(&args, &l->show);
@@ -443,12 +446,14 @@ static void on_admit(void *arg, const struct redis_answer *r)
 	size_t n = redis_count(r->value);
 
 	if (r->status != REDIS_OK) {
+		answer.marked = r->status == REDIS_UNKNOWN;
 		admit_end(a, &answer);
 		return;
 	}
 	switch (redis_int(redis_item(r->value, 0))) {
 	case 0:
 		answer.outcome = SEAT_ADMITTED;
+		answer.marked = true;
 		break;
 	case 1:
 		answer.outcome = SEAT_ADMIT_TAKEN;

@@ -40,6 +40,7 @@ enum seat_admit_outcome {
 
 struct seat_admit_answer {
 	enum seat_admit_outcome outcome;
+	bool marked; /* pending marks were set, or may have been */
 	uint32_t n_taken;
 	uint32_t taken[SEAT_ASK_MAX];
 	uint8_t taken_state[SEAT_ASK_MAX]; /* enum seat_state */

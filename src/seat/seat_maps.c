@@ -101,7 +101,7 @@ static struct body *body_build(struct availability *a, const struct show *show, 
 	size_t n, held = 0;
 
 	for (size_t i = 0; i < answer->n; i++)
-		held += answer->seats[i].seat_no < capacity;
+		held += answer->seats[i].seat_no < capacity && !answer->pending[i];
 	buf_init(&out, BODY_BYTES_MAX);
 	jw_init(&w, &out);
 	jw_obj(&w);
@@ -112,7 +112,8 @@ static struct body *body_build(struct availability *a, const struct show *show, 
 	for (size_t i = 0; i < answer->n; i++) {
 		const struct seat_change *c = &answer->seats[i];
 
-		if (c->seat_no >= capacity)
+		/* a mark of admission is not committed, and should its process die it ends without a new version */
+		if (c->seat_no >= capacity || answer->pending[i])
 			continue;
 		jw_keystr(&w, plan_seat_guid(show->plan, c->seat_no));
 		jw_cstr(&w, seat_state_name((enum seat_state)c->state));

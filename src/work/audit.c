@@ -1,7 +1,7 @@
 /*
  * Owns the comparison of Redis with PostgreSQL: a round takes the next shows on sale in the order of their ids, reads both
  * and remembers where they differ. A seat that differed in the round before as well, in the same way, is repaired: the
- * truth is PostgreSQL's. Marks of admission that are not committed yet are no difference; they end by themselves.
+ * truth is PostgreSQL's. Marks of admission on seats that are free in PostgreSQL are no difference; they end by themselves.
  *
  * Bounded: SHOWS_MAX shows a round, and a round reads at most SEATS_MAX seats, so that a thousand shows on sale are gone
  * through in turn instead of all at once.
@@ -42,6 +42,7 @@ struct compare {
 	struct uuid show;
 	uint8_t *redis_state; /* by seat: 0 free; state + 1; 255 pending */
 	int32_t *redis_fence; /* by seat */
+	struct uuid *redis_lock; /* by seat */
 	uint32_t n_seats;
 };
 
@@ -93,6 +94,7 @@ static void compare_end(struct compare *c)
 
 	free(c->redis_state);
 	free(c->redis_fence);
+	free(c->redis_lock);
 	free(c);
 	part_done(a);
 }
@@ -148,9 +150,13 @@ static void on_truth(void *arg, const struct pg_answer *answer)
 					    .repair = true,
 					    .seen_fence = in_redis ? c->redis_fence[seats[i]] : -1};
 
-		if (in_redis == 255 || in_redis == truth.state + 1 || (over && in_redis == 0) ||
-		    (truth.state == SEAT_FREE && in_redis == 0))
+		if (in_redis == 255 || in_redis == 0) {
+			if (over || truth.state == SEAT_FREE)
+				continue;
+		} else if (in_redis == truth.state + 1 &&
+			   (truth.state != SEAT_LOCKED || over || uuid_eq(&c->redis_lock[seats[i]], &truth.lock))) {
 			continue;
+		}
 		if (seen_before(before, &truth, in_redis))
 			repairs[n_repairs++] = truth;
 		now->truth[now->n] = truth;
@@ -189,6 +195,7 @@ static void on_map(void *arg, const struct seat_read_answer *r)
 			c->n_seats = r->seats[i].seat_no + 1;
 	c->redis_state = xcalloc(c->n_seats, 1);
 	c->redis_fence = xcalloc(c->n_seats, sizeof(*c->redis_fence));
+	c->redis_lock = xcalloc(c->n_seats, sizeof(*c->redis_lock));
 	arena_init(&arena);
 	listed = arena_array(&arena, int32_t, r->n + 1);
 	for (size_t i = 0; i < r->n; i++) {
@@ -196,6 +203,7 @@ static void on_map(void *arg, const struct seat_read_answer *r)
 			continue;
 		c->redis_state[r->seats[i].seat_no] = r->pending[i] ? 255 : (uint8_t)(r->seats[i].state + 1);
 		c->redis_fence[r->seats[i].seat_no] = r->seats[i].fence;
+		c->redis_lock[r->seats[i].seat_no] = r->seats[i].lock;
 		listed[n++] = (int32_t)r->seats[i].seat_no;
 	}
 	pg_args_init(&args, &arena);

@@ -42,10 +42,15 @@ if mine == #ARGV - 6 then return {0} end -- asked again: already marked for this
 
 local held = redis.call('HGET', sessions, who)
 local keep, count = '', 0
+local ends = now + ARGV[6]
+local counts = ends -- a lock of this id that is there already (asked again with other seats) counts on as long as it did
 if held then
   for at = 1, #held, 29 do
     local lock = string.sub(held, at, at + 15)
-    if lock ~= id and tonumber(string.sub(held, at + 16, at + 28)) > now then
+    local til = tonumber(string.sub(held, at + 16, at + 28))
+    if lock == id then
+      counts = math.max(counts, til)
+    elseif til > now then
       keep = keep .. string.sub(held, at, at + 28)
       if lock ~= replaces then count = count + 1 end
     end
@@ -57,7 +62,6 @@ if count >= tonumber(ARGV[5]) then
   return over
 end
 
-local ends = now + ARGV[6]
 local set = {}
 for i = 7, #ARGV do
   local v = got[i - 5]
@@ -66,5 +70,5 @@ for i = 7, #ARGV do
   set[#set + 1] = 'P' .. id .. fence .. string.format('%d', ends)
 end
 redis.call('HSET', map, unpack(set))
-redis.call('HSET', sessions, who, keep .. id .. string.format('%013d', ends))
+redis.call('HSET', sessions, who, keep .. id .. string.format('%013d', counts))
 return {0}

@@ -1,10 +1,14 @@
 -- The map is complete: from now on it is asked and changed. Its epoch is new, so that viewers of the one before start again.
 --
--- KEYS  1 map  2 stream of changes   ARGV  1 generation  2 context  3 epoch
+-- KEYS  1 map  2 stream of changes   ARGV  1 generation  2 context, or '': it could not be read  3 epoch
 -- Answers 1, or 0 when another loader has taken over
 local map = KEYS[1]
 local meta = redis.call('HMGET', map, 'g', 'f')
 if meta[1] ~= ARGV[1] then return 0 end
+if ARGV[2] == '' then
+  redis.call('DEL', map)
+  return 0
+end
 if meta[2] then
   for seat in string.gmatch(meta[2], '%d+') do
     local v = redis.call('HGET', map, seat)

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from service import Boxoffice
+from stand import Plant, Stand
 
 ROOT = Path(__file__).resolve().parent.parent
 SEED = os.environ.get("BOXOFFICE_SEED") or secrets.token_hex(4)
@@ -120,3 +121,40 @@ def boxoffice(build_dir, base_dir):
 def admin(boxoffice):
     """A client of the shared box office with every scope."""
     return boxoffice.api(boxoffice.admin_token)
+
+
+@pytest.fixture(scope="session")
+def plant(build_dir, base_dir):
+    """PostgreSQL and Redis for serve and work started by hand; tests may hurt them, and make shows of their own."""
+    plant = Plant(build_dir, tempfile.mkdtemp(dir=base_dir))
+    yield plant
+    plant.close()
+
+
+@pytest.fixture
+def make_stand(plant):
+    """Starts serve and work by hand: make_stand("--lock-seconds", "2", workers=3, env={...}); stopped and checked at the end."""
+    made = []
+
+    def make(*args, **kwargs):
+        plant.settle()
+        made.append(Stand(plant, *args, **kwargs))
+        return made[-1]
+
+    yield make
+    first = None
+    for stand in reversed(made):
+        try:
+            stand.close()
+        except Exception as error:  # the others have to go as well
+            first = first or error
+    if first:
+        raise first
+
+
+@pytest.fixture(scope="session")
+def shared_stand(plant):
+    """serve and work that tests share: each makes a show of its own and hurts nothing."""
+    stand = Stand(plant)
+    yield stand
+    stand.close()

@@ -325,6 +325,11 @@ static void on_loaded(void *arg, enum err err, const struct booking_view *v, str
 	c->show = show_ref(show);
 	c->owner = booking_owner(call, v);
 	c->staff = call->who.kind == WHO_STAFF;
+	c->all = call->req->body.n == 0;
+	if (c->all) {
+		cancel_begin(c);
+		return;
+	}
 	body = web_body(call);
 	if (!body) {
 		cancel_free(c);

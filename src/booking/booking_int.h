@@ -33,7 +33,7 @@ struct booking_view {
 	const char *refund_status;
 };
 void booking_view_read(const struct pg_result *r, int row, struct arena *arena, struct booking_view *ret);
-/* The members of a booking into an open object. tickets: rows of tickets_read, or NULL. owner: with what only an owner sees. */
+/* The members of a booking into an open object. tickets: rows of tickets_read. owner: with what only an owner sees. */
 void booking_write(struct booking_service *b, struct jw *w, const struct booking_view *v, const struct show *show,
 		   const struct pg_result *tickets, bool owner);
 int64_t booking_expires_in(const struct booking_view *v);

@@ -71,6 +71,17 @@ static void refuse_at(struct pay *p, enum err code, const char *path, const char
 	pay_free(p);
 }
 
+/* It was called off since its seats were locked. */
+static void refuse_not_on_sale(struct pay *p)
+{
+	struct jw *w = web_problem(p->call, ERR_NOT_ON_SALE, NULL);
+
+	jw_ktime(w, "sale_starts_at", p->show->sale_starts_at_us);
+	jw_ktime(w, "sale_ends_at", p->show->sale_ends_at_us);
+	web_problem_end(p->call);
+	pay_free(p);
+}
+
 /* ---- the answer ---- */
 
 static void answer_declined(struct pay *p, const struct booking_view *v, const char *code, bool lock_lives)
@@ -472,8 +483,10 @@ static void on_ask(void *arg, const struct pg_answer *a)
 		refuse_at(p, ERR_INVALID_REQUEST, "/payment", "\"payment\" is missing: these seats are not free of charge.");
 	else if (p->total_minor && !payment_configured(p->b->config.payment))
 		refuse(p, ERR_PAYMENT_UNAVAILABLE, NULL);
+	else if (p->show->status != SHOW_PUBLISHED)
+		refuse_not_on_sale(p);
 	else if (p->asks >= ASKS_MAX)
-		refuse(p, p->show->status == SHOW_PUBLISHED ? ERR_UNAVAILABLE : ERR_NOT_ON_SALE, NULL);
+		refuse(p, ERR_UNAVAILABLE, NULL);
 	else {
 		int64_t *seats;
 

@@ -77,18 +77,19 @@ static void booking_get_handler(struct web_call *call)
 	on_asked(g);
 }
 
-/* ---- GET /v1/me/bookings: each needs its show for the names of its seats ---- */
+/* ---- GET /v1/me/bookings: each is read like one alone and written into a text of its own ---- */
+
+enum { MINE_MAX = 100, MINE_BYTES_MAX = 256 * 1024 };
 
 struct mine {
 	struct booking_service *b;
 	struct web_call *call;
 	size_t n, waiting;
-	struct booking_view *views;
-	struct show **shows;
+	struct buf *texts;
 	bool failed;
 };
 
-struct mine_show {
+struct mine_one {
 	struct mine *m;
 	size_t i;
 };
@@ -103,34 +104,33 @@ static void mine_answer(struct mine *m)
 		w = web_json(m->call);
 		jw_key(w, "items");
 		jw_arr(w);
-		for (size_t i = 0; i < m->n; i++) {
-			if (!m->shows[i])
-				continue;
-			jw_obj(w);
-			booking_write(m->b, w, &m->views[i], m->shows[i], NULL, true);
-			jw_obj_end(w);
-		}
+		for (size_t i = 0; i < m->n; i++)
+			jw_raw(w, buf_str(&m->texts[i]));
 		jw_arr_end(w);
 		jw_key(w, "next");
 		jw_null(w);
 		web_json_end(m->call, 200);
 	}
 	for (size_t i = 0; i < m->n; i++)
-		show_unref(m->shows[i]);
-	free(m->shows);
+		buf_done(&m->texts[i]);
+	free(m->texts);
 	free(m);
 }
 
-static void on_mine_show(void *arg, enum err err, struct show *show)
+static void on_mine_one(void *arg, enum err err, const struct booking_view *v, struct show *show, const struct pg_result *tickets)
 {
-	struct mine_show *ms = arg;
-	struct mine *m = ms->m;
+	struct mine_one *one = arg;
+	struct mine *m = one->m;
+	struct jw w;
 
-	if (err == ERR_NONE)
-		m->shows[ms->i] = show_ref(show);
-	else if (err != ERR_NOT_FOUND)
+	if (err == ERR_NONE) {
+		jw_init(&w, &m->texts[one->i]);
+		jw_obj(&w);
+		booking_write(m->b, &w, v, show, tickets, true);
+		jw_obj_end(&w);
+	}
+	if (err != ERR_NONE || !jw_done(&w))
 		m->failed = true;
-	free(ms);
 	if (--m->waiting == 0)
 		mine_answer(m);
 }
@@ -139,27 +139,21 @@ static void on_mine(void *arg, const struct pg_answer *a)
 {
 	struct mine *m = arg;
 
-	if (a->status != PG_OK) {
-		m->failed = true;
+	if (a->status != PG_OK || pg_rows(a->result) == 0) {
+		m->failed = a->status != PG_OK;
 		mine_answer(m);
 		return;
 	}
-	m->n = (size_t)pg_rows(a->result);
-	m->views = arena_array(m->call->arena, struct booking_view, m->n);
-	m->shows = xcalloc(m->n, sizeof(*m->shows));
-	for (size_t i = 0; i < m->n; i++)
-		booking_view_read(a->result, (int)i, m->call->arena, &m->views[i]);
-	/* one more than there are, so that the last answer cannot come before the loop is through */
-	m->waiting = m->n + 1;
+	m->waiting = m->n = (size_t)pg_rows(a->result);
+	m->texts = xcalloc(m->n, sizeof(*m->texts));
 	for (size_t i = 0; i < m->n; i++) {
-		struct mine_show *ms = xcalloc(1, sizeof(*ms));
+		struct mine_one *one = arena_new(m->call->arena, struct mine_one);
+		struct uuid show = pg_get_uuid(a->result, (int)i, 0), booking = pg_get_uuid(a->result, (int)i, 1);
 
-		ms->m = m;
-		ms->i = i;
-		event_show_get(m->b->config.event, &m->views[i].show_id, on_mine_show, ms);
+		buf_init(&m->texts[i], MINE_BYTES_MAX);
+		*one = (struct mine_one){m, i};
+		booking_load(m->b, m->call->arena, &show, &booking, on_mine_one, one);
 	}
-	if (--m->waiting == 0)
-		mine_answer(m);
 }
 
 static void my_bookings_handler(struct web_call *call)
@@ -171,6 +165,7 @@ static void my_bookings_handler(struct web_call *call)
 	m->call = call;
 	pg_args_init(&args, call->arena);
 	pg_arg_uuid(&args, &call->who.session_id);
+	pg_arg_i32(&args, MINE_MAX);
 	pg_query_start(m->b->config.pg, &booking_sql_bookings_of_session, &args, BOOKING_QUERY_MS, on_mine, m);
 }
 

@@ -163,19 +163,17 @@ void booking_write(struct booking_service *b, struct jw *w, const struct booking
 	if (v->state == BOOKING_PAYMENT_PENDING)
 		jw_kint(w, "expires_in", booking_expires_in(v));
 	jw_ktime(w, "created_at", v->created_us);
-	if (tickets) {
-		jw_key(w, "tickets");
-		jw_arr(w);
-		tickets_write(b->config.ticket, w, show, tickets);
-		jw_arr_end(w);
+	jw_key(w, "tickets");
+	jw_arr(w);
+	tickets_write(b->config.ticket, w, show, tickets);
+	jw_arr_end(w);
+	if (owner) {
+		jw_key(w, "buyer");
+		jw_obj(w);
+		jw_kcstr(w, "name", v->name);
+		jw_kcstr(w, "email", v->email);
+		jw_obj_end(w);
 	}
-	if (!owner)
-		return;
-	jw_key(w, "buyer");
-	jw_obj(w);
-	jw_kcstr(w, "name", v->name);
-	jw_kcstr(w, "email", v->email);
-	jw_obj_end(w);
 	auth_booking_token(b->config.auth, &v->show_id, &v->booking_id, token);
 	jw_kcstr(w, "access_token", token);
 }

@@ -92,7 +92,7 @@ static void get_config(struct web_call *call)
 	struct jw *w = web_json(call);
 
 	jw_kbool(w, "enabled", payment_configured(p));
-	jw_kcstr(w, "gateway", "stripe");
+	jw_kcstr(w, "provider", "stripe");
 	jw_key(w, "url");
 	if (payment_configured(p))
 		jw_cstr(w, p->url);

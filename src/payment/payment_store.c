@@ -4,15 +4,13 @@
 #include "payment/payment_sql.h"
 
 #include <stdio.h>
-#include <string.h>
 
 void attempt_read(const struct pg_result *r, int row, const struct uuid *show, struct arena *arena, struct attempt *ret)
 {
 	struct str currency = pg_get_text(r, row, 6);
 	int64_t *seats;
 
-	memset(ret, 0, sizeof(*ret));
-	ret->show_id = *show;
+	*ret = (struct attempt){.show_id = *show}; /* show may be ret's own */
 	ret->payment_id = pg_get_uuid(r, row, 0);
 	ret->booking_id = pg_get_uuid(r, row, 1);
 	ret->lock_id = pg_get_uuid(r, row, 2);

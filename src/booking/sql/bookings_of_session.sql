@@ -1,21 +1,5 @@
--- What a session has booked, newest first, over all shows; the columns of booking_get. Reads only.
-SELECT b.show_id, b.booking_id, b.session_id, b.organizer_id, b.reference, b.state, b.seats, b.prices, b.total_minor,
-       b.currency::text, b.reason, b.created_at, y.name, y.email,
-       ARRAY (SELECT x.seat_no FROM booking_seats x WHERE x.show_id = b.show_id AND x.booking_id = b.booking_id
-               AND x.released_at IS NOT NULL ORDER BY x.seat_no) AS released,
-       coalesce((SELECT l.expires_at FROM seat_locks l WHERE l.show_id = b.show_id AND l.lock_id = b.lock_id
-                  AND l.state IN ('active', 'paying')), '-infinity') AS expires_at,
-       statement_timestamp() AS now, p.payment_id, p.state AS payment_state, p.failure, p.decline_code, p.action_url,
-       r.amount_minor AS refund_minor, r.states AS refund_states, b.event_id, b.lock_id
-  FROM bookings b
-  JOIN buyers y ON y.buyer_id = b.buyer_id
-  LEFT JOIN LATERAL (
-    SELECT q.payment_id, q.state, q.failure, q.decline_code, q.action_url FROM payments q
-     WHERE q.show_id = b.show_id AND q.booking_id = b.booking_id
-     ORDER BY q.attempt_no DESC LIMIT 1) p ON true
-  LEFT JOIN LATERAL (
-    SELECT sum(f.amount_minor)::bigint AS amount_minor, array_agg(DISTINCT f.state) AS states FROM refunds f
-     WHERE f.show_id = b.show_id AND f.booking_id = b.booking_id) r ON true
+-- What a session has booked, newest first, over all shows. Reads only.
+SELECT b.show_id, b.booking_id FROM bookings b
  WHERE b.session_id = $1::uuid
  ORDER BY b.created_at DESC, b.booking_id
- LIMIT 100
+ LIMIT $2::int

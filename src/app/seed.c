@@ -162,7 +162,9 @@ static bool there_already(struct up *up, int64_t now_us)
 
 int up_seed(struct up *up)
 {
-	char venue[UUID_TEXT], plan[UUID_TEXT], event[UUID_TEXT], shows[SHOWS][UUID_TEXT], path[120], date[40];
+	const struct str document = {demo_theatre_json.bytes, demo_theatre_json.size};
+	char venue[UUID_TEXT], plan[UUID_TEXT], event[UUID_TEXT], shows[SHOWS][UUID_TEXT], path[120], date[40], key[100];
+	uint8_t digest[CRYPTO_HASH];
 	struct timespec now;
 	int64_t now_us, last_us = 0;
 	struct when today;
@@ -179,7 +181,11 @@ int up_seed(struct up *up)
 	if (!make_venue(up, venue))
 		return 1;
 	snprintf(path, sizeof(path), "/v1/venues/%s/plans", venue);
-	if (!make(up, path, "demo-plan", (struct str){demo_theatre_json.bytes, demo_theatre_json.size}, "plan_id", plan) ||
+	/* another version of the program may bring another plan: then that is the venue's next one */
+	crypto_digest(document, digest);
+	memcpy(key, "demo-plan-", 10);
+	hex_encode(digest, 16, key + 10);
+	if (!make(up, path, key, document, "plan_id", plan) ||
 	    !make_event(up, date, event))
 		return 1;
 	for (int i = 0; i < SHOWS; i++)

@@ -110,6 +110,9 @@ static void spawn(struct parent *p, int i)
 		prctl(PR_SET_PDEATHSIG, SIGTERM);
 		if (getppid() != parent)
 			_exit(1);
+		for (int k = 0; k < p->n; k++)
+			if (k != i && p->own[k] >= 0)
+				close(p->own[k]);
 		metrics_use_slot(p->metrics, i);
 		log_setup(LOG_INFO, "serve", i);
 		_exit(serve_worker(p->config, p->metrics, p->services, i, p->listener, p->own[i]));
@@ -202,6 +205,14 @@ static void replace_all(struct parent *p)
 	log_line(LOG_INFO, "workers replaced", LOG_I("workers", p->n));
 }
 
+static void close_listeners(struct parent *p)
+{
+	close(p->listener);
+	for (int i = 0; i < p->n; i++)
+		if (p->own[i] >= 0)
+			close(p->own[i]);
+}
+
 static void parent_run(struct parent *p)
 {
 	int64_t give_up = 0;
@@ -214,6 +225,9 @@ static void parent_run(struct parent *p)
 		if ((got_term || p->stopping) && !give_up) {
 			p->stopping = true;
 			give_up = now_ms() + p->config->drain_timeout_ms + 1000;
+			/* before the workers empty the queue: then it ends with the last of them. Held open here it would go on
+			 * taking connections that nobody answers. */
+			close_listeners(p);
 			tell(p, SIGTERM);
 		}
 		if (p->stopping && living(p) == 0)
@@ -302,7 +316,6 @@ int serve_main(int argc, char **argv)
 	metrics_table_fill(p->defs, p->route_names);
 	p->metrics = metrics_new(p->defs, METRIC_COUNT_OF_ALL, p->n);
 	parent_run(p);
-	close(p->listener);
 	log_line(LOG_INFO, "stopped");
 	return p->exit_status;
 }

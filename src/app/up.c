@@ -229,11 +229,12 @@ static bool start_all(struct up *up)
 static void announce(struct up *up)
 {
 	up_tell("\nReady after %.1f s.\n"
-		"  open      %s\n"
+		"  open      %s%s\n"
 		"  data      %s  (logs in %s/log)\n"
 		"  API       token, database and Redis addresses are in %s/up.json\n"
 		"  stop      Ctrl-C; the data stays, and `up` goes on with it\n",
-		seconds(up->began_ms), up->url, up->dir, up->dir, up->dir);
+		seconds(up->began_ms), up->url, up->demo ? "  (a theatre with three evenings on sale; test card pm_card_visa)" : "", up->dir,
+		up->dir, up->dir);
 }
 
 /* ---- stopping ---- */

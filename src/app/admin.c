@@ -14,14 +14,14 @@
 #include <string.h>
 #include <time.h>
 
-static const char summary[] =
-	"  admin organizer create NAME\n"
-	"  admin organizer list\n"
-	"  admin token create --organizer NAME --name WHAT-FOR --scopes events,seats,bookings,payments,checkin,admin|all\n"
-	"  admin token list\n"
-	"  admin token revoke TOKEN-ID\n"
-	"  admin key rotate\n"
-	"Each with --database-url URL, or --dir DIR of a running `boxoffice up`.\n";
+static const char summary[] = "  admin organizer create NAME\n"
+			      "  admin organizer list\n"
+			      "  admin token create --organizer NAME --name WHAT-FOR --scopes "
+			      "events,seats,bookings,payments,checkin,admin|all\n"
+			      "  admin token list\n"
+			      "  admin token revoke TOKEN-ID\n"
+			      "  admin key rotate\n"
+			      "Each with --database-url URL, or --dir DIR of a running `boxoffice up`.\n";
 
 enum { OPT_DIR, OPT_ORGANIZER, OPT_NAME, OPT_SCOPES, OPT_DAYS };
 
@@ -54,8 +54,9 @@ static int organizer_create(const struct asked *a)
 		return 2;
 	}
 	r = pg_sync_ask(a->pg, "organizer create",
-			"INSERT INTO organizers (organizer_id, name) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING RETURNING organizer_id", 2,
-			params);
+			"INSERT INTO organizers (organizer_id, name) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING "
+			"RETURNING organizer_id",
+			2, params);
 	if (!r)
 		return 1;
 	made = PQntuples(r) == 1;
@@ -88,15 +89,19 @@ static int organizer_list(const struct asked *a)
 static int token_list(const struct asked *a)
 {
 	return list(a, "token list",
-		    "SELECT t.token_id, o.name, t.name, array_to_string(t.scopes, ','), to_char(t.created_at, 'YYYY-MM-DD'), "
-		    "CASE WHEN t.revoked_at IS NOT NULL THEN 'revoked' WHEN t.expires_at <= statement_timestamp() THEN 'expired' "
-		    "ELSE 'valid' END FROM api_tokens t JOIN organizers o USING (organizer_id) ORDER BY o.name, t.created_at");
+		    "SELECT t.token_id, o.name, t.name, array_to_string(t.scopes, ','), to_char(t.created_at, "
+		    "'YYYY-MM-DD'), "
+		    "CASE WHEN t.revoked_at IS NOT NULL THEN 'revoked' WHEN t.expires_at <= statement_timestamp() THEN "
+		    "'expired' "
+		    "ELSE 'valid' END FROM api_tokens t JOIN organizers o USING (organizer_id) ORDER BY o.name, "
+		    "t.created_at");
 }
 
 /* "events,seats" or "all" as an array literal; false after a sentence. */
 static bool scopes_read(const char *text, char *out, size_t size)
 {
-	struct str rest = str_from(strcmp(text, "all") == 0 ? "events,seats,bookings,payments,checkin,admin" : text), one;
+	struct str rest = str_from(strcmp(text, "all") == 0 ? "events,seats,bookings,payments,checkin,admin" : text),
+		   one;
 	unsigned seen = 0;
 	size_t n = 0;
 
@@ -108,7 +113,9 @@ static bool scopes_read(const char *text, char *out, size_t size)
 		one = str_trim(one);
 		bit = auth_scope_from_name(one);
 		if (!bit) {
-			fprintf(stderr, "boxoffice: there is no scope \"%.*s\"; there are events, seats, bookings, payments, checkin, admin, and all\n",
+			fprintf(stderr,
+				"boxoffice: there is no scope \"%.*s\"; there are events, seats, bookings, payments, "
+				"checkin, admin, and all\n",
 				STR_FMT(one));
 			return false;
 		}
@@ -148,10 +155,12 @@ static int token_create(const struct asked *a)
 	auth_staff_token_new(now_us(), token, &uuid, digest);
 	uuid_format(&uuid, id);
 	hex_encode(digest, sizeof(digest), hash);
-	r = pg_sync_ask(a->pg, "token create",
-			"INSERT INTO api_tokens (token_id, organizer_id, name, token_hash, scopes, expires_at) SELECT $1, organizer_id, $3, "
-			"decode($4, 'hex'), $5::text[], $6::timestamptz FROM organizers WHERE name = $2 RETURNING token_id",
-			6, params);
+	r = pg_sync_ask(
+		a->pg, "token create",
+		"INSERT INTO api_tokens (token_id, organizer_id, name, token_hash, scopes, expires_at) SELECT $1, "
+		"organizer_id, $3, "
+		"decode($4, 'hex'), $5::text[], $6::timestamptz FROM organizers WHERE name = $2 RETURNING token_id",
+		6, params);
 	if (!r)
 		return 1;
 	made = PQntuples(r) == 1;
@@ -177,8 +186,9 @@ static int token_revoke(const struct asked *a)
 		return 2;
 	}
 	r = pg_sync_ask(a->pg, "token revoke",
-			"UPDATE api_tokens SET revoked_at = coalesce(revoked_at, statement_timestamp()) WHERE token_id = $1 RETURNING token_id", 1,
-			params);
+			"UPDATE api_tokens SET revoked_at = coalesce(revoked_at, statement_timestamp()) WHERE token_id "
+			"= $1 RETURNING token_id",
+			1, params);
 	if (!r)
 		return 1;
 	there = PQntuples(r) == 1;
@@ -222,7 +232,8 @@ int admin_main(int argc, char **argv)
 		[OPT_DIR] = {"dir", true, "Use the `boxoffice up` that runs in this folder.", NULL},
 		[OPT_ORGANIZER] = {"organizer", true, "Of a new token: whose it is, by name.", NULL},
 		[OPT_NAME] = {"name", true, "Of a new token: what it is for.", NULL},
-		[OPT_SCOPES] = {"scopes", true, "Of a new token: events,seats,bookings,payments,checkin,admin or all.", NULL},
+		[OPT_SCOPES] = {"scopes", true, "Of a new token: events,seats,bookings,payments,checkin,admin or all.",
+				NULL},
 		[OPT_DAYS] = {"days", true, "Of a new token: how long it is valid. [for ever]", NULL},
 		{0},
 	};

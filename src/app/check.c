@@ -20,8 +20,9 @@ static const struct {
 	const char *name;
 	const struct pg_stmt *stmt;
 } checks[] = {
-	{"I1", &check_sql_check_i1_seat_owners}, {"I2", &check_sql_check_i2_confirmations}, {"I3", &check_sql_check_i3_money},
-	{"I4", &check_sql_check_i4_bounds},	 {"I6", &check_sql_check_i6_tickets},
+	{"I1", &check_sql_check_i1_seat_owners}, {"I2", &check_sql_check_i2_confirmations},
+	{"I3", &check_sql_check_i3_money},	 {"I4", &check_sql_check_i4_bounds},
+	{"I6", &check_sql_check_i6_tickets},
 };
 
 /* How many violations; -1 when it could not be asked. */
@@ -99,7 +100,8 @@ int check_main(int argc, char **argv)
 	struct config_extra extra[] = {
 		{"dir", true, "Check the `boxoffice up` that runs in this folder.", NULL},
 		{"once", false, "Look at Redis again after a moment instead of 5 s: for a system at rest.", NULL},
-		{"i7-wait-ms", true, "Time after which a difference between Redis and PostgreSQL must be gone. [5000]", NULL},
+		{"i7-wait-ms", true, "Time after which a difference between Redis and PostgreSQL must be gone. [5000]",
+		 NULL},
 		{"grace-seconds", true, "How late expiry and settling may be. [10]", NULL},
 		{0},
 	};
@@ -108,7 +110,8 @@ int check_main(int argc, char **argv)
 	struct up_state up = {0};
 	struct config config;
 	int status = config_read("boxoffice check",
-				 "Tests the invariants on a system that may be running: of --dir, or of --database-url and --redis-url. A line "
+				 "Tests the invariants on a system that may be running: of --dir, or of --database-url "
+				 "and --redis-url. A line "
 				 "per violation and exit status 1 when one does not hold.",
 				 argc, argv, extra, &config);
 

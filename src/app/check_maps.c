@@ -15,7 +15,15 @@
 #include <string.h>
 #include <time.h>
 
-enum { SEAT_MAX = 1000000, LOCK_AT = 1, LOCK_BYTES = 16, FENCE_AT = 17, FENCE_DIGITS = 10, ENDS_AT = 27, LINES_MAX = 100 };
+enum {
+	SEAT_MAX = 1000000,
+	LOCK_AT = 1,
+	LOCK_BYTES = 16,
+	FENCE_AT = 17,
+	FENCE_DIGITS = 10,
+	ENDS_AT = 27,
+	LINES_MAX = 100
+};
 
 struct seat {
 	char state; /* F free, L locked, B booked, X blocked, P pending */
@@ -50,7 +58,8 @@ static redisContext *open_redis(const char *url)
 		goto bad;
 	}
 	if (u.password[0]) {
-		r = u.user[0] ? redisCommand(c, "AUTH %s %s", u.user, u.password) : redisCommand(c, "AUTH %s", u.password);
+		r = u.user[0] ? redisCommand(c, "AUTH %s %s", u.user, u.password)
+			      : redisCommand(c, "AUTH %s", u.password);
 		if (!r || r->type == REDIS_REPLY_ERROR) {
 			snprintf(error, sizeof(error), "%s", r ? r->str : c->errstr);
 			goto bad;
@@ -109,7 +118,8 @@ static bool clock_ms(redisContext *c, int64_t *ret)
 	bool ok = r && r->type == REDIS_REPLY_ARRAY && r->elements == 2;
 
 	if (ok)
-		*ret = (int64_t)strtoll(r->element[0]->str, NULL, 10) * 1000 + strtoll(r->element[1]->str, NULL, 10) / 1000;
+		*ret = (int64_t)strtoll(r->element[0]->str, NULL, 10) * 1000 +
+		       strtoll(r->element[1]->str, NULL, 10) / 1000;
 	if (r)
 		freeReplyObject(r);
 	return ok;
@@ -134,7 +144,8 @@ static bool value_read(const redisReply *v, int64_t now_ms, struct seat *ret)
 	return strchr("FLBXP", ret->state) != NULL;
 }
 
-static void differ(struct differences *ds, const char *show, long seat_no, const struct seat *redis, const struct seat *pg)
+static void differ(struct differences *ds, const char *show, long seat_no, const struct seat *redis,
+		   const struct seat *pg)
 {
 	if (ds->n == ds->cap) {
 		ds->cap = ds->cap ? 2 * ds->cap : 64;
@@ -185,7 +196,8 @@ static bool compare_show(PGconn *pg, redisContext *redis, const char *run, const
 	for (size_t i = 0; i + 1 < map->elements; i += 2) {
 		long seat = strtol(map->element[i]->str, NULL, 10);
 
-		if (map->element[i]->str[0] >= '0' && map->element[i]->str[0] <= '9' && seat >= 0 && seat < SEAT_MAX && (size_t)seat >= n)
+		if (map->element[i]->str[0] >= '0' && map->element[i]->str[0] <= '9' && seat >= 0 && seat < SEAT_MAX &&
+		    (size_t)seat >= n)
 			n = (size_t)seat + 1;
 	}
 	for (int i = 0; i < PQntuples(r); i++) {
@@ -244,7 +256,11 @@ static bool round_of(PGconn *pg, redisContext *redis, struct differences *ds)
 
 static const char *state_word(char state)
 {
-	return state == 'F' ? "free" : state == 'L' ? "locked" : state == 'B' ? "booked" : state == 'X' ? "blocked" : "something else";
+	return state == 'F'   ? "free"
+	       : state == 'L' ? "locked"
+	       : state == 'B' ? "booked"
+	       : state == 'X' ? "blocked"
+			      : "something else";
 }
 
 /* The same seat, and nothing happened to it on either side in between. */
@@ -253,8 +269,8 @@ static bool seen(const struct differences *before, const struct difference *d)
 	for (size_t i = 0; i < before->n; i++) {
 		const struct difference *b = &before->d[i];
 
-		if (b->seat_no == d->seat_no && strcmp(b->show, d->show) == 0 && same(&b->redis, &d->redis) && same(&b->pg, &d->pg) &&
-		    b->redis.fence == d->redis.fence && b->pg.fence == d->pg.fence)
+		if (b->seat_no == d->seat_no && strcmp(b->show, d->show) == 0 && same(&b->redis, &d->redis) &&
+		    same(&b->pg, &d->pg) && b->redis.fence == d->redis.fence && b->pg.fence == d->pg.fence)
 			return true;
 	}
 	return false;
@@ -283,8 +299,8 @@ long check_maps(PGconn *pg, const char *redis_url, int wait_ms)
 		if (!seen(&first, d))
 			continue;
 		if (++n <= LINES_MAX)
-			printf("I7 show %s: seat %ld is %s in Redis and %s in PostgreSQL, for %d ms at least\n", d->show, d->seat_no,
-			       state_word(d->redis.state), state_word(d->pg.state), wait_ms);
+			printf("I7 show %s: seat %ld is %s in Redis and %s in PostgreSQL, for %d ms at least\n",
+			       d->show, d->seat_no, state_word(d->redis.state), state_word(d->pg.state), wait_ms);
 	}
 	if (n > LINES_MAX)
 		printf("I7 and %ld more\n", n - LINES_MAX);

@@ -22,10 +22,14 @@ static const struct cli_option options[] = {
 	{"venue", "ID", "the venue whose plan it is"},
 	{0},
 };
-static const struct cli cli = {"boxoffice import-plan",
-			       "Uploads a seating plan (pretix seating-plan JSON) as the venue's next version and prints its plan_id, or the "
-			       "fault with its JSON Pointer.",
-			       options, "FILE", 1, 1};
+static const struct cli cli = {
+	"boxoffice import-plan",
+	"Uploads a seating plan (pretix seating-plan JSON) as the venue's next version and prints its plan_id, or the "
+	"fault with its JSON Pointer.",
+	options,
+	"FILE",
+	1,
+	1};
 
 /* "-": standard input. The caller frees. */
 static char *read_all(const char *path, size_t *ret_n)
@@ -68,8 +72,8 @@ static int check_only(const char *path, struct str text)
 		fprintf(stderr, "boxoffice: %s: %s: %s (at \"%s\")\n", path, err_info(e.code)->code, e.detail, e.path);
 		return 1;
 	}
-	printf("ok: %.*s: %u seats in %u rows and %u zones, %u categories\n", STR_FMT(plan_name(p)), plan_n_seats(p), plan_n_rows(p),
-	       plan_n_zones(p), plan_n_categories(p));
+	printf("ok: %.*s: %u seats in %u rows and %u zones, %u categories\n", STR_FMT(plan_name(p)), plan_n_seats(p),
+	       plan_n_rows(p), plan_n_zones(p), plan_n_categories(p));
 	plan_unref(p);
 	return 0;
 }
@@ -82,7 +86,8 @@ static int upload(const char *url, const char *token, const char *venue, const c
 	int status = 1;
 
 	if (!uuid_parse(str_from(venue), &id)) {
-		fprintf(stderr, "boxoffice: --venue takes the venue_id that POST /v1/venues answered; \"%s\" is none\n", venue);
+		fprintf(stderr, "boxoffice: --venue takes the venue_id that POST /v1/venues answered; \"%s\" is none\n",
+			venue);
 		return 2;
 	}
 	snprintf(target, sizeof(target), "/v1/venues/%.36s/plans", venue);

@@ -62,7 +62,6 @@ static int reference_main(int argc, char **argv)
 	return 0;
 }
 
-
 /* It counts its name among its arguments. */
 static int verify_main(int argc, char **argv)
 {

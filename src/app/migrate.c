@@ -83,10 +83,11 @@ static struct migration *all_migrations(size_t *ret_n)
 /* Which of them the database has; also that it has nothing else. applied[i]: when, or NULL. */
 static bool compare(PGconn *c, const struct migration *m, size_t n, char **applied)
 {
-	PGresult *r = pg_sync_ask(c, "schema_migrations",
-				  "SELECT version, name, checksum, to_char(applied_at, 'YYYY-MM-DD HH24:MI:SS') FROM schema_migrations "
-				  "ORDER BY version",
-				  0, NULL);
+	PGresult *r = pg_sync_ask(
+		c, "schema_migrations",
+		"SELECT version, name, checksum, to_char(applied_at, 'YYYY-MM-DD HH24:MI:SS') FROM schema_migrations "
+		"ORDER BY version",
+		0, NULL);
 	bool ok = r != NULL;
 
 	for (int row = 0; ok && row < PQntuples(r); row++) {
@@ -97,13 +98,15 @@ static bool compare(PGconn *c, const struct migration *m, size_t n, char **appli
 			i++;
 		if (i == n) {
 			fprintf(stderr,
-				"boxoffice: the database has migration %04lld_%s, which this program does not know: it is newer than "
+				"boxoffice: the database has migration %04lld_%s, which this program does not know: it "
+				"is newer than "
 				"the program; use the version that made it\n",
 				(long long)version, PQgetvalue(r, row, 1));
 			ok = false;
 		} else if (strcmp(m[i].checksum, PQgetvalue(r, row, 2)) != 0) {
 			fprintf(stderr,
-				"boxoffice: migration %04lld_%s was applied with other content (checksum %.16s..., this program has "
+				"boxoffice: migration %04lld_%s was applied with other content (checksum %.16s..., "
+				"this program has "
 				"%.16s...): an applied migration must not be changed; add a new one\n",
 				(long long)version, m[i].name, PQgetvalue(r, row, 2), m[i].checksum);
 			ok = false;
@@ -145,13 +148,15 @@ static bool apply(PGconn *c, const struct migration *m)
 		const char *state = PQresultErrorField(r, PG_DIAG_SQLSTATE);
 		const char *said = PQresultErrorField(r, PG_DIAG_MESSAGE_PRIMARY);
 
-		fprintf(stderr, "boxoffice: migration %04lld_%s (line %d): %s (%s)%s; nothing of it was kept\n", (long long)m->version,
-			m->name, line_of_fault(m->sql, r), said ? said : PQerrorMessage(c), state ? state : "connection lost",
+		fprintf(stderr, "boxoffice: migration %04lld_%s (line %d): %s (%s)%s; nothing of it was kept\n",
+			(long long)m->version, m->name, line_of_fault(m->sql, r), said ? said : PQerrorMessage(c),
+			state ? state : "connection lost",
 			state && strcmp(state, "55P03") == 0 ? "; another session holds a table: run it again" : "");
 		goto out;
 	}
 	PQclear(r);
-	r = pg_sync_ask(c, "schema_migrations", "INSERT INTO schema_migrations (version, name, checksum) VALUES ($1, $2, $3)", 3, params);
+	r = pg_sync_ask(c, "schema_migrations",
+			"INSERT INTO schema_migrations (version, name, checksum) VALUES ($1, $2, $3)", 3, params);
 	ok = r && pg_sync_do(c, "migrate", "COMMIT");
 out:
 	if (!ok)
@@ -174,7 +179,8 @@ static bool ensure_role(PGconn *c)
 	ok = PQresultStatus(r) == PGRES_COMMAND_OK;
 	state = ok ? NULL : PQresultErrorField(r, PG_DIAG_SQLSTATE);
 	if (!ok && state && strcmp(state, "42501") == 0)
-		fprintf(stderr, "boxoffice: the role boxoffice_app is missing and this role may not create it; have a superuser run: "
+		fprintf(stderr, "boxoffice: the role boxoffice_app is missing and this role may not create it; have a "
+				"superuser run: "
 				"CREATE ROLE boxoffice_app LOGIN PASSWORD '...'\n");
 	else if (!ok)
 		fprintf(stderr, "boxoffice: cannot create the role boxoffice_app: %s", PQerrorMessage(c));
@@ -192,7 +198,8 @@ static bool take_lock(PGconn *c)
 	if (!ok || got)
 		return ok;
 	fprintf(stderr, "boxoffice: another migration is running; waiting for it\n");
-	return pg_sync_do(c, "the other migration did not end", "SET lock_timeout = '60s'; SELECT pg_advisory_lock(" LOCK_KEY ")");
+	return pg_sync_do(c, "the other migration did not end",
+			  "SET lock_timeout = '60s'; SELECT pg_advisory_lock(" LOCK_KEY ")");
 }
 
 static void free_all(struct migration *m, char **applied, size_t n)
@@ -273,10 +280,12 @@ out:
 
 int migrate_main(int argc, char **argv)
 {
-	struct config_extra extra[] = {{"status", false, "Only list which migrations are applied; 1 when some are not.", NULL}, {0}};
+	struct config_extra extra[] = {
+		{"status", false, "Only list which migrations are applied; 1 when some are not.", NULL}, {0}};
 	struct config config;
 	const char *url;
-	int ret = config_read("boxoffice migrate", "Brings the database's tables to what this program knows.", argc, argv, extra, &config);
+	int ret = config_read("boxoffice migrate", "Brings the database's tables to what this program knows.", argc,
+			      argv, extra, &config);
 
 	if (ret >= 0)
 		return ret;

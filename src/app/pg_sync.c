@@ -17,7 +17,8 @@ PGconn *pg_sync_open(const char *url, const char *application)
 	PGconn *c = PQconnectdbParams(keys, values, 1);
 
 	if (PQstatus(c) != CONNECTION_OK) {
-		fprintf(stderr, "boxoffice: cannot connect to PostgreSQL: %.*s\n", first_line(PQerrorMessage(c)), PQerrorMessage(c));
+		fprintf(stderr, "boxoffice: cannot connect to PostgreSQL: %.*s\n", first_line(PQerrorMessage(c)),
+			PQerrorMessage(c));
 		PQfinish(c);
 		return NULL;
 	}

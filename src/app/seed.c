@@ -28,7 +28,8 @@ static const struct {
 };
 
 /* The id that a POST answers; a sentence on standard error when it does not. */
-static bool make(struct up *up, const char *path, const char *key, struct str body, const char *member, char out[UUID_TEXT])
+static bool make(struct up *up, const char *path, const char *key, struct str body, const char *member,
+		 char out[UUID_TEXT])
 {
 	struct http_answer a;
 	char words[400];
@@ -69,8 +70,8 @@ static bool make_event(struct up *up, const char *today, char event[UUID_TEXT])
 }
 
 /* One evening at half past seven, on sale since yesterday; nothing in the request changes during a day. */
-static bool make_show(struct up *up, const char *event, const char *plan, const struct when *today, const char *date, int index,
-		      char show[UUID_TEXT], int64_t *ret_starts_us)
+static bool make_show(struct up *up, const char *event, const char *plan, const struct when *today, const char *date,
+		      int index, char show[UUID_TEXT], int64_t *ret_starts_us)
 {
 	struct when evening = {.hour = 19, .minute = 30};
 	int64_t days = days_from_civil(today->year, today->month, today->day), starts_us;
@@ -152,7 +153,8 @@ static bool there_already(struct up *up, int64_t now_us)
 	free(text);
 	last = json_string_value(json_object_get(j, "last_starts_at"));
 	show = json_string_value(json_array_get(json_object_get(j, "show_ids"), 0));
-	if (!last || !show || strlen(show) != UUID_TEXT - 1 || !time_parse(str_from(last), &last_us) || last_us <= now_us)
+	if (!last || !show || strlen(show) != UUID_TEXT - 1 || !time_parse(str_from(last), &last_us) ||
+	    last_us <= now_us)
 		return false;
 	snprintf(path, sizeof(path), "/v1/shows/%s", show);
 	ok = sync_http(up->url, "GET", path, NULL, NULL, STR_NULL, CALL_MS, &a) && a.status == 200;
@@ -163,7 +165,8 @@ static bool there_already(struct up *up, int64_t now_us)
 int up_seed(struct up *up)
 {
 	const struct str document = {demo_theatre_json.bytes, demo_theatre_json.size};
-	char venue[UUID_TEXT], plan[UUID_TEXT], event[UUID_TEXT], shows[SHOWS][UUID_TEXT], path[120], date[40], key[100];
+	char venue[UUID_TEXT], plan[UUID_TEXT], event[UUID_TEXT], shows[SHOWS][UUID_TEXT], path[120], date[40],
+		key[100];
 	uint8_t digest[CRYPTO_HASH];
 	struct timespec now;
 	int64_t now_us, last_us = 0;
@@ -185,8 +188,7 @@ int up_seed(struct up *up)
 	crypto_digest(document, digest);
 	memcpy(key, "demo-plan-", 10);
 	hex_encode(digest, 16, key + 10);
-	if (!make(up, path, key, document, "plan_id", plan) ||
-	    !make_event(up, date, event))
+	if (!make(up, path, key, document, "plan_id", plan) || !make_event(up, date, event))
 		return 1;
 	for (int i = 0; i < SHOWS; i++)
 		if (!make_show(up, event, plan, &today, date, i, shows[i], &last_us))

@@ -15,8 +15,8 @@ static size_t on_bytes(char *p, size_t size, size_t n, void *arg)
 	return buf_add(arg, p, size * n) ? size * n : 0;
 }
 
-bool sync_http(const char *base, const char *method, const char *path, const char *token, const char *key, struct str body,
-	       long timeout_ms, struct http_answer *ret)
+bool sync_http(const char *base, const char *method, const char *path, const char *token, const char *key,
+	       struct str body, long timeout_ms, struct http_answer *ret)
 {
 	CURL *c = curl_easy_init();
 	struct curl_slist *headers = NULL;

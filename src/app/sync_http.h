@@ -14,8 +14,8 @@ struct http_answer {
 
 /* base: "http://127.0.0.1:8080". token and key (Idempotency-Key) may be NULL; a body without bytes is not sent. false:
  * no answer, ret->error says why. ret is always set; sync_http_done frees it. */
-bool sync_http(const char *base, const char *method, const char *path, const char *token, const char *key, struct str body,
-	       long timeout_ms, struct http_answer *ret);
+bool sync_http(const char *base, const char *method, const char *path, const char *token, const char *key,
+	       struct str body, long timeout_ms, struct http_answer *ret);
 void sync_http_done(struct http_answer *a);
 /* "402 payment_declined: the sentence (/path)" from a problem answer, or the error. */
 void sync_http_say(const struct http_answer *a, char *out, size_t size);

@@ -28,7 +28,8 @@ extern char **environ;
 /* ---- options ---- */
 
 /* What up decides itself: giving it as an option is a misunderstanding. */
-static const char *const own[] = {"database-url", "migrate-url", "redis-url", "secret-file", "payment-url", "payment-key-file", "service"};
+static const char *const own[] = {"database-url", "migrate-url",      "redis-url", "secret-file",
+				  "payment-url",  "payment-key-file", "service"};
 
 static bool loopback(const char *host)
 {
@@ -58,7 +59,9 @@ static int pass_on(struct up *up, int argc, char **argv, const struct config_ext
 			}
 		for (size_t k = 0; k < sizeof(own) / sizeof(own[0]); k++)
 			if (strlen(own[k]) == n && memcmp(own[k], name, n) == 0) {
-				up_say("up brings its own servers and keys and takes no --%s; for others use serve, work and migrate", own[k]);
+				up_say("up brings its own servers and keys and takes no --%s; for others use serve, "
+				       "work and migrate",
+				       own[k]);
 				return 2;
 			}
 		if (!ours) {
@@ -83,17 +86,20 @@ static int read_options(struct up *up, int argc, char **argv, const char **ret_d
 		{"insecure-http", false, "Allow --host to be an address that others can reach, without TLS.", NULL},
 		{0},
 	};
-	int status = config_read("boxoffice up",
-				 "Starts everything on this machine: a private PostgreSQL and Redis on sockets in --dir, the payment simulator, "
-				 "serve and work. Ctrl-C stops all; the data stays. Settings of serve and work may be given too.",
-				 argc, argv, extra, &up->config);
+	int status = config_read(
+		"boxoffice up",
+		"Starts everything on this machine: a private PostgreSQL and Redis on sockets in --dir, the payment "
+		"simulator, "
+		"serve and work. Ctrl-C stops all; the data stays. Settings of serve and work may be given too.",
+		argc, argv, extra, &up->config);
 
 	if (status < 0)
 		status = pass_on(up, argc, argv, extra);
 	if (status >= 0)
 		return status;
 	if (!loopback(up->config.host) && !extra[2].value) {
-		up_say("--host %s can be reached by others, and up speaks HTTP without TLS: passwords and tickets would travel in the clear. "
+		up_say("--host %s can be reached by others, and up speaks HTTP without TLS: passwords and tickets "
+		       "would travel in the clear. "
 		       "Put a gateway with TLS before it, or give --insecure-http if you mean it",
 		       up->config.host);
 		return 1;
@@ -142,14 +148,16 @@ static bool ready(struct up *up, int which, bool (*answers)(struct up *up))
 	while (!up_stop_wanted()) {
 		if (c->state == CHILD_FAILED) {
 			child_last_words(up, c->name, words, sizeof(words));
-			return up_say("%s did not start (%s): %s (%s/log/%s.log)", c->name, child_how(c, how), words, up->dir, c->name);
+			return up_say("%s did not start (%s): %s (%s/log/%s.log)", c->name, child_how(c, how), words,
+				      up->dir, c->name);
 		}
 		if (c->state == CHILD_RUNNING && answers(up)) {
 			c->known = true;
 			return true;
 		}
 		if (up_now_ms() > until)
-			return up_say("%s was not ready within %d s (%s/log/%s.log)", c->name, READY_MS / 1000, up->dir, c->name);
+			return up_say("%s was not ready within %d s (%s/log/%s.log)", c->name, READY_MS / 1000, up->dir,
+				      c->name);
 		up_pump(up, POLL_MS);
 	}
 	return false;
@@ -214,7 +222,8 @@ static bool start_all(struct up *up)
 	at = up_now_ms();
 	begin(up, CHILD_SERVE, "serve", up_serve_start);
 	begin(up, CHILD_WORK, "work", up_work_start);
-	if (!ready(up, CHILD_PAYSIM, up_paysim_answers) || !ready(up, CHILD_SERVE, up_serve_answers) || !ready(up, CHILD_WORK, stays))
+	if (!ready(up, CHILD_PAYSIM, up_paysim_answers) || !ready(up, CHILD_SERVE, up_serve_answers) ||
+	    !ready(up, CHILD_WORK, stays))
 		return false;
 	up_tell("  serve, work, simulator %5.2f s", seconds(at));
 	if (up->demo) {
@@ -233,8 +242,9 @@ static void announce(struct up *up)
 		"  data      %s  (logs in %s/log)\n"
 		"  API       token, database and Redis addresses are in %s/up.json\n"
 		"  stop      Ctrl-C; the data stays, and `up` goes on with it\n",
-		seconds(up->began_ms), up->url, up->demo ? "  (a theatre with three evenings on sale; test card pm_card_visa)" : "", up->dir,
-		up->dir, up->dir);
+		seconds(up->began_ms), up->url,
+		up->demo ? "  (a theatre with three evenings on sale; test card pm_card_visa)" : "", up->dir, up->dir,
+		up->dir);
 }
 
 /* ---- stopping ---- */
@@ -245,8 +255,9 @@ static void stop_all(struct up *up)
 	static const struct {
 		int which, signo, by_ms;
 	} order[] = {
-		{CHILD_SERVE, SIGTERM, STOP_SERVE_MS}, {CHILD_WORK, SIGTERM, STOP_WORK_MS},   {CHILD_PAYSIM, SIGTERM, STOP_PAYSIM_MS},
-		{CHILD_REDIS, SIGTERM, STOP_REDIS_MS}, {CHILD_POSTGRES, SIGINT, STOP_PG_MS},
+		{CHILD_SERVE, SIGTERM, STOP_SERVE_MS},	 {CHILD_WORK, SIGTERM, STOP_WORK_MS},
+		{CHILD_PAYSIM, SIGTERM, STOP_PAYSIM_MS}, {CHILD_REDIS, SIGTERM, STOP_REDIS_MS},
+		{CHILD_POSTGRES, SIGINT, STOP_PG_MS},
 	};
 
 	up_json_remove(up);
@@ -257,7 +268,8 @@ static void stop_all(struct up *up)
 		child_stop(up, c, order[i].signo, began + order[i].by_ms);
 		if (c->unclean)
 			up_say("%s did not stop in time and was killed%s", c->name,
-			       order[i].which == CHILD_POSTGRES ? "; PostgreSQL recovers when it is started again" : "");
+			       order[i].which == CHILD_POSTGRES ? "; PostgreSQL recovers when it is started again"
+								: "");
 	}
 }
 

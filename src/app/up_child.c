@@ -236,7 +236,9 @@ static void ended(struct up *up, struct child *c, int status)
 		return;
 	}
 	c->state = CHILD_ENDED;
-	c->backoff_ms = c->ended_ms - c->started_ms > YOUNG_MS ? 0 : c->backoff_ms ? c->backoff_ms * 2 : BACKOFF_FIRST_MS;
+	c->backoff_ms = c->ended_ms - c->started_ms > YOUNG_MS ? 0
+			: c->backoff_ms			       ? c->backoff_ms * 2
+							       : BACKOFF_FIRST_MS;
 	if (c->backoff_ms > BACKOFF_MAX_MS)
 		c->backoff_ms = BACKOFF_MAX_MS;
 	up_say("%s ended (%s); restarted", c->name, child_how(c, how));

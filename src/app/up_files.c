@@ -146,7 +146,8 @@ static bool folder(const char *path, mode_t mode)
 		return chmod(path, mode) == 0; /* whatever the umask says */
 	if (errno == EEXIST && stat(path, &st) == 0 && S_ISDIR(st.st_mode))
 		return true;
-	return up_say("cannot make the folder %s: %s", path, errno == EEXIST ? "a file is in its place" : strerror(errno));
+	return up_say("cannot make the folder %s: %s", path,
+		      errno == EEXIST ? "a file is in its place" : strerror(errno));
 }
 
 /* Like mkdir -p: only the last one gets our mode. */
@@ -180,8 +181,9 @@ static bool take_lock(struct up *up)
 			text[strcspn(text, "\n")] = '\0';
 			close(up->lock_fd);
 			up->lock_fd = -1;
-			return up_say("another `boxoffice up` (process %s) runs on %s; stop it first or choose another --dir",
-				      text[0] ? text : "unknown", up->dir);
+			return up_say(
+				"another `boxoffice up` (process %s) runs on %s; stop it first or choose another --dir",
+				text[0] ? text : "unknown", up->dir);
 		}
 		/* who ended just now has removed the file that we opened: then this lock is on nothing */
 		if (fstat(up->lock_fd, &held) == 0 && stat(path, &there) == 0 && held.st_ino == there.st_ino)
@@ -262,7 +264,8 @@ static void remove_old_run(const char *link)
 
 	if (n > 0) {
 		target[n] = '\0';
-		if (strstr(target, "/boxoffice-") && lstat(target, &st) == 0 && S_ISDIR(st.st_mode) && st.st_uid == geteuid())
+		if (strstr(target, "/boxoffice-") && lstat(target, &st) == 0 && S_ISDIR(st.st_mode) &&
+		    st.st_uid == geteuid())
 			up_remove_tree(target);
 	}
 	unlink(link);
@@ -312,9 +315,10 @@ bool up_run_open(struct up *up)
 	if (root && chown(path, up->pg_uid, up->pg_gid) != 0)
 		return up_say("cannot give %s to PostgreSQL's user: %s", path, strerror(errno));
 	up_percent(path, encoded, sizeof(encoded));
-	up_path(up->database_url, sizeof(up->database_url), "postgresql:///boxoffice?host=%s&port=5432&user=boxoffice", encoded);
-	up_path(up->app_database_url, sizeof(up->app_database_url), "postgresql:///boxoffice?host=%s&port=5432&user=boxoffice_app",
+	up_path(up->database_url, sizeof(up->database_url), "postgresql:///boxoffice?host=%s&port=5432&user=boxoffice",
 		encoded);
+	up_path(up->app_database_url, sizeof(up->app_database_url),
+		"postgresql:///boxoffice?host=%s&port=5432&user=boxoffice_app", encoded);
 	up_path(path, sizeof(path), "%s/redis.sock", up->run);
 	up_percent(path, encoded, sizeof(encoded));
 	up_path(up->redis_url, sizeof(up->redis_url), "unix://%s", encoded);
@@ -352,10 +356,12 @@ static bool secret(struct up *up, const char *name, const char *prefix)
 	up_path(path, sizeof(path), "%s/secret/%s", up->dir, name);
 	old = up_file_read(path, 300);
 	if (old) {
-		ok = strncmp(old, prefix, strlen(prefix)) == 0 && strspn(old + strlen(prefix), "0123456789abcdef") == 64;
+		ok = strncmp(old, prefix, strlen(prefix)) == 0 &&
+		     strspn(old + strlen(prefix), "0123456789abcdef") == 64;
 		free(old);
 		if (!ok)
-			return up_say("%s is damaged: tokens and ticket codes depend on it; put it back from a copy, or remove %s to begin "
+			return up_say("%s is damaged: tokens and ticket codes depend on it; put it back from a copy, "
+				      "or remove %s to begin "
 				      "anew",
 				      path, up->dir);
 		return true;

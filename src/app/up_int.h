@@ -23,11 +23,11 @@
 enum { UP_SOCKET_MAX = 107, UP_ARGS_MAX = 96 };
 
 enum child_state {
-	CHILD_NONE,	/* never started, or ended for good */
+	CHILD_NONE, /* never started, or ended for good */
 	CHILD_RUNNING,
-	CHILD_ENDED,	/* died; what it left is being cleared away */
-	CHILD_WAITING,	/* until start_at_ms */
-	CHILD_FAILED,	/* ended before it was ready the first time */
+	CHILD_ENDED,   /* died; what it left is being cleared away */
+	CHILD_WAITING, /* until start_at_ms */
+	CHILD_FAILED,  /* ended before it was ready the first time */
 };
 
 struct up;
@@ -52,8 +52,8 @@ struct up {
 	int n_passed;
 	bool demo;
 
-	char dir[PATH_MAX];	/* absolute */
-	char run[PATH_MAX];	/* sockets: DIR/run, or a short folder that is removed at the end */
+	char dir[PATH_MAX]; /* absolute */
+	char run[PATH_MAX]; /* sockets: DIR/run, or a short folder that is removed at the end */
 	bool run_is_short;
 	char own_exe[PATH_MAX], paysim_exe[PATH_MAX], redis_exe[PATH_MAX];
 	char pg_bin[PATH_MAX];	/* folder */

@@ -41,10 +41,12 @@ bool up_parts_find(struct up *up)
 	if (n <= 0)
 		return up_say("cannot find the own program: is /proc mounted?");
 	up->own_exe[n] = '\0';
-	if (!in_path("redis-server", up->redis_exe, sizeof(up->redis_exe)) && !in_path("valkey-server", up->redis_exe, sizeof(up->redis_exe)))
+	if (!in_path("redis-server", up->redis_exe, sizeof(up->redis_exe)) &&
+	    !in_path("valkey-server", up->redis_exe, sizeof(up->redis_exe)))
 		return up_say("redis-server is not installed: apt-get install redis-server");
 	slash = strrchr(up->own_exe, '/');
-	up_path(up->paysim_exe, sizeof(up->paysim_exe), "%.*s/boxoffice-paysim", (int)(slash - up->own_exe), up->own_exe);
+	up_path(up->paysim_exe, sizeof(up->paysim_exe), "%.*s/boxoffice-paysim", (int)(slash - up->own_exe),
+		up->own_exe);
 	if (access(up->paysim_exe, X_OK) != 0 && !in_path("boxoffice-paysim", up->paysim_exe, sizeof(up->paysim_exe)))
 		return up_say("boxoffice-paysim, the payment simulator, is not beside %s: run make", up->own_exe);
 	return true;
@@ -84,8 +86,9 @@ bool up_ports(struct up *up)
 			continue;
 		}
 		if (errno == EADDRINUSE)
-			return up_say("port %lld of %s is in use by another program; choose another with --port (0: any)",
-				      (long long)up->config.port, host);
+			return up_say(
+				"port %lld of %s is in use by another program; choose another with --port (0: any)",
+				(long long)up->config.port, host);
 		return up_say("cannot listen on %s port %lld: %s", host, (long long)up->config.port, strerror(errno));
 	}
 	up_json_remove(up);
@@ -112,9 +115,26 @@ bool up_ports(struct up *up)
 void up_redis_start(struct up *up, struct child *c)
 {
 	char path[PATH_MAX + 32];
-	char *argv[] = {up->redis_exe, up_arg("--port"), up_arg("0"), up_arg("--unixsocket"), path, up_arg("--unixsocketperm"), up_arg("700"),
-			up_arg("--save"), up_arg(""), up_arg("--appendonly"), up_arg("no"), up_arg("--maxmemory-policy"), up_arg("noeviction"),
-			up_arg("--daemonize"), up_arg("no"), up_arg("--dir"), up->run, up_arg("--loglevel"), up_arg("notice"), NULL};
+	char *argv[] = {up->redis_exe,
+			up_arg("--port"),
+			up_arg("0"),
+			up_arg("--unixsocket"),
+			path,
+			up_arg("--unixsocketperm"),
+			up_arg("700"),
+			up_arg("--save"),
+			up_arg(""),
+			up_arg("--appendonly"),
+			up_arg("no"),
+			up_arg("--maxmemory-policy"),
+			up_arg("noeviction"),
+			up_arg("--daemonize"),
+			up_arg("no"),
+			up_arg("--dir"),
+			up->run,
+			up_arg("--loglevel"),
+			up_arg("notice"),
+			NULL};
 
 	up_path(path, sizeof(path), "%s/redis.sock", up->run);
 	child_spawn(up, c, argv, geteuid(), getegid(), SIGTERM, NULL, NULL);
@@ -212,7 +232,9 @@ bool up_serve_answers(struct up *up)
 {
 	struct http_answer a;
 	bool ok = sync_http(up->url, "GET", "/readyz", NULL, NULL, STR_NULL, 1000, &a) && a.status == 200 && a.json &&
-		  strcmp(json_string_value(json_object_get(a.json, "status")) ? json_string_value(json_object_get(a.json, "status")) : "",
+		  strcmp(json_string_value(json_object_get(a.json, "status"))
+				 ? json_string_value(json_object_get(a.json, "status"))
+				 : "",
 			 "ready") == 0;
 
 	sync_http_done(&a);

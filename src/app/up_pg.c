@@ -110,7 +110,8 @@ static bool find_home(struct up *up)
 		n = readlink(link, up->pg_home, sizeof(up->pg_home) - 1);
 		up->pg_home[n > 0 ? n : 0] = '\0';
 		if (n <= 0 || up->pg_home[0] != '/' || stat(up->pg_home, &st) != 0 || !S_ISDIR(st.st_mode))
-			return up_say("%s points to a folder that is gone (%s): the data was there; put it back, or remove %s to begin anew",
+			return up_say("%s points to a folder that is gone (%s): the data was there; put it back, or "
+				      "remove %s to begin anew",
 				      link, up->pg_home, up->dir);
 		return true;
 	}
@@ -120,15 +121,18 @@ static bool find_home(struct up *up)
 			return up_say("cannot make the folder %s: %s", up->pg_home, strerror(errno));
 	} else {
 		if (lstat(link, &st) == 0)
-			return up_say("user postgres, which runs PostgreSQL when root starts it, cannot enter %s any more: give others the "
+			return up_say("user postgres, which runs PostgreSQL when root starts it, cannot enter %s any "
+				      "more: give others the "
 				      "right to pass (chmod o+x) through it and the folders above",
 				      up->dir);
 		up_path(up->pg_home, sizeof(up->pg_home), "/var/lib/boxoffice-XXXXXX");
 		if (!mkdtemp(up->pg_home) || symlink(up->pg_home, link) != 0)
-			return up_say("user postgres, which runs PostgreSQL when root starts it, cannot enter %s, and no folder can be made in "
+			return up_say("user postgres, which runs PostgreSQL when root starts it, cannot enter %s, and "
+				      "no folder can be made in "
 				      "/var/lib: %s; choose another --dir",
 				      up->dir, strerror(errno));
-		up_tell("  PostgreSQL runs as user postgres, which cannot enter %s: its files are in %s", up->dir, up->pg_home);
+		up_tell("  PostgreSQL runs as user postgres, which cannot enter %s: its files are in %s", up->dir,
+			up->pg_home);
 	}
 	if (geteuid() == 0 && chown(up->pg_home, up->pg_uid, up->pg_gid) != 0)
 		return up_say("cannot give %s to user postgres: %s", up->pg_home, strerror(errno));
@@ -141,13 +145,15 @@ bool up_pg_find(struct up *up)
 
 	up->pg_uid = geteuid();
 	up->pg_gid = getegid();
-	if (!find_debian(NULL, up->pg_bin, sizeof(up->pg_bin)) && !find_in_path("initdb", up->pg_bin, sizeof(up->pg_bin)))
+	if (!find_debian(NULL, up->pg_bin, sizeof(up->pg_bin)) &&
+	    !find_in_path("initdb", up->pg_bin, sizeof(up->pg_bin)))
 		return up_say("PostgreSQL is not installed: apt-get install postgresql");
 	if (up->pg_uid == 0) {
 		const struct passwd *who = getpwnam("postgres");
 
 		if (!who)
-			return up_say("PostgreSQL does not run as root and there is no user postgres: apt-get install postgresql");
+			return up_say("PostgreSQL does not run as root and there is no user postgres: apt-get install "
+				      "postgresql");
 		up->pg_uid = who->pw_uid;
 		up->pg_gid = who->pw_gid;
 	}
@@ -155,8 +161,8 @@ bool up_pg_find(struct up *up)
 		return false;
 	if (data_version(up, wanted) && !find_debian(wanted, up->pg_bin, sizeof(up->pg_bin)) &&
 	    !find_in_path("initdb", up->pg_bin, sizeof(up->pg_bin)))
-		return up_say("%s was made by PostgreSQL %s, which is not installed: apt-get install postgresql-%s", up->pg_home, wanted,
-			      wanted);
+		return up_say("%s was made by PostgreSQL %s, which is not installed: apt-get install postgresql-%s",
+			      up->pg_home, wanted, wanted);
 	return true;
 }
 
@@ -236,8 +242,17 @@ static bool sync_files(const char *folder)
 bool up_pg_make(struct up *up)
 {
 	char data[PATH_MAX + 32], fresh[PATH_MAX + 32], program[PATH_MAX + 32], control[PATH_MAX + 64], words[512];
-	char *argv[] = {program, up_arg("-D"), fresh, up_arg("-U"), up_arg("boxoffice"), up_arg("--auth=trust"),
-			up_arg("--encoding=UTF8"), up_arg("--locale=C.UTF-8"), up_arg("--no-sync"), up_arg("--no-instructions"), NULL};
+	char *argv[] = {program,
+			up_arg("-D"),
+			fresh,
+			up_arg("-U"),
+			up_arg("boxoffice"),
+			up_arg("--auth=trust"),
+			up_arg("--encoding=UTF8"),
+			up_arg("--locale=C.UTF-8"),
+			up_arg("--no-sync"),
+			up_arg("--no-instructions"),
+			NULL};
 	struct stat st;
 	int status;
 
@@ -278,16 +293,30 @@ bool up_pg_make(struct up *up)
 
 void up_pg_start(struct up *up, struct child *c)
 {
-	char program[PATH_MAX + 32], data[PATH_MAX + 32], sockets[2 * PATH_MAX + 64], connections[64], stale[PATH_MAX + 64];
+	char program[PATH_MAX + 32], data[PATH_MAX + 32], sockets[2 * PATH_MAX + 64], connections[64],
+		stale[PATH_MAX + 64];
 	char path[PATH_MAX + 8];
 	int64_t workers = up->config.workers ? up->config.workers : sysconf(_SC_NPROCESSORS_ONLN);
 	int64_t each = up->config.pg_shared + up->config.pg_exclusive + 4, wanted = (workers + 1) * each + 40;
-	char *settings[] = {sockets, connections, up_arg("listen_addresses="), up_arg("unix_socket_permissions=0700"),
-			    up_arg("shared_buffers=128MB"), up_arg("fsync=on"), up_arg("synchronous_commit=on"),
-			    up_arg("full_page_writes=on"), up_arg("recovery_init_sync_method=syncfs"), up_arg("jit=off"), up_arg("random_page_cost=1.1"),
-			    up_arg("max_wal_size=1GB"), up_arg("logging_collector=off"), up_arg("log_destination=stderr"),
-			    up_arg("log_min_messages=warning"), up_arg("log_line_prefix=%m [%p] %a "),
-			    up_arg("log_timezone=UTC"), up_arg("timezone=UTC"), up_arg("cluster_name=boxoffice")};
+	char *settings[] = {sockets,
+			    connections,
+			    up_arg("listen_addresses="),
+			    up_arg("unix_socket_permissions=0700"),
+			    up_arg("shared_buffers=128MB"),
+			    up_arg("fsync=on"),
+			    up_arg("synchronous_commit=on"),
+			    up_arg("full_page_writes=on"),
+			    up_arg("recovery_init_sync_method=syncfs"),
+			    up_arg("jit=off"),
+			    up_arg("random_page_cost=1.1"),
+			    up_arg("max_wal_size=1GB"),
+			    up_arg("logging_collector=off"),
+			    up_arg("log_destination=stderr"),
+			    up_arg("log_min_messages=warning"),
+			    up_arg("log_line_prefix=%m [%p] %a "),
+			    up_arg("log_timezone=UTC"),
+			    up_arg("timezone=UTC"),
+			    up_arg("cluster_name=boxoffice")};
 	char *argv[8 + 2 * sizeof(settings) / sizeof(settings[0])];
 	size_t n = 0, at;
 

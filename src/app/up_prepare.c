@@ -57,10 +57,11 @@ static bool token_works(PGconn *c, const char *token)
 
 	crypto_digest(str_from(token), digest);
 	hex_encode(digest, sizeof(digest), hash);
-	r = pg_sync_ask(c, "api_tokens",
-			"SELECT 1 FROM api_tokens WHERE token_hash = decode($1, 'hex') AND revoked_at IS NULL AND expires_at > "
-			"statement_timestamp() AND scopes @> '{events,seats,bookings,payments,checkin,admin}'",
-			1, params);
+	r = pg_sync_ask(
+		c, "api_tokens",
+		"SELECT 1 FROM api_tokens WHERE token_hash = decode($1, 'hex') AND revoked_at IS NULL AND expires_at > "
+		"statement_timestamp() AND scopes @> '{events,seats,bookings,payments,checkin,admin}'",
+		1, params);
 	ok = r && PQntuples(r) == 1;
 	PQclear(r);
 	return ok;
@@ -80,8 +81,10 @@ static bool make_token(PGconn *c, const char *path)
 	uuid_format(&uuid, id);
 	hex_encode(digest, sizeof(digest), hash);
 	r = pg_sync_ask(c, "cannot make the admin token",
-			"INSERT INTO api_tokens (token_id, organizer_id, name, token_hash, scopes) SELECT $1, organizer_id, 'boxoffice up', "
-			"decode($2, 'hex'), '{events,seats,bookings,payments,checkin,admin}' FROM organizers WHERE name = 'default'",
+			"INSERT INTO api_tokens (token_id, organizer_id, name, token_hash, scopes) SELECT $1, "
+			"organizer_id, 'boxoffice up', "
+			"decode($2, 'hex'), '{events,seats,bookings,payments,checkin,admin}' FROM organizers WHERE "
+			"name = 'default'",
 			2, params);
 	if (!r)
 		return false;
@@ -108,8 +111,10 @@ int up_prepare(struct up *up)
 	clock_gettime(CLOCK_REALTIME, &now);
 	uuid = crypto_uuid_v7((int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000);
 	uuid_format(&uuid, id);
-	r = pg_sync_ask(c, "cannot make the organiser",
-			"INSERT INTO organizers (organizer_id, name) VALUES ($1, 'default') ON CONFLICT (name) DO NOTHING", 1, params);
+	r = pg_sync_ask(
+		c, "cannot make the organiser",
+		"INSERT INTO organizers (organizer_id, name) VALUES ($1, 'default') ON CONFLICT (name) DO NOTHING", 1,
+		params);
 	ok = r != NULL;
 	PQclear(r);
 	up_path(path, sizeof(path), "%s/secret/admin.token", up->dir);

@@ -28,7 +28,8 @@ bool up_state_read(const char *dir, struct up_state *ret)
 	ret->redis_url = json_string_value(json_object_get(ret->json, "redis_url"));
 	if (ret->url && ret->admin_token && ret->database_url && ret->redis_url)
 		return true;
-	fprintf(stderr, "boxoffice: no `boxoffice up` is ready in %s (%s %s)\n", dir, path, f ? "is not whole" : "cannot be read");
+	fprintf(stderr, "boxoffice: no `boxoffice up` is ready in %s (%s %s)\n", dir, path,
+		f ? "is not whole" : "cannot be read");
 	up_state_done(ret);
 	return false;
 }

@@ -368,20 +368,23 @@ def ready(office):
         return False
 
 
-def test_when_up_itself_is_killed_nothing_stays(make_boxoffice, build_dir):
+@pytest.mark.parametrize("at_once", [False, True])
+def test_when_up_itself_is_killed_the_rest_ends_and_it_can_go_on(make_boxoffice, build_dir, at_once):
     office = make_boxoffice()
     venue = office.admin().make_venue()["venue_id"]
-    os.kill(office.pid, signal.SIGKILL)
-    # started again at once: the old ones are still ending
+    office.process.kill()
+    office.process.wait()
+    if not at_once:
+        # nobody is there to end them: they do it themselves
+        wait_until(lambda: not office.processes(), "the end of its children", timeout_s=10 * office.patience)
+    office.process = None
     again = Boxoffice(build_dir, office.dir, port=office.port)
     try:
         again.start()
-        wait_until(lambda: not office.processes(), "the end of the old ones", timeout_s=10 * office.patience)
         again.admin().get(f"/v1/venues/{venue}").expect(200)
         again.stop()
     finally:
         again.kill()
-        office.kill()
 
 
 def test_port_zero_takes_a_free_one(build_dir, work_dir, started):

@@ -217,6 +217,21 @@ static void cancel_exec(struct cancel *c, int64_t fee_minor)
 	}
 }
 
+/* What was given back as goodwill is not given back twice: what the payment does not have any more is kept. */
+static int64_t cancel_cap(struct cancel *c)
+{
+	int64_t over = c->refund_minor - c->left_minor, kept = 0;
+
+	for (size_t i = c->n; i-- > 0 && over > kept;) {
+		int64_t less = c->refunds[i] < over - kept ? c->refunds[i] : over - kept;
+
+		c->refunds[i] -= less;
+		kept += less;
+	}
+	c->refund_minor -= kept;
+	return kept;
+}
+
 static void on_held(void *arg, const struct pg_answer *a)
 {
 	struct cancel *c = arg;
@@ -268,10 +283,7 @@ static void on_held(void *arg, const struct pg_answer *a)
 	} else if (!c->staff && pg_get_time(a->result, 0, 8) >= pg_get_time(a->result, 0, 6)) {
 		cancel_refuse(c, a, ERR_CANCELLATION_CLOSED, NULL);
 	} else {
-		/* what was given back as goodwill is not given back twice */
-		if (c->refund_minor > c->left_minor)
-			c->refund_minor = c->left_minor;
-		cancel_exec(c, fee_minor);
+		cancel_exec(c, fee_minor + cancel_cap(c));
 	}
 }
 

@@ -1,6 +1,9 @@
 -- confirmed -> cancelled because the payment was refused after all: its seats have no owner any more, nothing was paid,
--- nothing is given back. Locks the booking's row. No row: it was cancelled before.
-WITH moved AS (
+-- nothing is given back. Locks the booking's row. No row: it was cancelled before; then no fee was kept either.
+WITH cancelled_before AS (
+  UPDATE bookings b SET fee_kept_minor = 0
+   WHERE b.show_id = $1::uuid AND b.booking_id = $2::uuid AND b.state = 'cancelled' AND b.fee_kept_minor <> 0),
+moved AS (
   UPDATE bookings b SET state = 'cancelled', reason = 'payment_lost', ended_at = statement_timestamp(), fee_kept_minor = 0,
          version = b.version + 1
    WHERE b.show_id = $1::uuid AND b.booking_id = $2::uuid AND b.state = 'confirmed'

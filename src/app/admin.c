@@ -2,6 +2,7 @@
  * `boxoffice admin`: organisers, their API tokens, the key that signs tickets. Straight to the database: whoever may use it
  * has the database's address. Blocks. A token is shown once; only its hash is kept.
  */
+#include "app/admin_sql.h"
 #include "app/app.h"
 #include "app/migrate.h"
 #include "app/up_state.h"
@@ -53,10 +54,7 @@ static int organizer_create(const struct asked *a)
 		fprintf(stderr, "boxoffice: an organiser's name has 1 to 200 characters\n");
 		return 2;
 	}
-	r = pg_sync_ask(a->pg, "organizer create",
-			"INSERT INTO organizers (organizer_id, name) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING "
-			"RETURNING organizer_id",
-			2, params);
+	r = pg_sync_ask(a->pg, "organizer create", admin_sql_organizer_create.sql, 2, params);
 	if (!r)
 		return 1;
 	made = PQntuples(r) == 1;
@@ -83,18 +81,12 @@ static int list(const struct asked *a, const char *what, const char *sql)
 
 static int organizer_list(const struct asked *a)
 {
-	return list(a, "organizer list", "SELECT organizer_id, name FROM organizers ORDER BY name");
+	return list(a, "organizer list", admin_sql_organizer_list.sql);
 }
 
 static int token_list(const struct asked *a)
 {
-	return list(a, "token list",
-		    "SELECT t.token_id, o.name, t.name, array_to_string(t.scopes, ','), to_char(t.created_at, "
-		    "'YYYY-MM-DD'), "
-		    "CASE WHEN t.revoked_at IS NOT NULL THEN 'revoked' WHEN t.expires_at <= statement_timestamp() THEN "
-		    "'expired' "
-		    "ELSE 'valid' END FROM api_tokens t JOIN organizers o USING (organizer_id) ORDER BY o.name, "
-		    "t.created_at");
+	return list(a, "token list", admin_sql_token_list.sql);
 }
 
 /* "events,seats" or "all" as an array literal; false after a sentence. */
@@ -155,12 +147,7 @@ static int token_create(const struct asked *a)
 	auth_staff_token_new(now_us(), token, &uuid, digest);
 	uuid_format(&uuid, id);
 	hex_encode(digest, sizeof(digest), hash);
-	r = pg_sync_ask(
-		a->pg, "token create",
-		"INSERT INTO api_tokens (token_id, organizer_id, name, token_hash, scopes, expires_at) SELECT $1, "
-		"organizer_id, $3, "
-		"decode($4, 'hex'), $5::text[], $6::timestamptz FROM organizers WHERE name = $2 RETURNING token_id",
-		6, params);
+	r = pg_sync_ask(a->pg, "token create", admin_sql_token_create.sql, 6, params);
 	if (!r)
 		return 1;
 	made = PQntuples(r) == 1;
@@ -185,10 +172,7 @@ static int token_revoke(const struct asked *a)
 		fprintf(stderr, "boxoffice: token revoke takes the id that `admin token list` shows\n");
 		return 2;
 	}
-	r = pg_sync_ask(a->pg, "token revoke",
-			"UPDATE api_tokens SET revoked_at = coalesce(revoked_at, statement_timestamp()) WHERE token_id "
-			"= $1 RETURNING token_id",
-			1, params);
+	r = pg_sync_ask(a->pg, "token revoke", admin_sql_token_revoke.sql, 1, params);
 	if (!r)
 		return 1;
 	there = PQntuples(r) == 1;

@@ -24,13 +24,18 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { LINGER_MS = 300, BACKOFF_FIRST_MS = 100, BACKOFF_MAX_MS = 5000, YOUNG_MS = 10000 };
+enum { LINGER_MS = 300, BACKOFF_FIRST_MS = 100, BACKOFF_MAX_MS = 5000, YOUNG_MS = 10000, AGAIN_MS = 500 };
 
 static volatile sig_atomic_t stop_signals;
+static volatile int64_t first_stop_ms; /* written and read in the handler alone */
 
+/* The second one means "now": but a signal to us and to our group, or Ctrl-C that make passes on, is only one. */
 static void on_stop(int signo)
 {
-	stop_signals++;
+	if (stop_signals == 0)
+		first_stop_ms = up_now_ms();
+	if (stop_signals == 0 || up_now_ms() - first_stop_ms > AGAIN_MS)
+		stop_signals++;
 }
 
 static void on_child(int signo)

@@ -4,6 +4,7 @@
  */
 #include "app/up_int.h"
 
+#include "app/admin_sql.h"
 #include "app/app.h"
 #include "app/migrate.h"
 
@@ -57,11 +58,7 @@ static bool token_works(PGconn *c, const char *token)
 
 	crypto_digest(str_from(token), digest);
 	hex_encode(digest, sizeof(digest), hash);
-	r = pg_sync_ask(
-		c, "api_tokens",
-		"SELECT 1 FROM api_tokens WHERE token_hash = decode($1, 'hex') AND revoked_at IS NULL AND expires_at > "
-		"statement_timestamp() AND scopes @> '{events,seats,bookings,payments,checkin,admin}'",
-		1, params);
+	r = pg_sync_ask(c, "api_tokens", admin_sql_token_works.sql, 1, params);
 	ok = r && PQntuples(r) == 1;
 	PQclear(r);
 	return ok;
@@ -70,7 +67,8 @@ static bool token_works(PGconn *c, const char *token)
 static bool make_token(PGconn *c, const char *path)
 {
 	char token[AUTH_TOKEN_TEXT], line[AUTH_TOKEN_TEXT + 2], id[UUID_TEXT], hash[2 * CRYPTO_HASH + 1];
-	const char *params[] = {id, hash};
+	const char *params[] = {
+		id, "default", "boxoffice up", hash, "{events,seats,bookings,payments,checkin,admin}", "infinity"};
 	uint8_t digest[CRYPTO_HASH];
 	struct uuid uuid;
 	struct timespec now;
@@ -80,12 +78,7 @@ static bool make_token(PGconn *c, const char *path)
 	auth_staff_token_new((int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000, token, &uuid, digest);
 	uuid_format(&uuid, id);
 	hex_encode(digest, sizeof(digest), hash);
-	r = pg_sync_ask(c, "cannot make the admin token",
-			"INSERT INTO api_tokens (token_id, organizer_id, name, token_hash, scopes) SELECT $1, "
-			"organizer_id, 'boxoffice up', "
-			"decode($2, 'hex'), '{events,seats,bookings,payments,checkin,admin}' FROM organizers WHERE "
-			"name = 'default'",
-			2, params);
+	r = pg_sync_ask(c, "cannot make the admin token", admin_sql_token_create.sql, 6, params);
 	if (!r)
 		return false;
 	PQclear(r);
@@ -96,7 +89,7 @@ static bool make_token(PGconn *c, const char *path)
 int up_prepare(struct up *up)
 {
 	char path[PATH_MAX + 64], id[UUID_TEXT], *token;
-	const char *params[] = {id};
+	const char *params[] = {id, "default"};
 	struct timespec now;
 	struct uuid uuid;
 	PGconn *c;
@@ -111,10 +104,7 @@ int up_prepare(struct up *up)
 	clock_gettime(CLOCK_REALTIME, &now);
 	uuid = crypto_uuid_v7((int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000);
 	uuid_format(&uuid, id);
-	r = pg_sync_ask(
-		c, "cannot make the organiser",
-		"INSERT INTO organizers (organizer_id, name) VALUES ($1, 'default') ON CONFLICT (name) DO NOTHING", 1,
-		params);
+	r = pg_sync_ask(c, "cannot make the organiser", admin_sql_organizer_create.sql, 2, params);
 	ok = r != NULL;
 	PQclear(r);
 	up_path(path, sizeof(path), "%s/secret/admin.token", up->dir);

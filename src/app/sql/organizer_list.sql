@@ -1,0 +1,2 @@
+-- All organisers.
+SELECT organizer_id, name FROM organizers ORDER BY name

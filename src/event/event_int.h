@@ -6,7 +6,7 @@
 #include "base/map.h"
 #include "event/event.h"
 
-enum { EVENT_QUERY_MS = 5000, EVENT_PAGE = 50 };
+enum { EVENT_QUERY_MS = 3000, EVENT_PAGE = 50 };
 
 struct event_service {
 	struct event_config config;

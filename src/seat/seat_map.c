@@ -56,6 +56,7 @@ struct seat_map {
 	struct seat_map_config config;
 	struct list loads;
 	struct list applies;
+	struct list readers;
 	size_t n_applies;
 	struct seat_map_stats stats;
 };
@@ -87,6 +88,7 @@ struct seat_map *seat_map_new(const struct seat_map_config *config)
 	m->config = *config;
 	list_init(&m->loads);
 	list_init(&m->applies);
+	list_init(&m->readers);
 	return m;
 }
 
@@ -532,7 +534,13 @@ void seat_map_admit(struct seat_map *m, const struct uuid *show, const struct uu
 	admit_try(a);
 }
 
-/* ---- applying what was committed ---- */
+/*
+ * ---- applying what was committed ----
+ *
+ *   SENT --taken--> done;  --failed--> WAITING (for Redis) --> ASKED (PostgreSQL: how is it now?) --> SENT
+ *
+ * What failed once is never sent again as it was: by the time Redis is back the seat may be another's, and a map that was
+ * loaded meanwhile has no fence for seats that are free. */
 
 struct apply {
 	struct list link;
@@ -569,6 +577,13 @@ static void apply_tell(struct apply *a, bool applied)
 		fn(a->arg, applied);
 }
 
+static void apply_lose(struct apply *a)
+{
+	a->map->stats.apply_lost++;
+	apply_tell(a, false);
+	apply_free(a);
+}
+
 static void on_apply_wait(void *arg)
 {
 	apply_tell(arg, false);
@@ -587,10 +602,9 @@ static void on_apply(void *arg, const struct redis_answer *r)
 	}
 	if (r->status == REDIS_NOT_SENT)
 		apply_tell(a, false);
-	if (loop_now_us(a->map->config.loop) >= a->give_up_us || a->map->n_applies > APPLY_OPEN_MAX) {
-		a->map->stats.apply_lost++;
-		apply_tell(a, false);
-		apply_free(a);
+	/* a repair that is still needed is found again */
+	if (a->map->n_applies > APPLY_OPEN_MAX || (a->n && a->changes[0].repair)) {
+		apply_lose(a);
 		return;
 	}
 	a->map->stats.apply_retries++;
@@ -629,6 +643,76 @@ static void apply_try(void *arg)
 	words_done(&w);
 }
 
+static int by_seat_no(const void *key, const void *element)
+{
+	uint32_t seat = *(const uint32_t *)key, other = ((const struct seat_change *)element)->seat_no;
+
+	return seat < other ? -1 : seat > other;
+}
+
+static void on_apply_truth(void *arg, const struct pg_answer *answer)
+{
+	struct apply *a = arg;
+	struct seat_change *truth;
+	struct arena arena;
+	size_t n;
+
+	if (answer->status != PG_OK) {
+		timer_set_ms(a->retry, APPLY_TRY_MS);
+		return;
+	}
+	arena_init(&arena);
+	n = changes_from_rows(answer->result, &arena, &truth);
+	for (size_t i = 0; i < a->n; i++) {
+		struct seat_change *c = &a->changes[i];
+		const struct seat_change *now = n ? bsearch(&c->seat_no, truth, n, sizeof(*truth), by_seat_no) : NULL;
+
+		if (c->state == SEAT_WITHDRAW || !now)
+			continue;
+		c->state = now->state;
+		c->fence = now->fence;
+		c->left_ms = now->left_ms;
+		/* of a seat that is free: whose mark may be taken away */
+		if (now->state != SEAT_FREE)
+			c->lock = now->lock;
+	}
+	a->made_us = loop_now_us(a->map->config.loop);
+	arena_done(&arena);
+	apply_try(a);
+}
+
+static void apply_again(void *arg)
+{
+	struct apply *a = arg;
+	struct arena arena;
+	struct pg_args args;
+	int32_t *seats;
+	size_t n = 0;
+
+	if (loop_now_us(a->map->config.loop) >= a->give_up_us) {
+		apply_lose(a);
+		return;
+	}
+	if (!redis_ready(a->map->config.redis)) {
+		timer_set_ms(a->retry, APPLY_TRY_MS);
+		return;
+	}
+	arena_init(&arena);
+	seats = arena_array(&arena, int32_t, a->n);
+	for (size_t i = 0; i < a->n; i++)
+		if (a->changes[i].state != SEAT_WITHDRAW)
+			seats[n++] = (int32_t)a->changes[i].seat_no;
+	if (n) {
+		pg_args_init(&args, &arena);
+		pg_arg_uuid(&args, &a->show);
+		pg_arg_i32s(&args, seats, n);
+		pg_query_start(a->map->config.pg, &seat_sql_map_seats, &args, READ_MS, on_apply_truth, a);
+	} else {
+		apply_try(a);
+	}
+	arena_done(&arena);
+}
+
 void seat_map_apply(struct seat_map *m, const struct uuid *show, const struct seat_change *changes, size_t n,
 		    const struct seat_session_change *sessions, size_t n_sessions, int64_t wait_ms, seat_applied_fn *fn, void *arg)
 {
@@ -648,7 +732,7 @@ void seat_map_apply(struct seat_map *m, const struct uuid *show, const struct se
 		memcpy(a->sessions, sessions, n_sessions * sizeof(*sessions));
 	a->made_us = loop_now_us(m->config.loop);
 	a->give_up_us = a->made_us + APPLY_LIFE_MS * INT64_C(1000);
-	a->retry = timer_new(m->config.loop, apply_try, a);
+	a->retry = timer_new(m->config.loop, apply_again, a);
 	a->wait = timer_new(m->config.loop, on_apply_wait, a);
 	if (fn)
 		timer_set_ms(a->wait, wait_ms ? wait_ms : APPLY_WAIT_MS);
@@ -660,6 +744,7 @@ void seat_map_apply(struct seat_map *m, const struct uuid *show, const struct se
 /* ---- reading ---- */
 
 struct map_reader {
+	struct list link;
 	struct seat_map *map;
 	struct uuid show;
 	char have[64];
@@ -672,6 +757,7 @@ static void read_try(struct map_reader *rd);
 
 static void read_end(struct map_reader *rd, const struct seat_read_answer *answer)
 {
+	list_remove(&rd->link);
 	rd->fn(rd->arg, answer);
 	free(rd);
 }
@@ -807,6 +893,7 @@ void seat_map_read(struct seat_map *m, const struct uuid *show, struct str have,
 	struct map_reader *rd = xcalloc(1, sizeof(*rd));
 
 	rd->map = m;
+	list_append(&m->readers, &rd->link);
 	rd->show = *show;
 	rd->fn = fn;
 	rd->arg = arg;
@@ -822,6 +909,8 @@ void seat_map_free(struct seat_map *m)
 	/* Redis and PostgreSQL objects are freed first and drop their callbacks; what waits in memory goes here. */
 	list_for_each(at, next, &m->applies)
 		apply_free(list_entry(at, struct apply, link));
+	list_for_each(rt, rnext, &m->readers)
+		free(list_entry(rt, struct map_reader, link));
 	list_for_each(at, next, &m->loads) {
 		struct load *l = list_entry(at, struct load, link);
 		struct waiter *w;

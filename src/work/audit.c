@@ -33,11 +33,13 @@ struct auditor {
 	struct map *suspicions; /* by show */
 	struct uuid after;
 	struct duty *duty;
+	struct list compares;
 	size_t waiting;
 	bool failed, wrapped;
 };
 
 struct compare {
+	struct list link;
 	struct auditor *a;
 	struct uuid show;
 	uint8_t *redis_state; /* by seat: 0 free; state + 1; 255 pending */
@@ -55,6 +57,7 @@ struct auditor *auditor_new(struct pg *pg, struct loop *loop, struct seat_map *m
 	a->map = map;
 	a->metrics = metrics;
 	a->suspicions = map_new();
+	list_init(&a->compares);
 	return a;
 }
 
@@ -65,6 +68,15 @@ static void suspicion_free(struct suspicion *s)
 	free(s->truth);
 	free(s->redis_state);
 	free(s);
+}
+
+static void compare_free(struct compare *c)
+{
+	list_remove(&c->link);
+	free(c->redis_state);
+	free(c->redis_fence);
+	free(c->redis_lock);
+	free(c);
 }
 
 void auditor_free(struct auditor *a)
@@ -78,6 +90,8 @@ void auditor_free(struct auditor *a)
 	while (map_next(&it, NULL, &value))
 		suspicion_free(value);
 	map_free(a->suspicions);
+	list_for_each(at, next, &a->compares)
+		compare_free(list_entry(at, struct compare, link));
 	free(a);
 }
 
@@ -92,10 +106,7 @@ static void compare_end(struct compare *c)
 {
 	struct auditor *a = c->a;
 
-	free(c->redis_state);
-	free(c->redis_fence);
-	free(c->redis_lock);
-	free(c);
+	compare_free(c);
 	part_done(a);
 }
 
@@ -229,6 +240,7 @@ static void on_shows(void *arg, const struct pg_answer *answer)
 		struct compare *c = xcalloc(1, sizeof(*c));
 
 		c->a = a;
+		list_append(&a->compares, &c->link);
 		c->show = pg_get_uuid(answer->result, i, 0);
 		a->after = c->show;
 		a->waiting++;

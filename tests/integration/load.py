@@ -50,7 +50,10 @@ class Answer:
 
 
 class Client:
-    def __init__(self, url, token=None, timeout_s=20):
+    def __init__(self, url, token=None, timeout_s=20, fresh=False):
+        """fresh: a new connection for every request."""
+        self.fresh = fresh
+        self.slowest_s = 0.0
         parts = urlsplit(url)
         self.host, self.port = parts.hostname, parts.port
         self.token = token
@@ -66,6 +69,10 @@ class Client:
                     asyncio.open_connection(self.host, self.port), self.timeout_s)
             except (OSError, asyncio.TimeoutError) as error:
                 raise Refused(repr(error)) from None
+
+    @property
+    def connected(self):
+        return self._writer is not None and not self._reader.at_eof()
 
     def _bytes(self, method, path, body, key):
         lines = [f"{method} {path} HTTP/1.1", "Host: localhost"]
@@ -90,8 +97,13 @@ class Client:
                 self._writer.transport.abort()
                 self._reader = self._writer = None
                 raise Lost("hung up by the client")
+            begun = time.monotonic()
             self._writer.write(data)
-            return await asyncio.wait_for(self._answer(f"{method} {path}"), self.timeout_s)
+            answer = await asyncio.wait_for(self._answer(f"{method} {path}"), self.timeout_s)
+            self.slowest_s = max(self.slowest_s, time.monotonic() - begun)
+            if self.fresh:
+                self.close()
+            return answer
         except (OSError, EOFError, asyncio.TimeoutError, asyncio.LimitOverrunError) as error:
             self.close()
             raise Lost(f"{method} {path}: {error!r}") from None
@@ -254,11 +266,12 @@ class Racer:
 
 
 async def race(url, show, clients, rng, tries=3, most_seats=4, keep=0.7, hang_up=0.0, seconds=None, faults=False,
-               history=None, chaos=None):
+               history=None, chaos=None, think_s=0.1):
     """All clients at once for random sets of the show's seats; returns the racers.
 
     Each asks `tries` times, or for so many `seconds` and then once more to keep. keep: the chance that what was won is not
-    given back at once (after the seconds everything is kept). chaos: a coroutine that runs meanwhile.
+    given back at once (after the seconds everything is kept). chaos: a coroutine that runs meanwhile. think_s: the longest
+    pause between two requests.
     """
     racers = [Racer(number, client, show, random.Random(rng.random()), faults, history)
               for number, client in enumerate(clients)]
@@ -284,7 +297,7 @@ async def race(url, show, clients, rng, tries=3, most_seats=4, keep=0.7, hang_up
             if last:
                 return
             if seconds:
-                await asyncio.sleep(mine.random() * 0.1)
+                await asyncio.sleep(mine.random() * think_s)
 
     async def clock():
         await go.wait()

@@ -460,9 +460,9 @@ void events_get(struct web_call *call)
 	struct uuid after;
 	struct pg_args args;
 
-	if (!query_text(call, "q", &q) || !query_text(call, "category", &category) || !query_text(call, "city", &city) ||
-	    !query_time(call, "from", 0, &from) || !query_time(call, "to", TIME_INFINITY, &to) ||
-	    !event_cursor_read(call, &after_us, &after))
+	if (!query_text(call, "q", &q) || !query_text(call, "category", &category) ||
+	    !query_text(call, "city", &city) || !query_time(call, "from", 0, &from) ||
+	    !query_time(call, "to", TIME_INFINITY, &to) || !event_cursor_read(call, &after_us, &after))
 		return;
 	pg_args_init(&args, call->arena);
 	pg_arg_text(&args, q);

@@ -81,8 +81,8 @@ static void on_plan_back(void *arg, const struct pg_answer *a)
 
 	if (a->status != PG_OK) {
 		event_refuse_pg(u->call, a, true);
-	} else if (pg_rows(a->result) == 0 ||
-		   !str_eq(pg_get_bytes(a->result, 0, 5), (struct str){(const char *)u->idem.hash, sizeof(u->idem.hash)})) {
+	} else if (pg_rows(a->result) == 0 || !str_eq(pg_get_bytes(a->result, 0, 5),
+						      (struct str){(const char *)u->idem.hash, sizeof(u->idem.hash)})) {
 		web_refuse(u->call, ERR_IDEMPOTENCY_MISMATCH, NULL);
 	} else {
 		plan_write(web_json(u->call), a->result);

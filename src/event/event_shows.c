@@ -233,8 +233,8 @@ static void on_same_show(void *arg, const struct pg_answer *a)
 
 	if (a->status != PG_OK)
 		event_refuse_pg(m->call, a, true);
-	else if (pg_rows(a->result) == 0 ||
-		 !str_eq(pg_get_bytes(a->result, 0, 15), (struct str){(const char *)m->idem.hash, sizeof(m->idem.hash)}))
+	else if (pg_rows(a->result) == 0 || !str_eq(pg_get_bytes(a->result, 0, 15),
+						    (struct str){(const char *)m->idem.hash, sizeof(m->idem.hash)}))
 		web_refuse(m->call, ERR_IDEMPOTENCY_MISMATCH, NULL);
 	else
 		event_show_get(m->ev, &m->idem.id, on_made_show, m->call);
@@ -277,7 +277,8 @@ static bool prices_read(const json_t *object, const struct plan *plan, struct ar
 			return false;
 		if (*ret_currency && *ret_currency != price.currency) {
 			json_pointer(path, "/prices", name);
-			return error_set(e, ERR_INVALID_VALUE, path, "All prices of a show are in one currency; %s came before.",
+			return error_set(e, ERR_INVALID_VALUE, path,
+					 "All prices of a show are in one currency; %s came before.",
 					 (*ret_currency)->code);
 		}
 		*ret_currency = price.currency;
@@ -390,8 +391,8 @@ static void on_plan_for_show(void *arg, void *data)
 	if (json_in_end(&in))
 		prices_read(price_list, p->plan, call->arena, prices, &currency, &e);
 	if (e.code == ERR_NONE && fee.currency && fee.currency != currency)
-		error_set(&e, ERR_INVALID_VALUE, "/cancellation/fee/currency", "The fee is in the currency of the prices, %s.",
-			  currency->code);
+		error_set(&e, ERR_INVALID_VALUE, "/cancellation/fee/currency",
+			  "The fee is in the currency of the prices, %s.", currency->code);
 	if (e.code != ERR_NONE) {
 		web_refuse_error(call, &e);
 		return;

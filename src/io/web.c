@@ -17,7 +17,7 @@ enum segment_kind { SEGMENT_LITERAL, SEGMENT_UUID, SEGMENT_TEXT };
 
 struct segment {
 	enum segment_kind kind;
-	struct str text;   /* literal; or what must follow a {name} within the segment (".pdf") */
+	struct str text; /* literal; or what must follow a {name} within the segment (".pdf") */
 };
 
 struct compiled {
@@ -241,7 +241,8 @@ static void refuse_method(struct web_call *call, unsigned methods)
 		if (methods & 1u << m) {
 			size_t n = strlen(allow);
 
-			snprintf(allow + n, sizeof(allow) - n, "%s%s%s", n ? ", " : "", http_method_name(m), m == HTTP_GET ? ", HEAD" : "");
+			snprintf(allow + n, sizeof(allow) - n, "%s%s%s", n ? ", " : "", http_method_name(m),
+				 m == HTTP_GET ? ", HEAD" : "");
 		}
 	header = (struct http_header){STR("Allow"), str_from(allow)};
 	call->refused = ERR_METHOD_NOT_ALLOWED;
@@ -280,7 +281,8 @@ void web_handle(void *web, struct http_req *req)
 	for (int i = 0; i < c->n; i++) {
 		if (c->segments[i].kind == SEGMENT_UUID)
 			uuid_parse(values[v++], &call->ids[ids++]);
-		else if (c->segments[i].kind == SEGMENT_TEXT && !http_unescape(req->arena, values[v++], false, &call->texts[texts++])) {
+		else if (c->segments[i].kind == SEGMENT_TEXT &&
+			 !http_unescape(req->arena, values[v++], false, &call->texts[texts++])) {
 			web_refuse(call, ERR_NOT_FOUND, "There is nothing at this address.");
 			return;
 		}
@@ -322,11 +324,13 @@ void web_identified(struct web_call *call, const struct who *who, enum err err)
 	if (who)
 		call->who = *who;
 	if (call->who.by_cookie && r->method != HTTP_GET && !origin_is_ours(call)) {
-		web_refuse(call, ERR_FORBIDDEN, "A request with the cookie must come from this site's own pages (Origin).");
+		web_refuse(call, ERR_FORBIDDEN,
+			   "A request with the cookie must come from this site's own pages (Origin).");
 		return;
 	}
 	if (r->need == WEB_SESSION && call->who.kind != WHO_SESSION) {
-		web_refuse(call, ERR_UNAUTHENTICATED, "This needs a session: POST /v1/sessions, then Authorization: Bearer <token>.");
+		web_refuse(call, ERR_UNAUTHENTICATED,
+			   "This needs a session: POST /v1/sessions, then Authorization: Bearer <token>.");
 		return;
 	}
 	if (r->need == WEB_STAFF && call->who.kind != WHO_STAFF) {
@@ -376,7 +380,8 @@ void web_bytes(struct web_call *call, int status, const struct http_header *head
 	buf_done(&out);
 }
 
-void web_shared(struct web_call *call, int status, const struct http_header *headers, size_t n, struct shared_bytes *body)
+void web_shared(struct web_call *call, int status, const struct http_header *headers, size_t n,
+		struct shared_bytes *body)
 {
 	struct http_header all[12];
 	struct buf out = call->out;
@@ -490,7 +495,8 @@ bool web_idempotency_key(struct web_call *call, struct str *ret_key)
 	if (!key)
 		return true;
 	if (key->n < 1 || key->n > 255) {
-		error_set(&e, ERR_INVALID_REQUEST, "", "Idempotency-Key must have 1 to 255 characters; it has %zu.", key->n);
+		error_set(&e, ERR_INVALID_REQUEST, "", "Idempotency-Key must have 1 to 255 characters; it has %zu.",
+			  key->n);
 		web_refuse_error(call, &e);
 		return false;
 	}

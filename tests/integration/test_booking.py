@@ -1,0 +1,500 @@
+"""Booking and payment against the real program, its database and the payment simulator."""
+
+import json
+import tempfile
+import threading
+import urllib.parse
+import urllib.request
+import uuid
+
+import psycopg
+import pytest
+
+from service import Boxoffice, wait_until
+
+DECLINED = "pm_card_chargeDeclined"
+SECURE = "pm_card_threeDSecureRequired"
+CANCELLATION = {"until": "2099-01-01T00:00:00Z", "fee": {"amount": 300, "currency": "EUR"}}
+NO_CANCELLATION = {"until": "2020-01-01T00:00:00Z", "fee": {"amount": 0, "currency": "EUR"}}
+
+
+class Gateway:
+    """The simulator's own interface: switches and the ledger."""
+
+    def __init__(self, office):
+        self.url = office.payment_url
+        self.key = (office.dir / "secret" / "payment.key").read_text().strip()
+
+    def call(self, method, path, body=None):
+        headers = {"Content-Type": "application/json", "Authorization": f"Bearer {self.key}"}
+        request = urllib.request.Request(self.url + path, json.dumps(body).encode() if body is not None else None, headers,
+                                         method=method)
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return json.loads(answer.read() or b"null")
+
+    def fault(self, match, mode, ms=0):
+        """Once. A dropped connection twice: the HTTP client itself repeats what was lost on a kept connection, same key and all."""
+        times = 2 if mode.startswith("drop") else 1
+        self.call("POST", "/_sim/faults", {"match": match, "mode": mode, "times": times, "ms": ms})
+
+    def clear(self):
+        self.call("DELETE", "/_sim/faults")
+
+    def intents(self, booking_id):
+        return [i for i in self.call("GET", "/_sim/ledger")["payment_intents"] if i["metadata"].get("booking") == booking_id]
+
+
+@pytest.fixture(scope="module")
+def office(build_dir, base_dir):
+    """One of this module's own: its gateway is hurt. Calls to it give up soon, so that tests need not wait."""
+    office = Boxoffice(build_dir, tempfile.mkdtemp(dir=base_dir), env={"BOXOFFICE_PAYMENT_TIMEOUT_MS": "1500"}).start()
+    yield office
+    office.close()
+
+
+@pytest.fixture
+def gateway(office):
+    gateway = Gateway(office)
+    yield gateway
+    gateway.clear()
+
+
+@pytest.fixture
+def admin(office):
+    return office.admin()
+
+
+@pytest.fixture
+def db(office):
+    with psycopg.connect(office.database_url, autocommit=True) as connection:
+        yield connection
+
+
+@pytest.fixture(autouse=True)
+def sound(office):
+    yield
+    office.check()
+
+
+def locked(office, show, n=2, start=0, buyer=None):
+    buyer = buyer or office.session()
+    return buyer, buyer.lock(show.show_id, show.seats[start:start + n]).expect(201)["lock_id"]
+
+
+def attempts(db, booking_id):
+    return [row[0] for row in db.execute("SELECT state FROM payments WHERE booking_id = %s ORDER BY attempt_no", [booking_id])]
+
+
+def eur(amount):
+    return {"amount": amount, "currency": "EUR"}
+
+
+def test_success(office, admin, gateway, db):
+    show = admin.make_show()
+    buyer, lock = locked(office, show)
+    booking = buyer.book(show.show_id, lock).expect(201)
+    assert booking["status"] == "confirmed" and booking["payment"] == {"status": "captured"}
+    assert booking["total"] == eur(9000)
+    assert [seat["guid"] for seat in booking["seats"]] == show.seats[:2]
+    assert sorted(ticket["seat"] for ticket in booking["tickets"]) == show.seats[:2]
+    assert buyer.taken(show.show_id) == dict.fromkeys(show.seats[:2], "booked")
+    [intent] = gateway.intents(booking["booking_id"])
+    assert (intent["status"], intent["amount_captured"], intent["currency"]) == ("succeeded", 9000, "eur")
+    # who may see it
+    path = f"/v1/shows/{show.show_id}/bookings/{booking['booking_id']}"
+    assert buyer.get(path).expect(200) == booking
+    assert office.api(booking["access_token"]).get(path).expect(200) == booking
+    assert "buyer" not in admin.get(path).expect(200)
+    office.session().get(path).expect(404)
+    office.api().get(path).expect(401)
+    assert buyer.get("/v1/me/bookings").expect(200)["items"] == [booking]
+    assert buyer.lock_state(show.show_id, lock).expect(200)["state"] == "booked"
+    buyer.book(show.show_id, lock).expect(409, "lock_already_used")
+    # nothing about a person outside of buyers
+    for table in ("bookings", "payments", "payment_calls", "payment_events", "outbox"):
+        [[n]] = db.execute(f"SELECT count(*) FROM {table} t WHERE t::text ~* 'ada@example|lovelace'").fetchall()
+        assert n == 0, table
+
+
+def test_declined_then_another_card(office, admin, db):
+    show = admin.make_show()
+    buyer, lock = locked(office, show)
+    no = buyer.book(show.show_id, lock, DECLINED, key="first").expect(402, "payment_declined")
+    assert no["decline_code"] == "generic_decline" and 290 < no["expires_in"] <= 300
+    assert buyer.lock_state(show.show_id, lock).expect(200)["state"] == "active"
+    pending = office.api(no["access_token"]).get(f"/v1/shows/{show.show_id}/bookings/{no['booking_id']}").expect(200)
+    assert pending["status"] == "payment_pending" and pending["payment"] == {"status": "declined"}
+    yes = buyer.book(show.show_id, lock, key="second").expect(201)
+    assert yes["booking_id"] == no["booking_id"] and yes["status"] == "confirmed"
+    assert attempts(db, yes["booking_id"]) == ["failed", "captured"]
+    # each key remembers what it got
+    again = buyer.book(show.show_id, lock, DECLINED, key="first").expect(402, "payment_declined")
+    assert again["booking_id"] == no["booking_id"] and again["expires_in"] == 0
+    assert buyer.book(show.show_id, lock, key="second").expect(201) == yes
+    assert attempts(db, yes["booking_id"]) == ["failed", "captured"]
+
+
+def bank(url, outcome):
+    class Stay(urllib.request.HTTPRedirectHandler):
+        def redirect_request(self, *args):
+            return None
+
+    try:
+        with urllib.request.build_opener(Stay).open(url, urllib.parse.urlencode({"outcome": outcome}).encode(), timeout=10) as answer:
+            return answer.status, None
+    except urllib.error.HTTPError as error:
+        return error.code, error.headers["Location"]
+
+
+def secure(office, show, buyer, lock, **payment):
+    return buyer.post(f"/v1/shows/{show.show_id}/bookings",
+                      {"lock_id": lock, "buyer": {"name": "Ada", "email": "ada@example.org"}, "payment": {"method": SECURE, **payment}})
+
+
+@pytest.mark.parametrize("ask", [True, False], ids=["asked", "settled"])
+def test_three_d_secure(office, admin, gateway, db, ask):
+    show = admin.make_show()
+    buyer, lock = locked(office, show)
+    booking = secure(office, show, buyer, lock, return_url=office.url + "/done").expect(201)
+    assert booking["status"] == "payment_pending" and 0 < booking["expires_in"] <= 300 and booking["tickets"] == []
+    assert booking["payment"]["status"] == "requires_action"
+    buyer.book(show.show_id, lock).expect(409, "payment_in_progress")
+    buyer.release(show.show_id, lock).expect(409, "payment_in_progress")
+    status, to = bank(booking["payment"]["next_action"]["redirect_to_url"]["url"], "authorise")
+    assert status == 303 and to.startswith(office.url + "/done")
+    path = f"/v1/shows/{show.show_id}/bookings/{booking['booking_id']}"
+    if ask:
+        wait_until(lambda: buyer.get(path).expect(200)["status"] == "confirmed", "the booking confirmed", 5)
+    else:
+        wait_until(lambda: attempts(db, booking["booking_id"]) == ["captured"], "the payment settled by itself", 20)
+    done = buyer.get(path).expect(200)
+    assert done["payment"]["status"] == "captured" and len(done["tickets"]) == 2
+    assert buyer.taken(show.show_id) == dict.fromkeys(show.seats[:2], "booked")
+
+
+def test_three_d_secure_failed(office, admin, db):
+    show = admin.make_show()
+    buyer, lock = locked(office, show)
+    booking = secure(office, show, buyer, lock).expect(201)
+    bank(booking["payment"]["next_action"]["redirect_to_url"]["url"], "fail")
+    path = f"/v1/shows/{show.show_id}/bookings/{booking['booking_id']}"
+    wait_until(lambda: buyer.get(path).expect(200)["payment"]["status"] == "declined", "the decline seen", 5)
+    assert buyer.lock_state(show.show_id, lock).expect(200)["state"] == "active"
+    assert buyer.book(show.show_id, lock).expect(201)["booking_id"] == booking["booking_id"]
+    assert attempts(db, booking["booking_id"]) == ["failed", "captured"]
+
+
+def test_three_d_secure_too_late(office, admin, gateway, db):
+    show = admin.make_show()
+    buyer, lock = locked(office, show)
+    booking = secure(office, show, buyer, lock).expect(201)
+    db.execute("UPDATE payments SET action_until = now(), settle_at = now() WHERE booking_id = %s", [booking["booking_id"]])
+    wait_until(lambda: attempts(db, booking["booking_id"]) == ["abandoned"], "the attempt abandoned")
+    wait_until(lambda: buyer.taken(show.show_id) == {}, "the seats free")
+    [intent] = wait_until(lambda: [i for i in gateway.intents(booking["booking_id"]) if i["status"] == "canceled"], "the intent cancelled")
+    assert intent["amount_captured"] == 0
+    done = buyer.get(f"/v1/shows/{show.show_id}/bookings/{booking['booking_id']}").expect(200)
+    assert (done["status"], done["reason"]) == ("failed", "time_over")
+    buyer.book(show.show_id, lock).expect(409, "lock_expired")
+
+
+def test_return_url(office, admin):
+    show = admin.make_show()
+    buyer, lock = locked(office, show)
+    for url in ("https://evil.example/", office.url + ".evil.example/", "javascript:alert(1)"):
+        answer = secure(office, show, buyer, lock, return_url=url)
+        assert answer.expect(422, "invalid_value")["path"] == "/payment/return_url"
+    assert buyer.lock_state(show.show_id, lock).expect(200)["state"] == "active"
+
+
+def test_locks_that_cannot_be_paid(office, admin, db):
+    show = admin.make_show()
+    buyer, lock = locked(office, show)
+    office.session().book(show.show_id, lock).expect(404, "not_found")
+    buyer.book(show.show_id, str(uuid.uuid4())).expect(404, "not_found")
+    office.api().book(show.show_id, lock).expect(401)
+    no = buyer.post(f"/v1/shows/{show.show_id}/bookings", {"lock_id": lock, "buyer": {"name": "A", "email": "a@b.example"}})
+    assert no.expect(400, "invalid_request")["path"] == "/payment"
+    db.execute("UPDATE seat_locks SET expires_at = now() - interval '1 ms' WHERE lock_id = %s", [lock])
+    db.execute("UPDATE show_seats SET expires_at = now() - interval '1 ms' WHERE lock_id = %s", [lock])
+    buyer.book(show.show_id, lock).expect(409, "lock_expired")
+    buyer, lock = locked(office, show, start=4)
+    buyer.release(show.show_id, lock).expect(204)
+    buyer.book(show.show_id, lock).expect(409, "lock_expired")
+
+
+def test_declined_booking_ends_with_its_lock(office, admin, db):
+    show = admin.make_show()
+    buyer, lock = locked(office, show)
+    booking = buyer.book(show.show_id, lock, DECLINED).expect(402)["booking_id"]
+    buyer.release(show.show_id, lock).expect(204)
+    path = f"/v1/shows/{show.show_id}/bookings/{booking}"
+    wait_until(lambda: buyer.get(path).expect(200)["status"] == "failed", "the booking failed")
+    buyer.book(show.show_id, lock).expect(409, "lock_expired")
+
+
+@pytest.mark.parametrize("price", [4500, 0], ids=["paid", "free"])
+def test_double_booking_forced_by_hand(office, admin, gateway, db, price):
+    show = admin.make_show(prices={"Standard": price})
+    other, theirs = locked(office, show, 1, 4)
+    owner = other.book(show.show_id, theirs).expect(201)["booking_id"]
+    buyer, lock = locked(office, show)
+    # somebody writes what no code of ours writes: seat 0 belongs to the other booking too
+    db.execute("INSERT INTO booking_seats (show_id, booking_id, seat_no, price_minor) VALUES (%s, %s, 0, %s)", [show.show_id, owner, price])
+    buyer.book(show.show_id, lock, key="k").expect(409, "seat_already_booked")
+    buyer.book(show.show_id, lock, key="k").expect(409)
+    rows = db.execute("SELECT booking_id FROM booking_seats WHERE show_id = %s AND seat_no = 0 AND released_at IS NULL", [show.show_id]).fetchall()
+    assert rows == [(uuid.UUID(owner),)]
+    # the seat is its owner's, the other one is on sale again, nothing was charged
+    wait_until(lambda: buyer.taken(show.show_id) == {show.seats[0]: "booked", show.seats[4]: "booked"}, "the seats as they are owned")
+    assert buyer.lock_state(show.show_id, lock).expect(200)["state"] == "abandoned"
+    refused = [line for line in office.api().get("/metrics").body.decode().splitlines()
+               if line.startswith("boxoffice_double_bookings_refused_total")]
+    assert refused and float(refused[0].split()[-1]) >= 1
+    if price:
+        [[booking]] = db.execute("SELECT booking_id::text FROM payments WHERE lock_id = %s", [lock]).fetchall()
+        assert attempts(db, booking) == ["voided"]
+        wait_until(lambda: [i["status"] for i in gateway.intents(booking)] == ["canceled"], "the intent cancelled")
+    # the hand is taken away again: invariants are checked after each test
+    db.execute("DELETE FROM booking_seats WHERE show_id = %s AND seat_no = 0", [show.show_id])
+    db.execute("UPDATE show_seats SET state = 0, lock_id = '00000000-0000-0000-0000-000000000000', expires_at = '-infinity',"
+               " fence = fence + 1 WHERE show_id = %s AND seat_no = 0", [show.show_id])
+    wait_until(lambda: show.seats[0] not in buyer.taken(show.show_id), "the auditor's repair", 15)
+
+
+def test_free_of_charge(office, admin, gateway, db):
+    show = admin.make_show(prices={"Standard": 0})
+    buyer, lock = locked(office, show)
+    body = {"lock_id": lock, "buyer": {"name": "Ada", "email": "ada@example.org"}}
+    booking = buyer.post(f"/v1/shows/{show.show_id}/bookings", body, key="k").expect(201)
+    assert booking["status"] == "confirmed" and booking["payment"] == {"status": "not_required"}
+    assert len(booking["tickets"]) == 2 and booking["total"] == eur(0)
+    assert buyer.post(f"/v1/shows/{show.show_id}/bookings", body, key="k").expect(201) == booking
+    body["buyer"]["name"] = "Eve"
+    buyer.post(f"/v1/shows/{show.show_id}/bookings", body, key="k").expect(422, "idempotency_mismatch")
+    assert gateway.intents(booking["booking_id"]) == [] and attempts(db, booking["booking_id"]) == []
+    assert buyer.taken(show.show_id) == dict.fromkeys(show.seats[:2], "booked")
+
+
+def test_cancel_whole(office, admin, gateway):
+    show = admin.make_show(cancellation=CANCELLATION)
+    buyer, lock = locked(office, show)
+    booking = buyer.book(show.show_id, lock).expect(201)
+    done = office.api(booking["access_token"]).cancel(show.show_id, booking["booking_id"]).expect(200)
+    assert done["status"] == "cancelled" and done["refund"] == {"status": "succeeded", "amount": eur(8700)}
+    assert {ticket["status"] for ticket in done["tickets"]} == {"revoked"}
+    assert buyer.cancel(show.show_id, booking["booking_id"]).expect(200) == done
+    [intent] = gateway.intents(booking["booking_id"])
+    assert intent["amount_refunded"] == 8700
+    assert buyer.taken(show.show_id) == {}
+    other, lock = locked(office, show)
+    other.book(show.show_id, lock).expect(201)
+
+
+def test_cancel_by_seat(office, admin, gateway):
+    show = admin.make_show(cancellation={**CANCELLATION, "fee": eur(100)})
+    buyer, lock = locked(office, show, 3)
+    booking = buyer.book(show.show_id, lock).expect(201)["booking_id"]
+    buyer.cancel(show.show_id, booking, [show.seats[9]]).expect(422, "unknown_seat")
+    office.session().cancel(show.show_id, booking).expect(404)
+    part = buyer.cancel(show.show_id, booking, [show.seats[1]]).expect(200)
+    assert part["status"] == "confirmed" and part["refund"] == {"status": "succeeded", "amount": eur(4500 - 33)}
+    assert [seat["guid"] for seat in part["seats"]] == [show.seats[0], show.seats[2]]
+    assert part["cancelled_seats"] == [show.seats[1]]
+    assert {t["seat"]: t["status"] for t in part["tickets"]} == {show.seats[0]: "valid", show.seats[1]: "revoked", show.seats[2]: "valid"}
+    assert buyer.cancel(show.show_id, booking, [show.seats[1]]).expect(200) == part
+    assert buyer.taken(show.show_id) == {show.seats[0]: "booked", show.seats[2]: "booked"}
+    _, again = locked(office, show, 1, 1)
+    rest = buyer.cancel(show.show_id, booking).expect(200)
+    assert rest["status"] == "cancelled" and rest["refund"] == {"status": "succeeded", "amount": eur(13400)}
+    [intent] = gateway.intents(booking)
+    assert intent["amount_captured"] - intent["amount_refunded"] == 100
+
+
+def test_cancel_closed_and_used(office, admin, db):
+    show = admin.make_show(cancellation=NO_CANCELLATION)
+    buyer, lock = locked(office, show)
+    booking = buyer.book(show.show_id, lock).expect(201)["booking_id"]
+    buyer.cancel(show.show_id, booking).expect(409, "cancellation_closed")
+    db.execute("UPDATE tickets SET state = 'used' WHERE booking_id = %s AND seat_no = 0", [booking])
+    admin.cancel(show.show_id, booking).expect(409, "ticket_used")
+    assert buyer.taken(show.show_id) == dict.fromkeys(show.seats[:2], "booked")
+    done = admin.cancel(show.show_id, booking, [show.seats[1]]).expect(200)  # staff always may, what was not used
+    assert done["refund"]["amount"] == eur(4500)
+    db.execute("UPDATE tickets SET state = 'valid' WHERE booking_id = %s AND seat_no = 0", [booking])
+
+
+def test_refund_that_has_to_wait(office, admin, gateway):
+    show = admin.make_show(cancellation=CANCELLATION)
+    buyer, lock = locked(office, show)
+    booking = buyer.book(show.show_id, lock).expect(201)["booking_id"]
+    gateway.fault("refund", "500_before")
+    done = buyer.cancel(show.show_id, booking).expect(200)
+    assert done["refund"] == {"status": "pending", "amount": eur(8700)}
+    assert buyer.taken(show.show_id) == {}
+    path = f"/v1/shows/{show.show_id}/bookings/{booking}"
+    wait_until(lambda: buyer.get(path).expect(200)["refund"]["status"] == "succeeded", "the refund made", 20)
+    assert [intent["amount_refunded"] for intent in gateway.intents(booking)] == [8700]
+
+
+def test_refund_whose_answer_is_lost(office, admin, gateway):
+    show = admin.make_show(cancellation=CANCELLATION)
+    buyer, lock = locked(office, show)
+    booking = buyer.book(show.show_id, lock).expect(201)["booking_id"]
+    gateway.fault("refund", "500_after")
+    assert buyer.cancel(show.show_id, booking).expect(200)["refund"]["status"] == "pending"
+    path = f"/v1/shows/{show.show_id}/bookings/{booking}"
+    wait_until(lambda: buyer.get(path).expect(200)["refund"]["status"] == "succeeded", "the refund found", 20)
+    assert [intent["amount_refunded"] for intent in gateway.intents(booking)] == [8700]  # once
+
+
+def test_goodwill(office, admin, gateway):
+    show = admin.make_show(cancellation={**CANCELLATION, "fee": eur(0)})
+    buyer, lock = locked(office, show)
+    booking = buyer.book(show.show_id, lock).expect(201)["booking_id"]
+    path = f"/v1/shows/{show.show_id}/bookings/{booking}/refunds"
+    body = {"amount": eur(1000), "reason": "Heating failed"}
+    first = admin.post(path, body, key="g").expect(201)
+    assert first["status"] == "succeeded"
+    assert admin.post(path, body, key="g").expect(201) == first
+    admin.post(path, {**body, "amount": eur(1001)}, key="g").expect(422, "idempotency_mismatch")
+    assert admin.post(path, {**body, "amount": eur(8001)}).expect(422, "invalid_value")["path"] == "/amount"
+    buyer.post(path, body).expect(401)
+    # the rest is what a cancellation can still give back
+    assert buyer.cancel(show.show_id, booking).expect(200)["refund"]["amount"] == eur(9000)
+    assert [intent["amount_refunded"] for intent in gateway.intents(booking)] == [9000]
+    trail = admin.get(f"/v1/shows/{show.show_id}/bookings/{booking}/payments").expect(200)
+    assert [(item["from"], item["to"]) for item in trail["items"] if "refund_id" not in item] == [
+        ("", "created"), ("created", "authorised"), ("authorised", "captured")]
+    assert sorted(refund["kind"] for refund in trail["refunds"]) == ["goodwill", "seats"]
+
+
+def test_same_key_again(office, admin, gateway, db):
+    show = admin.make_show()
+    buyer, lock = locked(office, show)
+    booking = buyer.book(show.show_id, lock, key="k").expect(201)
+    assert buyer.book(show.show_id, lock, key="k").expect(201) == booking
+    buyer.book(show.show_id, lock, DECLINED, key="k").expect(422, "idempotency_mismatch")
+    assert len(gateway.intents(booking["booking_id"])) == 1
+
+
+def test_same_key_at_once(office, admin, gateway, db):
+    show = admin.make_show()
+    buyer, lock = locked(office, show)
+    answers = []
+
+    def post():
+        one = office.api(buyer.token)
+        answers.append(one.book(show.show_id, lock, key="k"))
+        one.close()
+
+    threads = [threading.Thread(target=post) for _ in range(40)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    got = {(answer.status, answer.code) for answer in answers}
+    assert (201, None) in got and got <= {(201, None), (409, "idempotency_in_flight")}, got
+    [booking] = {answer.json()["booking_id"] for answer in answers if answer.status == 201}
+    assert buyer.book(show.show_id, lock, key="k").expect(201)["booking_id"] == booking
+    [intent] = gateway.intents(booking)
+    assert intent["amount_captured"] == 9000 and attempts(db, booking) == ["captured"]
+
+
+@pytest.mark.parametrize("mode", ["drop_before", "500_before", "drop_after", "500_after"])
+def test_gateway_fails_before_the_confirmation(office, admin, gateway, db, mode):
+    """Whether the intent was made or not, nobody confirmed it: the lock is its owner's again, the same key a new attempt."""
+    show = admin.make_show()
+    buyer, lock = locked(office, show)
+    gateway.fault("create", mode)
+    buyer.book(show.show_id, lock, key="k").expect(503, "payment_unavailable")
+    gateway.clear()
+    assert buyer.lock_state(show.show_id, lock).expect(200)["state"] == "active"
+    booking = buyer.book(show.show_id, lock, key="k").expect(201)
+    assert booking["status"] == "confirmed" and attempts(db, booking["booking_id"]) == ["failed", "captured"]
+    assert sum(intent["amount_captured"] for intent in gateway.intents(booking["booking_id"])) == 9000
+
+
+@pytest.mark.parametrize("mode", ["drop_before", "500_before", "hang"])
+def test_confirmation_that_did_not_happen(office, admin, gateway, db, mode):
+    show = admin.make_show()
+    buyer, lock = locked(office, show)
+    gateway.fault("confirm", mode)
+    buyer.book(show.show_id, lock, key="k").expect(503, "payment_unavailable")
+    gateway.clear()
+    assert buyer.lock_state(show.show_id, lock).expect(200)["state"] == "active"
+    booking = buyer.book(show.show_id, lock, key="k").expect(201)["booking_id"]
+    assert attempts(db, booking) == ["failed", "captured"]
+    assert sorted(intent["status"] for intent in gateway.intents(booking)) == ["canceled", "succeeded"]
+
+
+@pytest.mark.parametrize("mode", ["drop_after", "500_after", "hang_after"])
+def test_confirmation_whose_answer_is_lost(office, admin, gateway, db, mode):
+    show = admin.make_show()
+    buyer, lock = locked(office, show)
+    gateway.fault("confirm", mode)
+    booking = buyer.book(show.show_id, lock).expect(201)
+    assert booking["status"] == "confirmed" and attempts(db, booking["booking_id"]) == ["captured"]
+    [intent] = gateway.intents(booking["booking_id"])
+    assert intent["amount_captured"] == 9000
+
+
+def test_unknown_and_settled(office, admin, gateway, db):
+    """The confirmation happened, its answer and the question after it are lost: asked again with the same key, or settled."""
+    show = admin.make_show()
+    buyer, lock = locked(office, show)
+    gateway.fault("confirm", "drop_after")
+    gateway.fault("retrieve", "drop_before")
+    buyer.book(show.show_id, lock, key="k").expect(503, "outcome_unknown")
+    assert buyer.taken(show.show_id) == dict.fromkeys(show.seats[:2], "locked")
+    assert buyer.lock_state(show.show_id, lock).expect(200)["state"] == "paying"
+    [[booking]] = db.execute("SELECT booking_id::text FROM payments WHERE lock_id = %s", [lock]).fetchall()
+    wait_until(lambda: attempts(db, booking) == ["captured"], "the payment settled", 30)
+    done = buyer.book(show.show_id, lock, key="k").expect(201)
+    assert done["booking_id"] == booking and done["status"] == "confirmed"
+    [intent] = gateway.intents(booking)
+    assert intent["amount_captured"] == 9000
+
+
+@pytest.mark.parametrize("mode", ["drop_before", "500_before", "drop_after", "500_after"])
+def test_capture_unknown(office, admin, gateway, db, mode):
+    show = admin.make_show()
+    buyer, lock = locked(office, show)
+    gateway.fault("capture", mode)
+    booking = buyer.book(show.show_id, lock).expect(201)
+    assert booking["status"] == "confirmed" and booking["payment"] == {"status": "capture_pending"}
+    assert len(booking["tickets"]) == 2
+    wait_until(lambda: attempts(db, booking["booking_id"]) == ["captured"], "the capture proven", 20)
+    [intent] = gateway.intents(booking["booking_id"])
+    assert intent["amount_captured"] == 9000
+
+
+def test_capture_refused(office, admin, gateway, db):
+    show = admin.make_show()
+    buyer, lock = locked(office, show)
+    no = buyer.book(show.show_id, lock, "pm_card_captureFails", key="k").expect(402, "payment_declined")
+    assert no["expires_in"] == 0
+    booking = buyer.get(f"/v1/shows/{show.show_id}/bookings/{no['booking_id']}").expect(200)
+    assert (booking["status"], booking["reason"]) == ("cancelled", "payment_lost")
+    assert {ticket["status"] for ticket in booking["tickets"]} == {"revoked"}
+    wait_until(lambda: buyer.taken(show.show_id) == {}, "the seats free")
+    wait_until(lambda: [i["status"] for i in gateway.intents(no["booking_id"])] == ["canceled"], "the hold given back")
+    assert attempts(db, no["booking_id"]) == ["capture_failed"]
+    buyer.book(show.show_id, lock, "pm_card_captureFails", key="k").expect(402, "payment_declined")
+    other, lock = locked(office, show)
+    other.book(show.show_id, lock).expect(201)
+
+
+def test_limit_per_payer(office, admin):
+    event = admin.make_event(max_per_payer=3)["event_id"]
+    show = admin.make_show(event_id=event)
+    buyer, lock = locked(office, show)
+    buyer.book(show.show_id, lock, email="Eve@example.org").expect(201)
+    other, lock = locked(office, show, 2, 4)
+    assert other.book(show.show_id, lock, email="eve@EXAMPLE.org").expect(409, "lock_limit")["limit"] == 3
+    other.book(show.show_id, lock, email="somebody@example.org").expect(201)
+
+
+def test_payments_config(office):
+    config = office.api().get("/v1/payments/config").expect(200)
+    assert config["enabled"] and config["url"] == office.payment_url

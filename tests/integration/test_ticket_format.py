@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-PROBE = Path(os.environ.get("BOXOFFICE_BUILD", ROOT / "build")) / "tests/integration/bin/ticket_probe"
+PROBE = (ROOT / os.environ.get("BOXOFFICE_BUILD_DIR", "build/asan")) / "tests/integration/bin/ticket_probe"
 DOCUMENT = (ROOT / "docs/ticket-format.md").read_text()
 
 

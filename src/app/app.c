@@ -4,7 +4,7 @@
 #include "app/app_sql.h"
 #include "base/times.h"
 
-#include "booking/booking.h"
+#include "booking/booking_service.h"
 #include "payment/payment_service.h"
 #include "ticket/ticket_service.h"
 #include "work/work.h"

@@ -8,7 +8,7 @@
 #include "app/web_files.h"
 #include "base/times.h"
 #include "base/xmalloc.h"
-#include "booking/booking.h"
+#include "booking/booking_service.h"
 #include "io/log.h"
 #include "payment/payment_service.h"
 #include "ticket/ticket_service.h"

@@ -72,7 +72,8 @@ bool booking_ask_read(const json_t *body, struct booking_ask *ret, struct error 
 		ret->method = json_in_str(&payment, "method", JSON_REQUIRED, 1, BOOKING_METHOD_MAX);
 		ret->return_url = json_in_str(&payment, "return_url", JSON_OPTIONAL, 1, BOOKING_URL_MAX);
 		if (e->code == ERR_NONE && !visible(ret->method))
-			json_in_fault(&payment, ERR_INVALID_VALUE, "method", "\"method\" is not a token of the gateway.");
+			json_in_fault(&payment, ERR_INVALID_VALUE, "method",
+				      "\"method\" is not a token of the gateway.");
 		if (e->code == ERR_NONE && !visible(ret->return_url))
 			json_in_fault(&payment, ERR_INVALID_VALUE, "return_url", "\"return_url\" is not an address.");
 		json_in_end(&payment);

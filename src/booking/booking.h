@@ -54,5 +54,3 @@ enum { EMAIL_FOLDED_MAX = 256 };
 struct str email_fold(struct str email, char out[EMAIL_FOLDED_MAX]);
 
 #endif
-
-#include "booking/booking_service.h" /* for the time being */

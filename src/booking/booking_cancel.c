@@ -54,7 +54,8 @@ static void refuse(struct cancel *c, enum err code, const char *detail)
 	cancel_free(c);
 }
 
-static void on_answer(void *arg, enum err err, const struct booking_view *v, struct show *show, const struct pg_result *tickets)
+static void on_answer(void *arg, enum err err, const struct booking_view *v, struct show *show,
+		      const struct pg_result *tickets)
 {
 	struct cancel *c = arg;
 
@@ -112,7 +113,8 @@ static void cancel_finish(struct cancel *c, const struct pg_answer *a)
 	} else if (a->status == PG_ERROR && pg_error_is_transient(a) && ++c->tries < TRIES_MAX) {
 		cancel_begin(c);
 	} else if (a->status == PG_OK || (a->status == PG_ERROR && !pg_error_is_transient(a))) {
-		log_line(LOG_ERROR, "a cancellation does not add up", LOG_C("error", a->message), LOG_U("booking_id", &c->call->ids[1]));
+		log_line(LOG_ERROR, "a cancellation does not add up", LOG_C("error", a->message),
+			 LOG_U("booking_id", &c->call->ids[1]));
 		refuse(c, ERR_INTERNAL, NULL);
 	} else {
 		refuse(c, ERR_UNAVAILABLE, NULL);
@@ -143,7 +145,8 @@ static void on_unbooked(void *arg, const struct pg_answer *a)
 	struct cancel *c = arg;
 
 	if (a->status == PG_OK)
-		c->n_changes = seat_changes_from(a->result, 0, 0, 1, SEAT_FREE, 0, &c->lock_id, c->call->arena, &c->changes);
+		c->n_changes =
+			seat_changes_from(a->result, 0, 0, 1, SEAT_FREE, 0, &c->lock_id, c->call->arena, &c->changes);
 }
 
 static void on_cancelled(void *arg, const struct pg_answer *a)
@@ -320,7 +323,8 @@ static void cancel_begin(struct cancel *c)
 
 /* ---- the beginning ---- */
 
-static void on_loaded(void *arg, enum err err, const struct booking_view *v, struct show *show, const struct pg_result *tickets)
+static void on_loaded(void *arg, enum err err, const struct booking_view *v, struct show *show,
+		      const struct pg_result *tickets)
 {
 	struct cancel *c = arg;
 	struct web_call *call = c->call;

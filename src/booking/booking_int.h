@@ -22,7 +22,8 @@ struct booking_view {
 	size_t n, n_released;
 	const int64_t *seats, *prices_minor; /* as booked */
 	const int64_t *released;	     /* seats cancelled since */
-	int64_t total_minor, created_us, expires_us, now_us; /* expires_us: of its lock; in the past when that has ended */
+	int64_t total_minor, created_us, expires_us,
+		now_us; /* expires_us: of its lock; in the past when that has ended */
 	const char *reference, *currency, *reason, *name, *email;
 	bool paid; /* there is an attempt; the last one: */
 	struct uuid payment_id;

@@ -86,8 +86,9 @@ static void refuse_not_on_sale(struct pay *p)
 
 static void answer_declined(struct pay *p, const struct booking_view *v, const char *code, bool lock_lives)
 {
-	struct jw *w = web_problem(p->call, ERR_PAYMENT_DECLINED,
-				   lock_lives ? NULL : "The card was declined, and the seats are no longer held for you.");
+	struct jw *w =
+		web_problem(p->call, ERR_PAYMENT_DECLINED,
+			    lock_lives ? NULL : "The card was declined, and the seats are no longer held for you.");
 	char token[AUTH_TOKEN_TEXT];
 
 	auth_booking_token(p->b->config.auth, &v->show_id, &v->booking_id, token);
@@ -99,7 +100,8 @@ static void answer_declined(struct pay *p, const struct booking_view *v, const c
 	pay_free(p);
 }
 
-static void on_loaded(void *arg, enum err err, const struct booking_view *v, struct show *show, const struct pg_result *tickets)
+static void on_loaded(void *arg, enum err err, const struct booking_view *v, struct show *show,
+		      const struct pg_result *tickets)
 {
 	struct pay *p = arg;
 
@@ -109,7 +111,8 @@ static void on_loaded(void *arg, enum err err, const struct booking_view *v, str
 		return;
 	}
 	if (p->declined) {
-		answer_declined(p, v, p->decline_code, v->state == BOOKING_PAYMENT_PENDING && booking_expires_in(v) > 0);
+		answer_declined(p, v, p->decline_code,
+				v->state == BOOKING_PAYMENT_PENDING && booking_expires_in(v) > 0);
 		return;
 	}
 	if (v->paid && v->payment_state == PAYMENT_CREATED) {
@@ -118,7 +121,8 @@ static void on_loaded(void *arg, enum err err, const struct booking_view *v, str
 	}
 	if (v->paid && v->payment_state == PAYMENT_FAILED) {
 		if (strcmp(v->failure, "declined") == 0)
-			answer_declined(p, v, v->decline_code, v->state == BOOKING_PAYMENT_PENDING && booking_expires_in(v) > 0);
+			answer_declined(p, v, v->decline_code,
+					v->state == BOOKING_PAYMENT_PENDING && booking_expires_in(v) > 0);
 		else
 			refuse(p, ERR_PAYMENT_UNAVAILABLE, NULL);
 		return;
@@ -168,7 +172,8 @@ static void on_committed(void *arg, const struct pg_answer *a)
 	if (p->total_minor) {
 		metric_add(metrics, METRIC_BOOKINGS, BOOKING_METRIC_PENDING, 0, 1);
 		metric_add(metrics, METRIC_PAYMENTS, PAYMENT_CREATED, 0, 1);
-		seat_map_apply(p->b->config.map, &p->show->show_id, p->changes, p->n_changes, &session, 1, 0, NULL, NULL);
+		seat_map_apply(p->b->config.map, &p->show->show_id, p->changes, p->n_changes, &session, 1, 0, NULL,
+			       NULL);
 		payment_start(p->b->config.payment, &p->show->show_id, &p->payment_id, pay_answer, p);
 		return;
 	}
@@ -192,7 +197,8 @@ static void on_freed(void *arg, const struct pg_answer *a)
 	struct pay *p = arg;
 
 	if (a->status == PG_OK && pg_rows(a->result))
-		p->n_changes = seat_changes_from(a->result, 0, 1, 2, SEAT_FREE, 0, &p->ask.lock_id, p->call->arena, &p->changes);
+		p->n_changes = seat_changes_from(a->result, 0, 1, 2, SEAT_FREE, 0, &p->ask.lock_id, p->call->arena,
+						 &p->changes);
 }
 
 static void on_repaired(void *arg, const struct pg_answer *a)
@@ -255,7 +261,8 @@ static void pay_finish(struct pay *p, const struct pg_answer *a)
 	} else if (a->status == PG_ERROR && pg_error_is_transient(a)) {
 		pay_ask(p);
 	} else if (a->status == PG_ERROR) {
-		log_line(LOG_ERROR, "a booking's statement failed", LOG_C("error", a->message), LOG_C("sqlstate", a->sqlstate));
+		log_line(LOG_ERROR, "a booking's statement failed", LOG_C("error", a->message),
+			 LOG_C("sqlstate", a->sqlstate));
 		refuse(p, ERR_INTERNAL, NULL);
 	} else {
 		refuse(p, ERR_UNAVAILABLE, NULL);
@@ -281,7 +288,8 @@ static void on_paying(void *arg, const struct pg_answer *a)
 		return;
 	}
 	p->not_mine = pg_get_int(a->result, 0, 8) != (int64_t)p->n_seats;
-	p->n_changes = seat_changes_from(a->result, 0, 0, 9, SEAT_LOCKED, 0, &p->ask.lock_id, p->call->arena, &p->changes);
+	p->n_changes =
+		seat_changes_from(a->result, 0, 0, 9, SEAT_LOCKED, 0, &p->ask.lock_id, p->call->arena, &p->changes);
 }
 
 static void on_must(void *arg, const struct pg_answer *a)
@@ -317,7 +325,8 @@ static void on_booked(void *arg, const struct pg_answer *a)
 		p->not_mine = true;
 		return;
 	}
-	p->n_changes = seat_changes_from(a->result, 0, 0, 3, SEAT_BOOKED, 0, &p->ask.lock_id, p->call->arena, &p->changes);
+	p->n_changes =
+		seat_changes_from(a->result, 0, 0, 3, SEAT_BOOKED, 0, &p->ask.lock_id, p->call->arena, &p->changes);
 }
 
 static void on_issued(void *arg, const struct pg_answer *a)
@@ -480,7 +489,8 @@ static void on_ask(void *arg, const struct pg_answer *a)
 	else if (lock != LOCK_ACTIVE || pg_get_time(r, 0, 4) <= pg_get_time(r, 0, 5))
 		refuse(p, ERR_LOCK_EXPIRED, NULL);
 	else if (p->total_minor && !p->ask.pays)
-		refuse_at(p, ERR_INVALID_REQUEST, "/payment", "\"payment\" is missing: these seats are not free of charge.");
+		refuse_at(p, ERR_INVALID_REQUEST, "/payment",
+			  "\"payment\" is missing: these seats are not free of charge.");
 	else if (p->total_minor && !payment_configured(p->b->config.payment))
 		refuse(p, ERR_PAYMENT_UNAVAILABLE, NULL);
 	else if (p->show->status != SHOW_PUBLISHED)
@@ -552,7 +562,8 @@ static void on_show(void *arg, enum err err, struct show *show)
 		return;
 	}
 	if (p->ask.return_url.n && !comes_back_here(p)) {
-		refuse_at(p, ERR_INVALID_VALUE, "/payment/return_url", "\"return_url\" does not lead back to this service.");
+		refuse_at(p, ERR_INVALID_VALUE, "/payment/return_url",
+			  "\"return_url\" does not lead back to this service.");
 		return;
 	}
 	p->lock_session = call->who.session_id;

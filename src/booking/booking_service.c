@@ -34,7 +34,8 @@ struct get {
 
 static void on_asked(void *arg);
 
-static void on_loaded(void *arg, enum err err, const struct booking_view *v, struct show *show, const struct pg_result *tickets)
+static void on_loaded(void *arg, enum err err, const struct booking_view *v, struct show *show,
+		      const struct pg_result *tickets)
 {
 	struct get *g = arg;
 
@@ -117,7 +118,8 @@ static void mine_answer(struct mine *m)
 	free(m);
 }
 
-static void on_mine_one(void *arg, enum err err, const struct booking_view *v, struct show *show, const struct pg_result *tickets)
+static void on_mine_one(void *arg, enum err err, const struct booking_view *v, struct show *show,
+			const struct pg_result *tickets)
 {
 	struct mine_one *one = arg;
 	struct mine *m = one->m;
@@ -172,8 +174,10 @@ static void my_bookings_handler(struct web_call *call)
 static const struct web_route routes[] = {
 	{HTTP_POST, "/v1/shows/{show}/bookings", booking_post, WEB_SESSION, 0, 16 * 1024, false},
 	{HTTP_GET, "/v1/shows/{show}/bookings/{booking}", booking_get_handler, WEB_ANYBODY, 0, 0, false},
-	{HTTP_POST, "/v1/shows/{show}/bookings/{booking}/cancel", booking_cancel_post, WEB_ANYBODY, 0, 16 * 1024, false},
-	{HTTP_POST, "/v1/shows/{show}/bookings/{booking}/refunds", booking_refund_post, WEB_STAFF, SCOPE_PAYMENTS, 4096, false},
+	{HTTP_POST, "/v1/shows/{show}/bookings/{booking}/cancel", booking_cancel_post, WEB_ANYBODY, 0, 16 * 1024,
+	 false},
+	{HTTP_POST, "/v1/shows/{show}/bookings/{booking}/refunds", booking_refund_post, WEB_STAFF, SCOPE_PAYMENTS, 4096,
+	 false},
 	{HTTP_GET, "/v1/me/bookings", my_bookings_handler, WEB_SESSION, 0, 0, false},
 };
 

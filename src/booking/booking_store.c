@@ -18,7 +18,8 @@ static void outbox_id(struct pg_args *args)
 	pg_arg_uuid(args, &id);
 }
 
-void booking_of_lock(struct pg_tx *tx, struct arena *a, const struct uuid *show, const struct uuid *lock, pg_fn *fn, void *arg)
+void booking_of_lock(struct pg_tx *tx, struct arena *a, const struct uuid *show, const struct uuid *lock, pg_fn *fn,
+		     void *arg)
 {
 	struct pg_args args;
 
@@ -26,7 +27,8 @@ void booking_of_lock(struct pg_tx *tx, struct arena *a, const struct uuid *show,
 	pg_tx_exec(tx, &booking_sql_booking_of_lock, &args, fn, arg);
 }
 
-void booking_confirm(struct pg_tx *tx, struct arena *a, const struct uuid *show, const struct uuid *booking, pg_fn *fn, void *arg)
+void booking_confirm(struct pg_tx *tx, struct arena *a, const struct uuid *show, const struct uuid *booking, pg_fn *fn,
+		     void *arg)
 {
 	struct pg_args args;
 
@@ -35,8 +37,8 @@ void booking_confirm(struct pg_tx *tx, struct arena *a, const struct uuid *show,
 	pg_tx_exec(tx, &booking_sql_booking_confirm, &args, fn, arg);
 }
 
-void booking_fail(struct pg_tx *tx, struct arena *a, const struct uuid *show, const struct uuid *booking, const char *why,
-		  pg_fn *fn, void *arg)
+void booking_fail(struct pg_tx *tx, struct arena *a, const struct uuid *show, const struct uuid *booking,
+		  const char *why, pg_fn *fn, void *arg)
 {
 	struct pg_args args;
 
@@ -46,7 +48,8 @@ void booking_fail(struct pg_tx *tx, struct arena *a, const struct uuid *show, co
 	pg_tx_exec(tx, &booking_sql_booking_fail, &args, fn, arg);
 }
 
-void booking_lose(struct pg_tx *tx, struct arena *a, const struct uuid *show, const struct uuid *booking, pg_fn *fn, void *arg)
+void booking_lose(struct pg_tx *tx, struct arena *a, const struct uuid *show, const struct uuid *booking, pg_fn *fn,
+		  void *arg)
 {
 	struct pg_args args;
 
@@ -55,7 +58,8 @@ void booking_lose(struct pg_tx *tx, struct arena *a, const struct uuid *show, co
 	pg_tx_exec(tx, &booking_sql_booking_lose, &args, fn, arg);
 }
 
-void seats_repair(struct pg_tx *tx, struct arena *a, const struct uuid *show, const int32_t *seats, size_t n, pg_fn *fn, void *arg)
+void seats_repair(struct pg_tx *tx, struct arena *a, const struct uuid *show, const int32_t *seats, size_t n, pg_fn *fn,
+		  void *arg)
 {
 	struct pg_args args;
 

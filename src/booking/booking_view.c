@@ -184,7 +184,8 @@ bool booking_owner(const struct web_call *call, const struct booking_view *v)
 
 	if (who->kind == WHO_SESSION)
 		return uuid_eq(&who->session_id, &v->session_id);
-	return who->kind == WHO_BOOKING && uuid_eq(&who->show_id, &v->show_id) && uuid_eq(&who->booking_id, &v->booking_id);
+	return who->kind == WHO_BOOKING && uuid_eq(&who->show_id, &v->show_id) &&
+	       uuid_eq(&who->booking_id, &v->booking_id);
 }
 
 bool booking_may_see(const struct web_call *call, const struct booking_view *v)

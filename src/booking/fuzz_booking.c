@@ -27,6 +27,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	must(ask.name.n && ask.email.n && (!ask.pays || ask.method.n));
 	if (return_url_allowed(ask.return_url, STR(""), STR("https://a.example"), STR("")))
 		must(str_starts(ask.return_url, STR("https://a.example")) &&
-		     (ask.return_url.n == 17 || ask.return_url.p[17] == '/' || ask.return_url.p[17] == '?' || ask.return_url.p[17] == '#'));
+		     (ask.return_url.n == 17 || ask.return_url.p[17] == '/' || ask.return_url.p[17] == '?' ||
+		      ask.return_url.p[17] == '#'));
 	return 0;
 }

@@ -30,8 +30,9 @@ static enum err reads(const char *text, const char *path)
 
 static void test_read(void **state)
 {
-	static const char good[] = "{" LOCK ",\"buyer\":{\"name\":\"Ada\",\"email\":\"ada@example.org\",\"locale\":\"de-AT\"},"
-				   "\"payment\":{\"method\":\"pm_card_visa\",\"return_url\":\"https://a.example/b\"}}";
+	static const char good[] =
+		"{" LOCK ",\"buyer\":{\"name\":\"Ada\",\"email\":\"ada@example.org\",\"locale\":\"de-AT\"},"
+		"\"payment\":{\"method\":\"pm_card_visa\",\"return_url\":\"https://a.example/b\"}}";
 	struct error e = {.code = ERR_NONE};
 	json_t *body = json_read(STR(good), 10, &e);
 	struct booking_ask ask;
@@ -47,11 +48,16 @@ static void test_read(void **state)
 	assert_int_equal(reads("{" LOCK "}", "/buyer"), ERR_INVALID_REQUEST);
 	assert_int_equal(reads("{" LOCK "," BUYER ",\"price\":1}", "/price"), ERR_INVALID_REQUEST);
 	assert_int_equal(reads("{" LOCK "," BUYER ",\"payment\":{}}", "/payment/method"), ERR_INVALID_REQUEST);
-	assert_int_equal(reads("{" LOCK "," BUYER ",\"payment\":{\"method\":\"a b\"}}", "/payment/method"), ERR_INVALID_VALUE);
-	assert_int_equal(reads("{" LOCK "," BUYER ",\"payment\":{\"method\":\"pm\",\"amount\":1}}", "/payment/amount"), ERR_INVALID_REQUEST);
-	assert_int_equal(reads("{" LOCK ",\"buyer\":{\"name\":\"Ada\",\"email\":\"ada\"}}", "/buyer/email"), ERR_INVALID_VALUE);
-	assert_int_equal(reads("{" LOCK ",\"buyer\":{\"name\":\"  \",\"email\":\"a@b.c\"}}", "/buyer/name"), ERR_INVALID_VALUE);
-	assert_int_equal(reads("{" LOCK ",\"buyer\":{\"name\":\"A\",\"email\":\"a@b.c\",\"id\":1}}", "/buyer/id"), ERR_INVALID_REQUEST);
+	assert_int_equal(reads("{" LOCK "," BUYER ",\"payment\":{\"method\":\"a b\"}}", "/payment/method"),
+			 ERR_INVALID_VALUE);
+	assert_int_equal(reads("{" LOCK "," BUYER ",\"payment\":{\"method\":\"pm\",\"amount\":1}}", "/payment/amount"),
+			 ERR_INVALID_REQUEST);
+	assert_int_equal(reads("{" LOCK ",\"buyer\":{\"name\":\"Ada\",\"email\":\"ada\"}}", "/buyer/email"),
+			 ERR_INVALID_VALUE);
+	assert_int_equal(reads("{" LOCK ",\"buyer\":{\"name\":\"  \",\"email\":\"a@b.c\"}}", "/buyer/name"),
+			 ERR_INVALID_VALUE);
+	assert_int_equal(reads("{" LOCK ",\"buyer\":{\"name\":\"A\",\"email\":\"a@b.c\",\"id\":1}}", "/buyer/id"),
+			 ERR_INVALID_REQUEST);
 	assert_int_equal(reads("{\"lock_id\":\"7\"," BUYER "}", "/lock_id"), ERR_INVALID_REQUEST);
 }
 
@@ -133,7 +139,8 @@ static void print_arrows(void)
 		printf("%s %s %s\n", booking_arrows[i].file, booking_state_name(booking_arrows[i].from),
 		       booking_state_name(booking_arrows[i].to));
 	for (size_t i = 0; i < lock_arrows_n; i++)
-		printf("%s %s %s\n", lock_arrows[i].file, lock_state_name(lock_arrows[i].from), lock_state_name(lock_arrows[i].to));
+		printf("%s %s %s\n", lock_arrows[i].file, lock_state_name(lock_arrows[i].from),
+		       lock_state_name(lock_arrows[i].to));
 }
 
 int main(int argc, char **argv)

@@ -27,8 +27,12 @@ static const struct {
 	const char *status;
 	enum payment_seen seen;
 } statuses[] = {
-	{"requires_payment_method", SEEN_NEW}, {"requires_confirmation", SEEN_NEW}, {"requires_action", SEEN_ACTION},
-	{"requires_capture", SEEN_HELD},       {"succeeded", SEEN_PAID},	    {"canceled", SEEN_CANCELED},
+	{"requires_payment_method", SEEN_NEW},
+	{"requires_confirmation", SEEN_NEW},
+	{"requires_action", SEEN_ACTION},
+	{"requires_capture", SEEN_HELD},
+	{"succeeded", SEEN_PAID},
+	{"canceled", SEEN_CANCELED},
 };
 
 static void observe_intent(const json_t *intent, struct payment_observation *ret)
@@ -56,7 +60,8 @@ static void observe_intent(const json_t *intent, struct payment_observation *ret
 
 static void observe_error(enum payment_step step, int http_status, const json_t *error, struct payment_observation *ret)
 {
-	const char *type = text_of(error, "type"), *code = text_of(error, "code"), *decline = text_of(error, "decline_code");
+	const char *type = text_of(error, "type"), *code = text_of(error, "code"),
+		   *decline = text_of(error, "decline_code");
 
 	copy(ret->decline_code, sizeof(ret->decline_code), *decline ? decline : code);
 	if (http_status == 401 || http_status == 403)
@@ -82,7 +87,8 @@ static bool observe_status(int http_status, bool sent, enum payment_seen *ret)
 	return http_status >= 200 && http_status < 500 && http_status / 100 != 3;
 }
 
-void payment_observe(enum payment_step step, int http_status, bool sent, struct str body, struct payment_observation *ret)
+void payment_observe(enum payment_step step, int http_status, bool sent, struct str body,
+		     struct payment_observation *ret)
 {
 	JSON_AUTO json_t *answer = NULL;
 	struct error e = {0};
@@ -142,7 +148,8 @@ void refund_observe(int http_status, bool sent, struct str body, struct refund_o
 		observe_refund(answer, ret);
 }
 
-void refund_observe_list(int http_status, bool sent, struct str body, const struct uuid *refund_id, struct refund_observation *ret)
+void refund_observe_list(int http_status, bool sent, struct str body, const struct uuid *refund_id,
+			 struct refund_observation *ret)
 {
 	JSON_AUTO json_t *answer = NULL;
 	struct error e = {0};
@@ -246,7 +253,8 @@ void refund_body(struct buf *b, struct str intent_id, const struct uuid *refund,
 
 void payment_summary(struct str body, struct buf *out)
 {
-	static const char *const kept[] = {"object", "id", "status", "amount", "amount_received", "currency", "type", "code", "decline_code", "param"};
+	static const char *const kept[] = {"object",   "id",   "status", "amount",	 "amount_received",
+					   "currency", "type", "code",	 "decline_code", "param"};
 	JSON_AUTO json_t *answer = NULL;
 	struct error e = {0};
 	const json_t *o;

@@ -38,7 +38,10 @@ void gateway_call(struct payment_service *p, struct gateway_going *g, enum payme
 	const char *headers[5];
 	size_t n = 0;
 	int64_t total_ms = p->config.timeout_ms;
-	struct http_call_spec spec = {.method = key ? "POST" : "GET", .url = url, .headers = headers, .body = body,
+	struct http_call_spec spec = {.method = key ? "POST" : "GET",
+				      .url = url,
+				      .headers = headers,
+				      .body = body,
 				      .answer_max = GATEWAY_ANSWER_MAX};
 
 	*g = (struct gateway_going){p, step, fn, arg};

@@ -9,9 +9,11 @@
 static const char *const payment_names[] = {"created", "requires_action", "authorised", "captured",
 					    "failed",  "voided",	  "abandoned",	"capture_failed"};
 static const char *const refund_names[] = {"requested", "pending", "succeeded", "failed"};
-static const char *const step_names[] = {"create", "confirm", "capture", "cancel", "refund", "retrieve", "list", "none"};
-static const char *const action_names[] = {"nothing", "wait",	 "create", "confirm", "capture", "cancel",  "retrieve", "require_action",
-					   "authorise", "captured", "lose", "fail",	"release", "abandon", "void",	  "voided",  "refund_all"};
+static const char *const step_names[] = {"create", "confirm",  "capture", "cancel",
+					 "refund", "retrieve", "list",	  "none"};
+static const char *const action_names[] = {"nothing",  "wait",		 "create",    "confirm",  "capture",   "cancel",
+					   "retrieve", "require_action", "authorise", "captured", "lose",      "fail",
+					   "release",  "abandon",	 "void",      "voided",	  "refund_all"};
 
 const struct payment_arrow payment_arrows[] = {
 	{PAYMENT_CREATED, PAYMENT_REQUIRES_ACTION, "payment_require_action"},
@@ -30,7 +32,7 @@ const struct payment_arrow payment_arrows[] = {
 const size_t payment_arrows_n = sizeof(payment_arrows) / sizeof(payment_arrows[0]);
 
 const struct refund_arrow refund_arrows[] = {
-	{REFUND_REQUESTED, REFUND_PENDING, "refund_pend"},     {REFUND_REQUESTED, REFUND_SUCCEEDED, "refund_succeed"},
+	{REFUND_REQUESTED, REFUND_PENDING, "refund_pend"},    {REFUND_REQUESTED, REFUND_SUCCEEDED, "refund_succeed"},
 	{REFUND_PENDING, REFUND_SUCCEEDED, "refund_succeed"}, {REFUND_REQUESTED, REFUND_FAILED, "refund_fail"},
 	{REFUND_PENDING, REFUND_FAILED, "refund_fail"},
 };

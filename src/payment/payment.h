@@ -65,7 +65,16 @@ extern const size_t refund_arrows_n;
 bool refund_may(enum refund_state from, enum refund_state to);
 
 /* Calls of the gateway; the order is that of the metrics' labels. */
-enum payment_step { STEP_CREATE, STEP_CONFIRM, STEP_CAPTURE, STEP_CANCEL, STEP_REFUND, STEP_RETRIEVE, STEP_LIST, STEP_NONE };
+enum payment_step {
+	STEP_CREATE,
+	STEP_CONFIRM,
+	STEP_CAPTURE,
+	STEP_CANCEL,
+	STEP_REFUND,
+	STEP_RETRIEVE,
+	STEP_LIST,
+	STEP_NONE
+};
 const char *payment_step_name(enum payment_step s);
 
 enum payment_seen {
@@ -76,11 +85,11 @@ enum payment_seen {
 	SEEN_ACTION,	/* the buyer has to go through 3-D Secure */
 	SEEN_HELD,	/* the money is held for us */
 	SEEN_PAID,
-	SEEN_DECLINED,	/* the card; another may do */
+	SEEN_DECLINED, /* the card; another may do */
 	SEEN_CANCELED,
-	SEEN_STALE,	/* the intent is not in a state for this call: read it */
-	SEEN_REFUSED,	/* the gateway will not do this, ever */
-	SEEN_DENIED,	/* it does not take our key: nothing was done */
+	SEEN_STALE,	 /* the intent is not in a state for this call: read it */
+	SEEN_REFUSED,	 /* the gateway will not do this, ever */
+	SEEN_DENIED,	 /* it does not take our key: nothing was done */
 	SEEN_UNBOOKABLE, /* not the gateway's word: the money is held, but the seats cannot be had */
 };
 
@@ -94,7 +103,8 @@ struct payment_observation {
 };
 
 /* An answer to a call about an intent. http_status 0: none came (sent: some byte may have left). */
-void payment_observe(enum payment_step step, int http_status, bool sent, struct str body, struct payment_observation *ret);
+void payment_observe(enum payment_step step, int http_status, bool sent, struct str body,
+		     struct payment_observation *ret);
 
 /* What is known of an attempt when something has to be decided. */
 struct payment_view {
@@ -107,16 +117,23 @@ struct payment_view {
 };
 
 enum payment_action {
-	DO_NOTHING,	/* through */
-	DO_WAIT,	/* look again later */
-	DO_CREATE, DO_CONFIRM, DO_CAPTURE, DO_CANCEL, DO_RETRIEVE, /* calls */
-	DO_REQUIRE_ACTION, DO_AUTHORISE, DO_CAPTURED, DO_LOSE,	   /* arrows */
-	DO_FAIL,	/* declined: the arrow, and the lock goes back to its owner */
-	DO_RELEASE,	/* the same because the gateway did not work: nothing was or will be charged */
+	DO_NOTHING, /* through */
+	DO_WAIT,    /* look again later */
+	DO_CREATE,
+	DO_CONFIRM,
+	DO_CAPTURE,
+	DO_CANCEL,
+	DO_RETRIEVE, /* calls */
+	DO_REQUIRE_ACTION,
+	DO_AUTHORISE,
+	DO_CAPTURED,
+	DO_LOSE,    /* arrows */
+	DO_FAIL,    /* declined: the arrow, and the lock goes back to its owner */
+	DO_RELEASE, /* the same because the gateway did not work: nothing was or will be charged */
 	DO_ABANDON,
 	DO_VOID,
-	DO_VOIDED,	/* the gateway knows that it is void */
-	DO_REFUND_ALL,	/* void came too late, the money was taken: all of it goes back */
+	DO_VOIDED,     /* the gateway knows that it is void */
+	DO_REFUND_ALL, /* void came too late, the money was taken: all of it goes back */
 };
 const char *payment_action_name(enum payment_action a);
 enum payment_action payment_decide(const struct payment_view *v, const struct payment_observation *o);
@@ -124,12 +141,14 @@ enum payment_action payment_decide(const struct payment_view *v, const struct pa
 /* ---- refunds ---- */
 
 struct refund_observation {
-	enum payment_seen seen; /* PAID: succeeded, NEW: pending, REFUSED, UNKNOWN, UNREACHED, DENIED; of a list: NOTHING: not in it */
+	enum payment_seen
+		seen; /* PAID: succeeded, NEW: pending, REFUSED, UNKNOWN, UNREACHED, DENIED; of a list: NOTHING: not in it */
 	char gateway_id[PAYMENT_ID_MAX], failure[PAYMENT_CODE_MAX];
 };
 void refund_observe(int http_status, bool sent, struct str body, struct refund_observation *ret);
 /* Finds ours in a list of refunds by its metadata. */
-void refund_observe_list(int http_status, bool sent, struct str body, const struct uuid *refund_id, struct refund_observation *ret);
+void refund_observe_list(int http_status, bool sent, struct str body, const struct uuid *refund_id,
+			 struct refund_observation *ret);
 
 /* ---- what is sent: form bodies ---- */
 

@@ -114,8 +114,8 @@ static void drive_begin(struct drive *d)
 	d->n_changes = 0;
 	d->tx = pg_tx_start(d->p->config.pg, NULL, PAYMENT_TX_MS);
 	if (d->unrecorded)
-		payment_answer_exec(d->tx, &d->arena, &d->a.show_id, &d->a.payment_id, d->step, d->call_no, d->unrecorded,
-				    d->request_id, buf_str(&d->summary));
+		payment_answer_exec(d->tx, &d->arena, &d->a.show_id, &d->a.payment_id, d->step, d->call_no,
+				    d->unrecorded, d->request_id, buf_str(&d->summary));
 }
 
 static void on_applied(void *arg, bool applied)
@@ -132,7 +132,8 @@ static void drive_apply(struct drive *d)
 	if (!d->n_changes && !d->has_session)
 		return;
 	d->applying++;
-	seat_map_apply(d->p->config.map, &d->a.show_id, d->changes, d->n_changes, &d->session, d->has_session ? 1 : 0, 0, on_applied, d);
+	seat_map_apply(d->p->config.map, &d->a.show_id, d->changes, d->n_changes, &d->session, d->has_session ? 1 : 0,
+		       0, on_applied, d);
 }
 
 /* The first row of a statement that must find something; NULL: somebody else has the attempt, or the database is away. */
@@ -160,14 +161,14 @@ static void drive_finish(struct drive *d, const struct pg_answer *a)
 	d->tx = NULL;
 	if (a->status != PG_OK || d->lost || d->unbookable || d->not_now) {
 		if (a->status == PG_ERROR && !pg_error_is_transient(a))
-			log_line(LOG_ERROR, "a payment's statement failed", LOG_C("error", a->message), LOG_C("sqlstate", a->sqlstate),
-				 LOG_U("payment_id", &d->a.payment_id));
+			log_line(LOG_ERROR, "a payment's statement failed", LOG_C("error", a->message),
+				 LOG_C("sqlstate", a->sqlstate), LOG_U("payment_id", &d->a.payment_id));
 		pg_tx_rollback(tx, NULL, NULL);
 		if (d->unbookable && a->status == PG_OK && !d->lost) {
 			if (d->doubled) {
 				metric_add(d->p->config.metrics, METRIC_DOUBLE_BOOKINGS, 0, 0, 1);
-				log_line(LOG_ERROR, "a double booking was refused by the database", LOG_U("show_id", &d->a.show_id),
-					 LOG_U("booking_id", &d->a.booking_id));
+				log_line(LOG_ERROR, "a double booking was refused by the database",
+					 LOG_U("show_id", &d->a.show_id), LOG_U("booking_id", &d->a.booking_id));
 			}
 			saw(d, SEEN_UNBOOKABLE, STEP_NONE);
 			drive_step(d);
@@ -200,7 +201,8 @@ static void on_gateway(void *arg, const struct gateway_answer *answer)
 
 	payment_observe(d->step, answer->http_status, answer->sent, answer->body, &d->seen);
 	memcpy(d->request_id, answer->request_id, sizeof(d->request_id));
-	if (d->step != STEP_RETRIEVE && answer->http_status && answer->http_status != 409 && answer->http_status != 429) {
+	if (d->step != STEP_RETRIEVE && answer->http_status && answer->http_status != 409 &&
+	    answer->http_status != 429) {
 		d->unrecorded = answer->http_status;
 		buf_reset(&d->summary);
 		payment_summary(answer->body, &d->summary);
@@ -236,7 +238,8 @@ static void exec_call(struct drive *d, enum payment_step step, const char *inten
 
 	buf_init(&body, 8192);
 	if (step == STEP_CREATE)
-		payment_create_body(&body, &d->a.show_id, &d->a.booking_id, &d->a.payment_id, d->a.amount_minor, d->a.currency);
+		payment_create_body(&body, &d->a.show_id, &d->a.booking_id, &d->a.payment_id, d->a.amount_minor,
+				    d->a.currency);
 	else if (step == STEP_CONFIRM)
 		payment_confirm_body(&body, str_from(d->a.method), str_from(d->a.return_url));
 	pg_args_init(&args, &d->arena);
@@ -247,7 +250,8 @@ static void exec_call(struct drive *d, enum payment_step step, const char *inten
 	pg_arg_uuid(&args, &d->a.payment_id);
 	pg_arg_text(&args, STR("POST"));
 	pg_arg_text(&args, str_from(step == STEP_CREATE ? "/v1/payment_intents"
-							: arena_printf(&d->arena, "/v1/payment_intents/%s%s", intent_id, ends[step])));
+							: arena_printf(&d->arena, "/v1/payment_intents/%s%s", intent_id,
+								       ends[step])));
 	pg_arg_text(&args, buf_str(&body));
 	pg_arg_interval_us(&args, payment_lease_us(d->p));
 	pg_tx_exec(d->tx, &payment_sql_payment_call, &args, on_call_row, d);
@@ -344,7 +348,8 @@ static void authorise(struct drive *d)
 	exec_arrow(d, &payment_sql_payment_authorise, &args, false);
 	booking_confirm(d->tx, &d->arena, &d->a.show_id, &d->a.booking_id, on_confirmed, d);
 	lock_book(d->tx, &d->arena, &d->a.show_id, &d->a.lock_id, on_lock_booked, d);
-	tickets_issue(d->p->config.ticket, d->tx, &d->arena, &d->a.show_id, &d->a.booking_id, d->a.seats, d->a.n_seats, on_issued, d);
+	tickets_issue(d->p->config.ticket, d->tx, &d->arena, &d->a.show_id, &d->a.booking_id, d->a.seats, d->a.n_seats,
+		      on_issued, d);
 	exec_call(d, STEP_CAPTURE, d->a.intent_id);
 }
 
@@ -367,9 +372,10 @@ static void on_unpaid(void *arg, const struct pg_answer *a)
 	if (a->status != PG_OK || pg_rows(a->result) == 0)
 		return;
 	state = pg_get_text(a->result, 0, 0);
-	left_ms = str_eqc(state, "active") ? (pg_get_time(a->result, 0, 1) - pg_get_time(a->result, 0, 2) + 999) / 1000 : 0;
-	d->n_changes = seat_changes_from(a->result, 0, 4, 5, left_ms ? SEAT_LOCKED : SEAT_FREE, left_ms, &d->a.lock_id, &d->arena,
-					 &d->changes);
+	left_ms = str_eqc(state, "active") ? (pg_get_time(a->result, 0, 1) - pg_get_time(a->result, 0, 2) + 999) / 1000
+					   : 0;
+	d->n_changes = seat_changes_from(a->result, 0, 4, 5, left_ms ? SEAT_LOCKED : SEAT_FREE, left_ms, &d->a.lock_id,
+					 &d->arena, &d->changes);
 	d->session = (struct seat_session_change){pg_get_uuid(a->result, 0, 3), d->a.lock_id, left_ms};
 	d->has_session = true;
 }
@@ -448,7 +454,8 @@ static void on_unbooked(void *arg, const struct pg_answer *a)
 	struct drive *d = arg;
 
 	if (a->status == PG_OK && pg_rows(a->result))
-		d->n_changes = seat_changes_from(a->result, 0, 0, 1, SEAT_FREE, 0, &d->a.lock_id, &d->arena, &d->changes);
+		d->n_changes =
+			seat_changes_from(a->result, 0, 0, 1, SEAT_FREE, 0, &d->a.lock_id, &d->arena, &d->changes);
 }
 
 static void on_booking_lost(void *arg, const struct pg_answer *a)
@@ -513,8 +520,9 @@ static void rest(struct drive *d)
 	pg_arg_uuid(&args, &d->a.show_id);
 	pg_arg_uuid(&args, &d->a.payment_id);
 	pg_arg_i32(&args, d->a.generation);
-	pg_arg_interval_us(&args, d->a.state == PAYMENT_REQUIRES_ACTION && d->seen.seen == SEEN_ACTION ? 10 * US_PER_SECOND
-												     : payment_backoff_us(d->a.tries));
+	pg_arg_interval_us(&args, d->a.state == PAYMENT_REQUIRES_ACTION && d->seen.seen == SEEN_ACTION
+					  ? 10 * US_PER_SECOND
+					  : payment_backoff_us(d->a.tries));
 	pg_tx_exec(d->tx, &payment_sql_payment_rest, &args, on_last, d);
 }
 
@@ -540,7 +548,8 @@ static void on_committed(void *arg, const struct pg_answer *a)
 	d->unrecorded = 0;
 	drive_apply(d);
 	if (d->booking_failed)
-		metric_add(metrics, METRIC_BOOKINGS, d->action == DO_LOSE ? BOOKING_METRIC_CANCELLED : BOOKING_METRIC_FAILED, 0, 1);
+		metric_add(metrics, METRIC_BOOKINGS,
+			   d->action == DO_LOSE ? BOOKING_METRIC_CANCELLED : BOOKING_METRIC_FAILED, 0, 1);
 	switch (d->action) {
 	case DO_CREATE:
 	case DO_CONFIRM:
@@ -678,8 +687,8 @@ static void on_taken(void *arg, const struct pg_answer *a)
 	drive_step(d);
 }
 
-static void drive_new(struct payment_service *p, const struct uuid *show, const struct uuid *payment, const char *actor, bool fresh,
-		      bool asked, payment_fn *fn, void *arg)
+static void drive_new(struct payment_service *p, const struct uuid *show, const struct uuid *payment, const char *actor,
+		      bool fresh, bool asked, payment_fn *fn, void *arg)
 {
 	struct drive *d = xcalloc(1, sizeof(*d));
 	struct pg_args args;
@@ -701,20 +710,24 @@ static void drive_new(struct payment_service *p, const struct uuid *show, const 
 		pg_arg_interval_us(&args, payment_lease_us(p));
 		pg_arg_bool(&args, asked);
 	}
-	pg_query_start(p->config.pg, fresh ? &payment_sql_payment_get : &payment_sql_payment_lease, &args, PAYMENT_QUERY_MS, on_taken, d);
+	pg_query_start(p->config.pg, fresh ? &payment_sql_payment_get : &payment_sql_payment_lease, &args,
+		       PAYMENT_QUERY_MS, on_taken, d);
 }
 
-void payment_start(struct payment_service *p, const struct uuid *show, const struct uuid *payment, payment_fn *fn, void *arg)
+void payment_start(struct payment_service *p, const struct uuid *show, const struct uuid *payment, payment_fn *fn,
+		   void *arg)
 {
 	drive_new(p, show, payment, "buyer", true, false, fn, arg);
 }
 
-void payment_ask(struct payment_service *p, const struct uuid *show, const struct uuid *payment, payment_fn *fn, void *arg)
+void payment_ask(struct payment_service *p, const struct uuid *show, const struct uuid *payment, payment_fn *fn,
+		 void *arg)
 {
 	drive_new(p, show, payment, "buyer", false, true, fn, arg);
 }
 
-void payment_settle(struct payment_service *p, const struct uuid *show, const struct uuid *payment, payment_fn *fn, void *arg)
+void payment_settle(struct payment_service *p, const struct uuid *show, const struct uuid *payment, payment_fn *fn,
+		    void *arg)
 {
 	drive_new(p, show, payment, "reconciler", false, false, fn, arg);
 }

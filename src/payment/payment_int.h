@@ -9,8 +9,8 @@ enum { PAYMENT_QUERY_MS = 3000, PAYMENT_TX_MS = 6000, GATEWAY_ANSWER_MAX = 1024 
 
 struct payment_service {
 	struct payment_service_config config;
-	char *url;		    /* without a slash at the end */
-	char *authorization;	    /* "Authorization: Bearer ..." */
+	char *url;		     /* without a slash at the end */
+	char *authorization;	     /* "Authorization: Bearer ..." */
 	struct list drives, refunds; /* open ones, to be freed with the service */
 };
 
@@ -52,22 +52,27 @@ struct attempt {
 	size_t n_seats;
 };
 /* From the rows of payment_get and payment_lease. */
-void attempt_read(const struct pg_result *r, int row, const struct uuid *show, struct arena *arena, struct attempt *ret);
+void attempt_read(const struct pg_result *r, int row, const struct uuid *show, struct arena *arena,
+		  struct attempt *ret);
 
 /* Who moves it, for the audit trail, and the gateway's name of the request that says so. */
 struct payment_by {
 	const char *actor, *request_id;
 };
 /* show, payment, generation, two new ids, actor, request id: how every arrow's arguments begin. */
-void payment_arrow_args(struct pg_args *args, struct arena *arena, const struct attempt *a, const struct payment_by *by);
+void payment_arrow_args(struct pg_args *args, struct arena *arena, const struct attempt *a,
+			const struct payment_by *by);
 void payment_answer_exec(struct pg_tx *tx, struct arena *arena, const struct uuid *show, const struct uuid *payment,
-			 enum payment_step step, int call_no, int http_status, const char *request_id, struct str summary);
+			 enum payment_step step, int call_no, int http_status, const char *request_id,
+			 struct str summary);
 
 /* ---- drives ---- */
 
 /* As payment_ask, for the settling duty: takes what is due. */
-void payment_settle(struct payment_service *p, const struct uuid *show, const struct uuid *payment, payment_fn *fn, void *arg);
-void refund_settle(struct payment_service *p, const struct uuid *show, const struct uuid *refund, payment_fn *fn, void *arg);
+void payment_settle(struct payment_service *p, const struct uuid *show, const struct uuid *payment, payment_fn *fn,
+		    void *arg);
+void refund_settle(struct payment_service *p, const struct uuid *show, const struct uuid *refund, payment_fn *fn,
+		   void *arg);
 void payment_drives_free(struct payment_service *p);
 void refund_drives_free(struct payment_service *p);
 

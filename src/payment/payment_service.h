@@ -48,25 +48,28 @@ void payment_routes(struct payment_service *p, struct web *web);
 /* What a new attempt is made of. */
 struct payment_new {
 	struct uuid show_id, booking_id, lock_id, payment_id;
-	struct uuid request_id; /* of the Idempotency-Key */
-	const uint8_t *request_hash;	    /* CRYPTO_HASH bytes */
+	struct uuid request_id;	     /* of the Idempotency-Key */
+	const uint8_t *request_hash; /* CRYPTO_HASH bytes */
 	struct str method, return_url;
 };
 /*
  * Inside the booking's transaction, after lock_pay and booking_create: (nothing) -> created. Rows: booking_id; none: the
  * booking is not waiting for a payment, or has one under way.
  */
-void payment_create(struct payment_service *p, struct pg_tx *tx, struct arena *a, const struct payment_new *n, pg_fn *fn,
-		    void *arg);
+void payment_create(struct payment_service *p, struct pg_tx *tx, struct arena *a, const struct payment_new *n,
+		    pg_fn *fn, void *arg);
 
 /* Told when the drive has ended, in whatever state; the caller reads the booking again. */
 typedef void payment_fn(void *arg);
 /* Drives a new attempt whose transaction has committed. */
-void payment_start(struct payment_service *p, const struct uuid *show, const struct uuid *payment, payment_fn *fn, void *arg);
+void payment_start(struct payment_service *p, const struct uuid *show, const struct uuid *payment, payment_fn *fn,
+		   void *arg);
 /* Asks the gateway about an attempt that is not through, unless somebody else is at it or it was asked a second ago. */
-void payment_ask(struct payment_service *p, const struct uuid *show, const struct uuid *payment, payment_fn *fn, void *arg);
+void payment_ask(struct payment_service *p, const struct uuid *show, const struct uuid *payment, payment_fn *fn,
+		 void *arg);
 /* Sends a refund that was requested, unless somebody else is at it. */
-void refund_send(struct payment_service *p, const struct uuid *show, const struct uuid *refund, payment_fn *fn, void *arg);
+void refund_send(struct payment_service *p, const struct uuid *show, const struct uuid *refund, payment_fn *fn,
+		 void *arg);
 
 /* Inside the cancelling transaction, after the payments row was locked: (nothing) -> requested. Rows: refund_id; none: there
  * is no captured (or to be captured) payment with that much left. kind: "seats", "goodwill". */
@@ -80,10 +83,12 @@ struct refund_new {
 };
 void refund_request(struct pg_tx *tx, struct arena *a, const struct refund_new *n, pg_fn *fn, void *arg);
 /* Rows: booking_id, state, amount_minor, currency, reason, request_hash. */
-void refund_get(struct pg *pg, struct arena *a, const struct uuid *show, const struct uuid *refund, pg_fn *fn, void *arg);
+void refund_get(struct pg *pg, struct arena *a, const struct uuid *show, const struct uuid *refund, pg_fn *fn,
+		void *arg);
 /* Locks the payments of a booking; first in the lock order. Rows: payment_id, state, amount_minor, left_minor (not refunded and
  * not to be refunded). */
-void payments_lock(struct pg_tx *tx, struct arena *a, const struct uuid *show, const struct uuid *booking, pg_fn *fn, void *arg);
+void payments_lock(struct pg_tx *tx, struct arena *a, const struct uuid *show, const struct uuid *booking, pg_fn *fn,
+		   void *arg);
 
 /*
  * One round of the settling duty: at most limit attempts, refunds and forsaken bookings whose time has come. ok false: the

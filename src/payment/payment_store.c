@@ -53,7 +53,8 @@ void payment_arrow_args(struct pg_args *args, struct arena *arena, const struct 
 }
 
 void payment_answer_exec(struct pg_tx *tx, struct arena *arena, const struct uuid *show, const struct uuid *payment,
-			 enum payment_step step, int call_no, int http_status, const char *request_id, struct str summary)
+			 enum payment_step step, int call_no, int http_status, const char *request_id,
+			 struct str summary)
 {
 	struct pg_args args;
 
@@ -68,8 +69,8 @@ void payment_answer_exec(struct pg_tx *tx, struct arena *arena, const struct uui
 	pg_tx_exec(tx, &payment_sql_payment_answer, &args, NULL, NULL);
 }
 
-void payment_create(struct payment_service *p, struct pg_tx *tx, struct arena *a, const struct payment_new *n, pg_fn *fn,
-		    void *arg)
+void payment_create(struct payment_service *p, struct pg_tx *tx, struct arena *a, const struct payment_new *n,
+		    pg_fn *fn, void *arg)
 {
 	struct pg_args args;
 
@@ -88,7 +89,8 @@ void payment_create(struct payment_service *p, struct pg_tx *tx, struct arena *a
 	pg_tx_exec(tx, &payment_sql_payment_create, &args, fn, arg);
 }
 
-void payments_lock(struct pg_tx *tx, struct arena *a, const struct uuid *show, const struct uuid *booking, pg_fn *fn, void *arg)
+void payments_lock(struct pg_tx *tx, struct arena *a, const struct uuid *show, const struct uuid *booking, pg_fn *fn,
+		   void *arg)
 {
 	struct pg_args args;
 
@@ -117,7 +119,8 @@ void refund_request(struct pg_tx *tx, struct arena *a, const struct refund_new *
 	pg_tx_exec(tx, &payment_sql_refund_request, &args, fn, arg);
 }
 
-void refund_get(struct pg *pg, struct arena *a, const struct uuid *show, const struct uuid *refund, pg_fn *fn, void *arg)
+void refund_get(struct pg *pg, struct arena *a, const struct uuid *show, const struct uuid *refund, pg_fn *fn,
+		void *arg)
 {
 	struct pg_args args;
 

@@ -73,8 +73,8 @@ static void refund_begin(struct refund_drive *d)
 {
 	d->tx = pg_tx_start(d->p->config.pg, NULL, PAYMENT_TX_MS);
 	if (d->unrecorded)
-		payment_answer_exec(d->tx, &d->arena, &d->show_id, &d->payment_id, STEP_REFUND, d->call_no, d->unrecorded,
-				    d->request_id, buf_str(&d->summary));
+		payment_answer_exec(d->tx, &d->arena, &d->show_id, &d->payment_id, STEP_REFUND, d->call_no,
+				    d->unrecorded, d->request_id, buf_str(&d->summary));
 }
 
 static void refund_rest(struct refund_drive *d)
@@ -105,7 +105,8 @@ static void refund_move(struct refund_drive *d, const struct pg_stmt *stmt)
 	pg_arg_text(&args, str_from(d->request_id));
 	if (stmt == &payment_sql_refund_fail) {
 		pg_arg_text(&args, str_from(d->seen.failure));
-		log_line(LOG_ERROR, "a refund failed", LOG_U("refund_id", &d->refund_id), LOG_C("why", d->seen.failure));
+		log_line(LOG_ERROR, "a refund failed", LOG_U("refund_id", &d->refund_id),
+			 LOG_C("why", d->seen.failure));
 	}
 	pg_tx_exec(d->tx, stmt, &args, on_arrow, d);
 }
@@ -210,19 +211,20 @@ static void on_taken(void *arg, const struct pg_answer *a)
 		refund_decide(d);
 	} else if (d->state == REFUND_PENDING && d->gateway_id[0]) {
 		d->step = STEP_RETRIEVE;
-		gateway_call(d->p, &d->going, STEP_RETRIEVE, NULL, arena_printf(&d->arena, "/v1/refunds/%s", d->gateway_id), STR(""),
-			     on_refunded, d);
+		gateway_call(d->p, &d->going, STEP_RETRIEVE, NULL,
+			     arena_printf(&d->arena, "/v1/refunds/%s", d->gateway_id), STR(""), on_refunded, d);
 	} else if (called) {
 		d->step = STEP_LIST;
 		gateway_call(d->p, &d->going, STEP_LIST, NULL,
-			     arena_printf(&d->arena, "/v1/refunds?payment_intent=%s&limit=100", d->intent_id), STR(""), on_listed, d);
+			     arena_printf(&d->arena, "/v1/refunds?payment_intent=%s&limit=100", d->intent_id), STR(""),
+			     on_listed, d);
 	} else {
 		refund_call(d);
 	}
 }
 
-static void refund_drive_new(struct payment_service *p, const struct uuid *show, const struct uuid *refund, const char *actor,
-			     payment_fn *fn, void *arg)
+static void refund_drive_new(struct payment_service *p, const struct uuid *show, const struct uuid *refund,
+			     const char *actor, payment_fn *fn, void *arg)
 {
 	struct refund_drive *d = xcalloc(1, sizeof(*d));
 	struct pg_args args;
@@ -244,12 +246,14 @@ static void refund_drive_new(struct payment_service *p, const struct uuid *show,
 	pg_query_start(p->config.pg, &payment_sql_refund_lease, &args, PAYMENT_QUERY_MS, on_taken, d);
 }
 
-void refund_send(struct payment_service *p, const struct uuid *show, const struct uuid *refund, payment_fn *fn, void *arg)
+void refund_send(struct payment_service *p, const struct uuid *show, const struct uuid *refund, payment_fn *fn,
+		 void *arg)
 {
 	refund_drive_new(p, show, refund, "buyer", fn, arg);
 }
 
-void refund_settle(struct payment_service *p, const struct uuid *show, const struct uuid *refund, payment_fn *fn, void *arg)
+void refund_settle(struct payment_service *p, const struct uuid *show, const struct uuid *refund, payment_fn *fn,
+		   void *arg)
 {
 	refund_drive_new(p, show, refund, "reconciler", fn, arg);
 }

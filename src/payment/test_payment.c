@@ -82,7 +82,8 @@ static void test_every_decision(void **state)
 					if (s == PAYMENT_AUTHORISED)
 						assert_true(a != DO_ABANDON && a != DO_FAIL && a != DO_RELEASE);
 					/* unknown is never a decision before the bound, once the confirmation may have left */
-					if ((seen == SEEN_UNKNOWN || seen == SEEN_NOTHING) && v.confirm_called && v.now_us < v.hold_until_us)
+					if ((seen == SEEN_UNKNOWN || seen == SEEN_NOTHING) && v.confirm_called &&
+					    v.now_us < v.hold_until_us)
 						assert_true(arrow_of(a) == PAYMENT_STATES);
 					if (s >= PAYMENT_CAPTURED && !v.void_wanted)
 						assert_int_equal(a, DO_NOTHING);
@@ -211,8 +212,14 @@ static const struct {
 	{STEP_CREATE, 200, INTENT("requires_payment_method", ""), SEEN_NEW, ""},
 	{STEP_RETRIEVE, 200, INTENT("requires_confirmation", ""), SEEN_NEW, ""},
 	{STEP_RETRIEVE, 200, INTENT("requires_payment_method", ",\"last_payment_error\":null"), SEEN_NEW, ""},
-	{STEP_RETRIEVE, 200, INTENT("requires_payment_method", ",\"last_payment_error\":{\"code\":\"card_declined\",\"decline_code\":\"lost_card\"}"), SEEN_DECLINED, "lost_card"},
-	{STEP_RETRIEVE, 200, INTENT("requires_payment_method", ",\"last_payment_error\":{\"code\":\"payment_intent_authentication_failure\"}"), SEEN_DECLINED, "payment_intent_authentication_failure"},
+	{STEP_RETRIEVE, 200,
+	 INTENT("requires_payment_method",
+		",\"last_payment_error\":{\"code\":\"card_declined\",\"decline_code\":\"lost_card\"}"),
+	 SEEN_DECLINED, "lost_card"},
+	{STEP_RETRIEVE, 200,
+	 INTENT("requires_payment_method",
+		",\"last_payment_error\":{\"code\":\"payment_intent_authentication_failure\"}"),
+	 SEEN_DECLINED, "payment_intent_authentication_failure"},
 	{STEP_CONFIRM, 200, INTENT("requires_capture", ""), SEEN_HELD, ""},
 	{STEP_CAPTURE, 200, INTENT("succeeded", ""), SEEN_PAID, ""},
 	{STEP_CANCEL, 200, INTENT("canceled", ""), SEEN_CANCELED, ""},
@@ -221,16 +228,22 @@ static const struct {
 	{STEP_CONFIRM, 200, "{\"status\":\"requires_capture\"}", SEEN_UNKNOWN, ""},
 	{STEP_CONFIRM, 200, "<html>", SEEN_UNKNOWN, ""},
 	{STEP_CONFIRM, 200, "", SEEN_UNKNOWN, ""},
-	{STEP_CONFIRM, 402, "{\"error\":{\"type\":\"card_error\",\"code\":\"card_declined\",\"decline_code\":\"generic_decline\"}}", SEEN_DECLINED, "generic_decline"},
-	{STEP_CONFIRM, 402, "{\"error\":{\"type\":\"card_error\",\"code\":\"expired_card\"}}", SEEN_DECLINED, "expired_card"},
+	{STEP_CONFIRM, 402,
+	 "{\"error\":{\"type\":\"card_error\",\"code\":\"card_declined\",\"decline_code\":\"generic_decline\"}}",
+	 SEEN_DECLINED, "generic_decline"},
+	{STEP_CONFIRM, 402, "{\"error\":{\"type\":\"card_error\",\"code\":\"expired_card\"}}", SEEN_DECLINED,
+	 "expired_card"},
 	{STEP_CONFIRM, 402, "", SEEN_DECLINED, ""},
-	{STEP_CONFIRM, 400, "{\"error\":{\"type\":\"invalid_request_error\",\"code\":\"resource_missing\"}}", SEEN_REFUSED, "resource_missing"},
+	{STEP_CONFIRM, 400, "{\"error\":{\"type\":\"invalid_request_error\",\"code\":\"resource_missing\"}}",
+	 SEEN_REFUSED, "resource_missing"},
 	{STEP_CONFIRM, 400, "{\"error\":{\"type\":\"invalid_request_error\"}}", SEEN_REFUSED, "invalid_request"},
-	{STEP_CAPTURE, 400, "{\"error\":{\"code\":\"payment_intent_unexpected_state\"}}", SEEN_STALE, "payment_intent_unexpected_state"},
+	{STEP_CAPTURE, 400, "{\"error\":{\"code\":\"payment_intent_unexpected_state\"}}", SEEN_STALE,
+	 "payment_intent_unexpected_state"},
 	{STEP_CONFIRM, 401, "{\"error\":{}}", SEEN_DENIED, ""},
 	{STEP_CONFIRM, 403, "", SEEN_DENIED, ""},
 	{STEP_RETRIEVE, 404, "{\"error\":{\"code\":\"resource_missing\"}}", SEEN_REFUSED, "resource_missing"},
-	{STEP_CONFIRM, 409, "{\"error\":{\"code\":\"idempotency_key_in_use\"}}", SEEN_UNKNOWN, "idempotency_key_in_use"},
+	{STEP_CONFIRM, 409, "{\"error\":{\"code\":\"idempotency_key_in_use\"}}", SEEN_UNKNOWN,
+	 "idempotency_key_in_use"},
 	{STEP_CONFIRM, 429, "", SEEN_UNREACHED, ""},
 	{STEP_CONFIRM, 500, "{\"error\":{\"type\":\"card_error\"}}", SEEN_UNKNOWN, ""},
 	{STEP_CONFIRM, 503, "", SEEN_UNKNOWN, ""},
@@ -254,8 +267,8 @@ static void test_observe(void **state)
 	payment_observe(STEP_CONFIRM, 0, false, STR(""), &o);
 	assert_int_equal(o.seen, SEEN_UNREACHED);
 	payment_observe(STEP_CONFIRM, 200, true,
-			STR(INTENT("requires_action",
-				   ",\"next_action\":{\"type\":\"redirect_to_url\",\"redirect_to_url\":{\"url\":\"https://bank.example/1\"}}")),
+			STR(INTENT("requires_action", ",\"next_action\":{\"type\":\"redirect_to_url\",\"redirect_to_"
+						      "url\":{\"url\":\"https://bank.example/1\"}}")),
 			&o);
 	assert_int_equal(o.seen, SEEN_ACTION);
 	assert_string_equal(o.intent_id, "pi_1");
@@ -272,7 +285,8 @@ static void test_refunds(void **state)
 	assert_string_equal(o.gateway_id, "re_1");
 	refund_observe(200, true, STR("{\"id\":\"re_1\",\"status\":\"pending\"}"), &o);
 	assert_int_equal(o.seen, SEEN_NEW);
-	refund_observe(200, true, STR("{\"id\":\"re_1\",\"status\":\"failed\",\"failure_reason\":\"lost_or_stolen_card\"}"), &o);
+	refund_observe(200, true,
+		       STR("{\"id\":\"re_1\",\"status\":\"failed\",\"failure_reason\":\"lost_or_stolen_card\"}"), &o);
 	assert_int_equal(o.seen, SEEN_REFUSED);
 	assert_string_equal(o.failure, "lost_or_stolen_card");
 	refund_observe(400, true, STR("{\"error\":{\"code\":\"charge_already_refunded\"}}"), &o);
@@ -282,10 +296,12 @@ static void test_refunds(void **state)
 	assert_int_equal(o.seen, SEEN_UNKNOWN);
 	refund_observe(0, false, STR(""), &o);
 	assert_int_equal(o.seen, SEEN_UNREACHED);
-	refund_observe_list(200, true,
-			    STR("{\"data\":[{\"id\":\"re_0\",\"status\":\"failed\",\"metadata\":{}},{\"id\":\"re_2\",\"status\":\"succeeded\","
-				"\"metadata\":{\"refund\":\"01020300-0000-0000-0000-000000000000\"}}],\"has_more\":false}"),
-			    &id, &o);
+	refund_observe_list(
+		200, true,
+		STR("{\"data\":[{\"id\":\"re_0\",\"status\":\"failed\",\"metadata\":{}},{\"id\":\"re_2\",\"status\":"
+		    "\"succeeded\","
+		    "\"metadata\":{\"refund\":\"01020300-0000-0000-0000-000000000000\"}}],\"has_more\":false}"),
+		&id, &o);
 	assert_int_equal(o.seen, SEEN_PAID);
 	assert_string_equal(o.gateway_id, "re_2");
 	refund_observe_list(200, true, STR("{\"data\":[],\"has_more\":false}"), &id, &o);
@@ -310,12 +326,16 @@ static void test_bodies(void **state)
 				 "&metadata%5Battempt%5D=03000000-0000-0000-0000-000000000000");
 	buf_reset(&b);
 	payment_confirm_body(&b, STR("pm_1&amount=1"), STR("https://a.example/?x=1 \xC3\xA9+"));
-	assert_string_equal(b.p, "payment_method=pm_1%26amount%3D1&return_url=https%3A%2F%2Fa.example%2F%3Fx%3D1%20%C3%A9%2B");
+	assert_string_equal(
+		b.p, "payment_method=pm_1%26amount%3D1&return_url=https%3A%2F%2Fa.example%2F%3Fx%3D1%20%C3%A9%2B");
 	buf_reset(&b);
 	refund_body(&b, STR("pi_1"), &payment, 4350);
-	assert_string_equal(b.p, "payment_intent=pi_1&amount=4350&metadata%5Brefund%5D=03000000-0000-0000-0000-000000000000");
+	assert_string_equal(
+		b.p, "payment_intent=pi_1&amount=4350&metadata%5Brefund%5D=03000000-0000-0000-0000-000000000000");
 	buf_reset(&b);
-	payment_summary(STR("{\"id\":\"pi_1\",\"status\":\"succeeded\",\"client_secret\":\"s\",\"receipt_email\":\"a@b.c\",\"amount\":3}"), &b);
+	payment_summary(STR("{\"id\":\"pi_1\",\"status\":\"succeeded\",\"client_secret\":\"s\",\"receipt_email\":\"a@b."
+			    "c\",\"amount\":3}"),
+			&b);
 	assert_string_equal(b.p, "{\"id\":\"pi_1\",\"status\":\"succeeded\",\"amount\":3}");
 	buf_reset(&b);
 	payment_summary(STR("{\"error\":{\"code\":\"card_declined\",\"message\":\"Ada, your card\"}}"), &b);
@@ -333,15 +353,18 @@ static void print_arrows(void)
 		printf("%s %s %s\n", payment_arrows[i].file, payment_state_name(payment_arrows[i].from),
 		       payment_state_name(payment_arrows[i].to));
 	for (size_t i = 0; i < refund_arrows_n; i++)
-		printf("%s %s %s\n", refund_arrows[i].file, refund_state_name(refund_arrows[i].from), refund_state_name(refund_arrows[i].to));
+		printf("%s %s %s\n", refund_arrows[i].file, refund_state_name(refund_arrows[i].from),
+		       refund_state_name(refund_arrows[i].to));
 }
 
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_every_decision), cmocka_unit_test(test_success),	       cmocka_unit_test(test_gateway_fails),
-		cmocka_unit_test(test_three_d_secure), cmocka_unit_test(test_capture_and_void), cmocka_unit_test(test_names),
-		cmocka_unit_test(test_observe),	       cmocka_unit_test(test_refunds),		cmocka_unit_test(test_bodies),
+		cmocka_unit_test(test_every_decision),	 cmocka_unit_test(test_success),
+		cmocka_unit_test(test_gateway_fails),	 cmocka_unit_test(test_three_d_secure),
+		cmocka_unit_test(test_capture_and_void), cmocka_unit_test(test_names),
+		cmocka_unit_test(test_observe),		 cmocka_unit_test(test_refunds),
+		cmocka_unit_test(test_bodies),
 	};
 
 	if (argc == 2 && strcmp(argv[1], "--arrows") == 0) {

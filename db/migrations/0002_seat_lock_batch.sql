@@ -164,7 +164,11 @@ BEGIN
                    'lock_id', CASE WHEN w.req > 0 THEN p_lock[w.req] ELSE p_replaces[-w.req] END,
                    'seats', json_object_agg(w.seat_no, w.fence + 1)) AS j
             FROM unnest(s_seat, s_req, s_fence) AS w (seat_no, req, fence)
-            WHERE v_outcome[abs(w.req)] = 0 GROUP BY w.req) e;
+            WHERE v_outcome[abs(w.req)] = 0 GROUP BY w.req
+          UNION ALL -- the locks whose seats were taken over, before what took them
+          SELECT 0, json_build_object('type', 'seat.lock_expired', 'lock_id', l.lock_id, 'seats', '{}'::json)
+            FROM seat_locks l WHERE l.show_id = p_show AND l.lock_id = ANY (v_old_got) AND l.state = 'expired'
+              AND l.ended_at = v_now) e;
     END IF;
   END IF;
 
@@ -177,8 +181,8 @@ BEGIN
                          WHERE s_req[k] = i AND v_outcome[i] = 0) w ON true
       LEFT JOIN LATERAL (SELECT array_agg(s_seat[k] ORDER BY k) AS seats, array_agg(s_state[k] ORDER BY k) AS states,
                                 array_agg(s_fence[k] ORDER BY k) AS fences, array_agg(s_lock[k] ORDER BY k) AS locks,
-                                array_agg(CASE WHEN s_exp[k] = 'infinity' THEN -1
-                                               ELSE greatest(0, extract(epoch FROM s_exp[k] - v_now) * 1000)::bigint END
+                                array_agg(CASE WHEN s_exp[k] IN ('infinity', '-infinity') THEN 0 -- no clock: being paid, booked, blocked
+                                               ELSE greatest(1, (extract(epoch FROM s_exp[k] - v_now) * 1000)::bigint) END
                                           ORDER BY k) AS ms
                            FROM generate_subscripts(s_seat, 1) k
                           WHERE v_outcome[i] = 1 AND s_req[k] = i AND NOT (s_state[k] = 0 OR (s_state[k] = 1

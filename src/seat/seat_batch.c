@@ -479,18 +479,21 @@ static void tell_all(void *arg)
 }
 
 /* An error: by show first, then by halves, down to the one that causes it. The parts stand behind those that are there
- * already: one that waits for a row until its lock_timeout delays the others once, not at every halving. */
-static void batch_split(struct seat_batch *b, struct batch *t)
+ * already. each: a row was waited for in vain; at every halving it would be again, so it is one by one at once. */
+static void batch_split(struct seat_batch *b, struct batch *t, bool each)
 {
-	size_t half = 0, parts = b->n_shows > 1 ? b->n_shows : 2;
+	size_t at = 0, half, parts = each ? t->n : b->n_shows > 1 ? b->n_shows : 2;
 	struct batch **to = arena_array(&b->arena, struct batch *, parts);
 
 	metric_add(b->config.metrics, METRIC_BATCH_RETRIES, 0, 0, 1);
 	for (size_t i = 0; i < parts; i++)
 		to[i] = batch_empty();
-	for (size_t s = 0; s < b->n_shows; s++)
-		for (size_t i = 0; i < b->shows[s].n; i++)
-			batch_move(to[b->n_shows > 1 ? s : half++ * 2 / b->shows[s].n], b->shows[s].wants[i]);
+	for (size_t s = 0; s < b->n_shows; s++) {
+		for (size_t i = 0; i < b->shows[s].n; i++) {
+			half = i * 2 / b->shows[s].n;
+			batch_move(to[each ? at++ : b->n_shows > 1 ? s : half], b->shows[s].wants[i]);
+		}
+	}
 	t->n = 0;
 	for (size_t i = 0; i < parts; i++)
 		batch_push(b, to[i], false);
@@ -508,7 +511,7 @@ static void on_commit(void *arg, const struct pg_answer *a)
 	if (a->status == PG_OK) {
 		batch_committed(b);
 	} else if (a->status == PG_ERROR && t->n > 1) {
-		batch_split(b, t);
+		batch_split(b, t, strcmp(a->sqlstate, "55P03") == 0);
 	} else if (a->status == PG_ERROR) {
 		struct want *w = list_first(&t->wants, struct want, link);
 

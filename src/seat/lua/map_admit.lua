@@ -18,6 +18,7 @@ local now = t[1] * 1000 + math.floor(t[2] / 1000)
 
 local taken = {1}
 local mine = 0
+local held_on = {} -- argument: true, of seats the replaced lock holds
 for i = 7, #ARGV do
   local v = got[i - 5]
   if v then
@@ -28,9 +29,11 @@ for i = 7, #ARGV do
     elseif s == 'B' or s == 'X' then
       taken[#taken + 1] = ARGV[i]
       taken[#taken + 1] = s
-    elseif s ~= 'F' and owner ~= replaces then
+    elseif s ~= 'F' then
       local ends = tonumber(string.sub(v, 28))
-      if ends == 0 or ends > now then
+      if owner == replaces then
+        held_on[i] = ends == 0 or ends > now
+      elseif ends == 0 or ends > now then
         taken[#taken + 1] = ARGV[i]
         taken[#taken + 1] = 'L'
       end
@@ -65,10 +68,15 @@ end
 local set = {}
 for i = 7, #ARGV do
   local v = got[i - 5]
-  local fence = v and string.sub(v, 18, 27) or '0000000000'
-  set[#set + 1] = ARGV[i]
-  set[#set + 1] = 'P' .. id .. fence .. string.format('%d', ends)
+  -- What this very lock holds already, or the one it replaces, is no mark of this request's: it outlives its refusal. (Of
+  -- the replaced lock only what its time has not ended: that may be had by anybody.)
+  local owner = v and string.sub(v, 2, 17)
+  if not (v and string.sub(v, 1, 1) == 'L' and owner == id) and not (v and owner == replaces and held_on[i]) then
+    local fence = v and string.sub(v, 18, 27) or '0000000000'
+    set[#set + 1] = ARGV[i]
+    set[#set + 1] = 'P' .. id .. fence .. string.format('%d', ends)
+  end
 end
-redis.call('HSET', map, unpack(set))
+if #set > 0 then redis.call('HSET', map, unpack(set)) end
 redis.call('HSET', sessions, who, keep .. id .. string.format('%013d', counts))
 return {0}

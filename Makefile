@@ -83,7 +83,7 @@ up: all ## start everything here: DIR=var PORT=8080 HOST= WORKERS= DEMO=no; Ctrl
 
 # ---- test ----------------------------------------------------------------------------------------------------------
 
-SANITIZERS = ASAN_OPTIONS=detect_stack_use_after_return=1:strict_string_checks=1 \
+SANITIZERS = ASAN_OPTIONS=detect_stack_use_after_return=1:strict_string_checks=1:suppressions=$(CURDIR)/tests/asan.supp \
 	UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 LSAN_OPTIONS=suppressions=$(CURDIR)/tests/lsan.supp:print_suppressions=0
 
 .PHONY: test

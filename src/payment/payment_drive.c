@@ -10,18 +10,12 @@
  * whoever waits reads the state. The same for a lost database: the lease ends, the settling duty goes on.
  * No lock of the database is held while the gateway is asked. Freed with the service, or when it has ended.
  */
-#include "base/times.h"
+#include "payment/payment_drive.h"
 #include "base/xmalloc.h"
-#include "booking/booking_store.h"
-#include "io/crypto.h"
 #include "io/log.h"
 #include "io/metrics_table.h"
-#include "payment/payment_int.h"
 #include "payment/payment_sql.h"
-#include "seat/seat_store.h"
-#include "ticket/ticket_service.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -31,36 +25,6 @@ enum {
 };
 
 enum { BOOKING_METRIC_CONFIRMED = 1, BOOKING_METRIC_CANCELLED = 2, BOOKING_METRIC_FAILED = 3 };
-
-struct drive {
-	struct payment_service *p;
-	struct list link;
-	struct arena arena;
-	struct attempt a;
-	struct payment_observation seen;
-	const char *actor;
-	bool fresh, ended;
-	int steps, retries;
-	int64_t read_at_us; /* loop time when a.now_us was read */
-	/* the call under way, or answered and not yet recorded */
-	struct gateway_going going;
-	enum payment_step step;
-	int call_no, unrecorded; /* unrecorded: the http status, 0 none */
-	char *key, *path, *body;
-	char request_id[GATEWAY_ID_MAX];
-	struct buf summary;
-	/* the transaction under way */
-	struct pg_tx *tx;
-	enum payment_action action;
-	bool lost, unbookable, doubled, not_now, booking_failed;
-	struct seat_change *changes;
-	size_t n_changes;
-	struct seat_session_change session;
-	bool has_session;
-	int applying;
-	payment_fn *fn;
-	void *arg;
-};
 
 static void drive_step(struct drive *d);
 
@@ -89,7 +53,7 @@ static void drive_end(struct drive *d)
 	drive_tell(d);
 }
 
-static struct payment_by drive_by(const struct drive *d)
+struct payment_by drive_by(const struct drive *d)
 {
 	return (struct payment_by){d->actor, d->request_id};
 }
@@ -108,7 +72,7 @@ static void saw(struct drive *d, enum payment_seen seen, enum payment_step step)
 
 /* ---- transactions ---- */
 
-static void drive_begin(struct drive *d)
+void drive_begin(struct drive *d)
 {
 	d->lost = d->unbookable = d->doubled = d->not_now = d->booking_failed = d->has_session = false;
 	d->n_changes = 0;
@@ -137,7 +101,7 @@ static void drive_apply(struct drive *d)
 }
 
 /* The first row of a statement that must find something; NULL: somebody else has the attempt, or the database is away. */
-static const struct pg_result *one_row(struct drive *d, const struct pg_answer *a)
+const struct pg_result *drive_row(struct drive *d, const struct pg_answer *a)
 {
 	if (a->status != PG_OK || pg_rows(a->result) == 0) {
 		d->lost = true;
@@ -146,15 +110,15 @@ static const struct pg_result *one_row(struct drive *d, const struct pg_answer *
 	return a->result;
 }
 
-static void on_arrow(void *arg, const struct pg_answer *a)
+void drive_on_row(void *arg, const struct pg_answer *a)
 {
-	one_row(arg, a);
+	drive_row(arg, a);
 }
 
 static void on_committed(void *arg, const struct pg_answer *a);
 
 /* The last statement's callback: all answers are in. */
-static void drive_finish(struct drive *d, const struct pg_answer *a)
+void drive_finish(struct drive *d, const struct pg_answer *a)
 {
 	struct pg_tx *tx = d->tx;
 
@@ -182,14 +146,14 @@ static void drive_finish(struct drive *d, const struct pg_answer *a)
 	pg_tx_commit(tx, on_committed, d);
 }
 
-static void on_last(void *arg, const struct pg_answer *a)
+void drive_on_last(void *arg, const struct pg_answer *a)
 {
 	drive_finish(arg, a);
 }
 
-static void on_last_row(void *arg, const struct pg_answer *a)
+void drive_on_last_row(void *arg, const struct pg_answer *a)
 {
-	one_row(arg, a);
+	drive_row(arg, a);
 	drive_finish(arg, a);
 }
 
@@ -218,7 +182,7 @@ static void send_call(struct drive *d)
 static void on_call_row(void *arg, const struct pg_answer *a)
 {
 	struct drive *d = arg;
-	const struct pg_result *r = one_row(d, a);
+	const struct pg_result *r = drive_row(d, a);
 
 	if (r) {
 		d->call_no = (int)pg_get_int(r, 0, 0);
@@ -230,7 +194,7 @@ static void on_call_row(void *arg, const struct pg_answer *a)
 }
 
 /* The row of the next call, as the last statement of the transaction. */
-static void exec_call(struct drive *d, enum payment_step step, const char *intent_id)
+void drive_exec_call(struct drive *d, enum payment_step step, const char *intent_id)
 {
 	static const char *const ends[] = {"", "/confirm", "/capture", "/cancel"};
 	struct pg_args args;
@@ -261,7 +225,7 @@ static void exec_call(struct drive *d, enum payment_step step, const char *inten
 static void drive_call(struct drive *d, enum payment_step step)
 {
 	drive_begin(d);
-	if (step == STEP_CONFIRM && !d->a.intent_id[0]) {
+	if (step == STEP_CONFIRM && !d->intent_stored) {
 		struct pg_args args;
 
 		d->a.intent_id = arena_strdup(&d->arena, d->seen.intent_id);
@@ -270,9 +234,9 @@ static void drive_call(struct drive *d, enum payment_step step)
 		pg_arg_uuid(&args, &d->a.payment_id);
 		pg_arg_i32(&args, d->a.generation);
 		pg_arg_text(&args, str_from(d->a.intent_id));
-		pg_tx_exec(d->tx, &payment_sql_payment_intent, &args, on_arrow, d);
+		pg_tx_exec(d->tx, &payment_sql_payment_intent, &args, drive_on_row, d);
 	}
-	exec_call(d, step, d->a.intent_id);
+	drive_exec_call(d, step, d->a.intent_id);
 }
 
 static void drive_retrieve(struct drive *d)
@@ -281,249 +245,6 @@ static void drive_retrieve(struct drive *d)
 	d->key = NULL;
 	d->path = arena_printf(&d->arena, "/v1/payment_intents/%s", d->a.intent_id);
 	send_call(d);
-}
-
-/* ---- arrows ---- */
-
-static void exec_arrow(struct drive *d, const struct pg_stmt *stmt, const struct pg_args *args, bool last)
-{
-	pg_tx_exec(d->tx, stmt, args, last ? on_last_row : on_arrow, d);
-}
-
-static void require_action(struct drive *d)
-{
-	struct payment_by by = drive_by(d);
-	struct pg_args args;
-
-	drive_begin(d);
-	payment_arrow_args(&args, &d->arena, &d->a, &by);
-	pg_arg_text(&args, str_from(d->seen.action_url));
-	exec_arrow(d, &payment_sql_payment_require_action, &args, true);
-}
-
-static void on_confirmed(void *arg, const struct pg_answer *a)
-{
-	struct drive *d = arg;
-
-	if (a->status != PG_OK)
-		return;
-	d->unbookable |= pg_rows(a->result) == 0;
-	if (pg_rows(a->result) && pg_get_int(a->result, 0, 2) != pg_get_int(a->result, 0, 1))
-		d->unbookable = d->doubled = true;
-}
-
-static void on_lock_booked(void *arg, const struct pg_answer *a)
-{
-	struct drive *d = arg;
-
-	if (a->status != PG_OK)
-		return;
-	if (pg_rows(a->result) == 0 || pg_get_int(a->result, 0, 2) != (int64_t)d->a.n_seats) {
-		d->unbookable = true;
-		return;
-	}
-	d->n_changes = seat_changes_from(a->result, 0, 0, 3, SEAT_BOOKED, 0, &d->a.lock_id, &d->arena, &d->changes);
-	d->session = (struct seat_session_change){pg_get_uuid(a->result, 0, 1), d->a.lock_id, 0};
-	d->has_session = true;
-}
-
-static void on_issued(void *arg, const struct pg_answer *a)
-{
-	struct drive *d = arg;
-
-	/* no key to sign with yet: the money is held, the seats are; soon again */
-	if (a->status == PG_OK && (size_t)pg_rows(a->result) < d->a.n_seats)
-		d->not_now = true;
-}
-
-/* The moment of the booking. */
-static void authorise(struct drive *d)
-{
-	struct payment_by by = drive_by(d);
-	struct pg_args args;
-
-	drive_begin(d);
-	payment_arrow_args(&args, &d->arena, &d->a, &by);
-	pg_arg_interval_us(&args, payment_lease_us(d->p));
-	exec_arrow(d, &payment_sql_payment_authorise, &args, false);
-	booking_confirm(d->tx, &d->arena, &d->a.show_id, &d->a.booking_id, on_confirmed, d);
-	lock_book(d->tx, &d->arena, &d->a.show_id, &d->a.lock_id, on_lock_booked, d);
-	tickets_issue(d->p->config.ticket, d->tx, &d->arena, &d->a.show_id, &d->a.booking_id, d->a.seats, d->a.n_seats,
-		      on_issued, d);
-	exec_call(d, STEP_CAPTURE, d->a.intent_id);
-}
-
-static void captured(struct drive *d)
-{
-	struct payment_by by = drive_by(d);
-	struct pg_args args;
-
-	drive_begin(d);
-	payment_arrow_args(&args, &d->arena, &d->a, &by);
-	exec_arrow(d, &payment_sql_payment_capture, &args, true);
-}
-
-static void on_unpaid(void *arg, const struct pg_answer *a)
-{
-	struct drive *d = arg;
-	struct str state;
-	int64_t left_ms;
-
-	if (a->status != PG_OK || pg_rows(a->result) == 0)
-		return;
-	state = pg_get_text(a->result, 0, 0);
-	left_ms = str_eqc(state, "active") ? (pg_get_time(a->result, 0, 1) - pg_get_time(a->result, 0, 2) + 999) / 1000
-					   : 0;
-	d->n_changes = seat_changes_from(a->result, 0, 4, 5, left_ms ? SEAT_LOCKED : SEAT_FREE, left_ms, &d->a.lock_id,
-					 &d->arena, &d->changes);
-	d->session = (struct seat_session_change){pg_get_uuid(a->result, 0, 3), d->a.lock_id, left_ms};
-	d->has_session = true;
-}
-
-static void on_booking_failed(void *arg, const struct pg_answer *a)
-{
-	struct drive *d = arg;
-
-	d->booking_failed = a->status == PG_OK && pg_rows(a->result) > 0;
-	drive_finish(d, a);
-}
-
-/* Nothing was or will be charged: the lock goes back to its owner, whose clock never stopped. */
-static void fail(struct drive *d, bool declined)
-{
-	struct payment_by by = drive_by(d);
-	struct pg_args args;
-
-	drive_begin(d);
-	payment_arrow_args(&args, &d->arena, &d->a, &by);
-	pg_arg_text(&args, declined ? STR("declined") : STR("unavailable"));
-	pg_arg_text(&args, str_from(d->seen.decline_code));
-	pg_arg_bool(&args, !declined && d->seen.seen != SEEN_CANCELED);
-	exec_arrow(d, &payment_sql_payment_fail, &args, false);
-	booking_of_lock(d->tx, &d->arena, &d->a.show_id, &d->a.lock_id, NULL, NULL);
-	lock_unpay(d->tx, &d->arena, &d->a.show_id, &d->a.lock_id, on_unpaid, d);
-	booking_fail(d->tx, &d->arena, &d->a.show_id, &d->a.booking_id, "lock_ended", on_booking_failed, d);
-}
-
-static void on_abandoned(void *arg, const struct pg_answer *a)
-{
-	struct drive *d = arg;
-
-	if (a->status != PG_OK || pg_rows(a->result) == 0)
-		return;
-	d->n_changes = seat_changes_from(a->result, 0, 1, 2, SEAT_FREE, 0, &d->a.lock_id, &d->arena, &d->changes);
-	d->session = (struct seat_session_change){pg_get_uuid(a->result, 0, 0), d->a.lock_id, 0};
-	d->has_session = true;
-}
-
-static void on_repaired(void *arg, const struct pg_answer *a)
-{
-	struct drive *d = arg;
-	struct seat_change *more, *all;
-	size_t n;
-
-	if (a->status != PG_OK || pg_rows(a->result) == 0)
-		return;
-	n = seat_changes_from(a->result, 0, 0, 1, SEAT_BOOKED, 0, &d->a.lock_id, &d->arena, &more);
-	all = arena_array(&d->arena, struct seat_change, d->n_changes + n);
-	if (d->n_changes)
-		memcpy(all, d->changes, d->n_changes * sizeof(*all));
-	if (n)
-		memcpy(all + d->n_changes, more, n * sizeof(*all));
-	d->changes = all;
-	d->n_changes += n;
-}
-
-/* Its time is over, or its seats cannot be had: they go back, and the gateway is told next. */
-static void give_up(struct drive *d, const struct pg_stmt *arrow, const char *why)
-{
-	struct payment_by by = drive_by(d);
-	struct pg_args args;
-
-	drive_begin(d);
-	payment_arrow_args(&args, &d->arena, &d->a, &by);
-	exec_arrow(d, arrow, &args, false);
-	booking_of_lock(d->tx, &d->arena, &d->a.show_id, &d->a.lock_id, NULL, NULL);
-	lock_abandon(d->tx, &d->arena, &d->a.show_id, &d->a.lock_id, on_abandoned, d);
-	seats_repair(d->tx, &d->arena, &d->a.show_id, d->a.seats, d->a.n_seats, on_repaired, d);
-	booking_fail(d->tx, &d->arena, &d->a.show_id, &d->a.booking_id, why, on_booking_failed, d);
-}
-
-static void on_unbooked(void *arg, const struct pg_answer *a)
-{
-	struct drive *d = arg;
-
-	if (a->status == PG_OK && pg_rows(a->result))
-		d->n_changes =
-			seat_changes_from(a->result, 0, 0, 1, SEAT_FREE, 0, &d->a.lock_id, &d->arena, &d->changes);
-}
-
-static void on_booking_lost(void *arg, const struct pg_answer *a)
-{
-	struct drive *d = arg;
-	int64_t *numbers;
-	int32_t *seats;
-	size_t n;
-
-	if (a->status != PG_OK || pg_rows(a->result) == 0 || pg_is_null(a->result, 0, 1)) {
-		drive_finish(d, a); /* cancelled before: its seats have gone back already */
-		return;
-	}
-	d->booking_failed = true;
-	n = pg_get_ints(a->result, 0, 1, &d->arena, &numbers);
-	seats = arena_array(&d->arena, int32_t, n);
-	for (size_t i = 0; i < n; i++)
-		seats[i] = (int32_t)numbers[i];
-	seats_unbook(d->tx, &d->arena, &d->a.show_id, &d->a.lock_id, seats, n, on_unbooked, d);
-	tickets_revoke(d->tx, &d->arena, &d->a.show_id, &d->a.booking_id, seats, n, on_last, d);
-}
-
-/* The gateway refuses the capture for good: the booking ends. */
-static void lose(struct drive *d)
-{
-	struct payment_by by = drive_by(d);
-	struct pg_args args;
-
-	drive_begin(d);
-	payment_arrow_args(&args, &d->arena, &d->a, &by);
-	pg_arg_text(&args, str_from(d->seen.decline_code));
-	exec_arrow(d, &payment_sql_payment_lose, &args, false);
-	booking_lose(d->tx, &d->arena, &d->a.show_id, &d->a.booking_id, on_booking_lost, d);
-}
-
-/* What the gateway says of an attempt that ended here: nothing is open, or all goes back. */
-static void void_ended(struct drive *d, bool refund)
-{
-	struct uuid event_id = crypto_uuid_v7(wall_now_us()), refund_id = crypto_uuid_v7(wall_now_us());
-	struct pg_args args;
-
-	drive_begin(d);
-	pg_args_init(&args, &d->arena);
-	pg_arg_uuid(&args, &d->a.show_id);
-	pg_arg_uuid(&args, &d->a.payment_id);
-	pg_arg_i32(&args, d->a.generation);
-	pg_arg_uuid(&args, &event_id);
-	pg_arg_text(&args, str_from(d->actor));
-	pg_arg_text(&args, str_from(d->request_id));
-	if (refund)
-		pg_arg_uuid(&args, &refund_id);
-	pg_tx_exec(d->tx, refund ? &payment_sql_refund_all : &payment_sql_payment_voided, &args, on_last, d);
-}
-
-/* Nothing more to be done now. */
-static void rest(struct drive *d)
-{
-	struct pg_args args;
-
-	drive_begin(d);
-	pg_args_init(&args, &d->arena);
-	pg_arg_uuid(&args, &d->a.show_id);
-	pg_arg_uuid(&args, &d->a.payment_id);
-	pg_arg_i32(&args, d->a.generation);
-	pg_arg_interval_us(&args, d->a.state == PAYMENT_REQUIRES_ACTION && d->seen.seen == SEEN_ACTION
-					  ? 10 * US_PER_SECOND
-					  : payment_backoff_us(d->a.tries));
-	pg_tx_exec(d->tx, &payment_sql_payment_rest, &args, on_last, d);
 }
 
 /* ---- what a commit brought ---- */
@@ -560,7 +281,7 @@ static void on_committed(void *arg, const struct pg_answer *a)
 			  : d->action == DO_CAPTURE ? STEP_CAPTURE
 						    : STEP_CANCEL;
 		if (d->step == STEP_CONFIRM)
-			d->a.confirm_called = true;
+			d->a.confirm_called = d->intent_stored = true;
 		send_call(d);
 		return;
 	case DO_REQUIRE_ACTION:
@@ -626,7 +347,7 @@ static void drive_step(struct drive *d)
 		drive_end(d);
 		return;
 	case DO_WAIT:
-		rest(d);
+		move_rest(d);
 		return;
 	case DO_CREATE:
 		drive_call(d, STEP_CREATE);
@@ -644,30 +365,30 @@ static void drive_step(struct drive *d)
 		drive_retrieve(d);
 		return;
 	case DO_REQUIRE_ACTION:
-		require_action(d);
+		move_require_action(d);
 		return;
 	case DO_AUTHORISE:
-		authorise(d);
+		move_authorise(d);
 		return;
 	case DO_CAPTURED:
-		captured(d);
+		move_captured(d);
 		return;
 	case DO_LOSE:
-		lose(d);
+		move_lose(d);
 		return;
 	case DO_FAIL:
 	case DO_RELEASE:
-		fail(d, d->action == DO_FAIL);
+		move_fail(d, d->action == DO_FAIL);
 		return;
 	case DO_ABANDON:
-		give_up(d, &payment_sql_payment_abandon, "time_over");
+		move_give_up(d, &payment_sql_payment_abandon, "time_over");
 		return;
 	case DO_VOID:
-		give_up(d, &payment_sql_payment_void, "seats_lost");
+		move_give_up(d, &payment_sql_payment_void, "seats_lost");
 		return;
 	case DO_VOIDED:
 	case DO_REFUND_ALL:
-		void_ended(d, d->action == DO_REFUND_ALL);
+		move_void_ended(d, d->action == DO_REFUND_ALL);
 		return;
 	}
 }
@@ -684,6 +405,7 @@ static void on_taken(void *arg, const struct pg_answer *a)
 	}
 	attempt_read(a->result, 0, &d->a.show_id, &d->arena, &d->a);
 	d->read_at_us = loop_now_us(d->p->config.loop);
+	d->intent_stored = d->a.intent_id[0] != '\0';
 	drive_step(d);
 }
 

@@ -143,13 +143,3 @@ bool booking_fee_parts(int64_t fee_minor, const int64_t *prices_minor, size_t n,
 	}
 	return true;
 }
-
-struct str email_fold(struct str email, char out[EMAIL_FOLDED_MAX])
-{
-	size_t n = email.n < EMAIL_FOLDED_MAX - 1 ? email.n : EMAIL_FOLDED_MAX - 1;
-
-	for (size_t i = 0; i < n; i++)
-		out[i] = (char)(email.p[i] >= 'A' && email.p[i] <= 'Z' ? email.p[i] + 32 : email.p[i]);
-	out[n] = '\0';
-	return (struct str){out, n};
-}

@@ -49,8 +49,4 @@ bool return_url_allowed(struct str url, struct str origin, struct str public_url
  * min(fee, total). */
 bool booking_fee_parts(int64_t fee_minor, const int64_t *prices_minor, size_t n, int64_t *ret_parts);
 
-/* Mail addresses are compared without regard to case; at most 254 bytes plus the NUL into out. */
-enum { EMAIL_FOLDED_MAX = 256 };
-struct str email_fold(struct str email, char out[EMAIL_FOLDED_MAX]);
-
 #endif

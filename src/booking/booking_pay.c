@@ -256,8 +256,8 @@ static void pay_finish(struct pay *p, const struct pg_answer *a)
 		refuse(p, ERR_LOCK_EXPIRED, NULL);
 	} else if (a->status == PG_OK && p->doubled) {
 		put_right(p);
-	} else if (a->status == PG_OK && p->lost) {
-		pay_ask(p); /* somebody was faster: what is the matter now? */
+	} else if (p->lost && (a->status == PG_OK || a->status == PG_ERROR)) {
+		pay_ask(p); /* somebody was faster: what is the matter now? What came after may have failed over it */
 	} else if (a->status == PG_ERROR && pg_error_is_transient(a)) {
 		pay_ask(p);
 	} else if (a->status == PG_ERROR) {

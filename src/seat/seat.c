@@ -97,6 +97,16 @@ bool email_plausible(struct str s)
 	return at[1] != '.' && s.p[s.n - 1] != '.';
 }
 
+struct str email_fold(struct str email, char out[EMAIL_FOLDED_MAX])
+{
+	size_t n = email.n < EMAIL_FOLDED_MAX - 1 ? email.n : EMAIL_FOLDED_MAX - 1;
+
+	for (size_t i = 0; i < n; i++)
+		out[i] = (char)(email.p[i] >= 'A' && email.p[i] <= 'Z' ? email.p[i] + 32 : email.p[i]);
+	out[n] = '\0';
+	return (struct str){out, n};
+}
+
 static void read_best(struct json_in *best, const struct plan *plan, uint32_t limit, struct seat_ask *ret)
 {
 	struct str name;

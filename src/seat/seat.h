@@ -73,5 +73,8 @@ bool seat_list_read(const json_t *array, const char *path, const struct plan *pl
 
 /* A plain test for mail addresses: one @, something on both sides, no blanks, at most 254 bytes. */
 bool email_plausible(struct str s);
+/* Mail addresses are compared without regard to case; at most 254 bytes plus the NUL into out. */
+enum { EMAIL_FOLDED_MAX = 256 };
+struct str email_fold(struct str email, char out[EMAIL_FOLDED_MAX]);
 
 #endif

@@ -302,6 +302,7 @@ static void on_notice_buyer(void *arg, const struct pg_answer *a)
 static void flow_decide(struct flow *f)
 {
 	struct pg_args args;
+	char folded[EMAIL_FOLDED_MAX];
 	uint8_t hash[CRYPTO_HASH];
 
 	if (f->ask.notify_email.n == 0 || !uuid_is_zero(&f->want.notify_buyer)) {
@@ -309,7 +310,7 @@ static void flow_decide(struct flow *f)
 		return;
 	}
 	f->want.notify_buyer = crypto_uuid_v7(wall_now_us());
-	crypto_mac(&f->s->email_key, f->ask.notify_email, hash);
+	crypto_mac(&f->s->email_key, email_fold(f->ask.notify_email, folded), hash);
 	pg_args_init(&args, f->call->arena);
 	pg_arg_uuid(&args, &f->want.notify_buyer);
 	pg_arg_uuid(&args, &f->show->organizer_id);

@@ -1,0 +1,53 @@
+"""What a hostile client found once: each a request, or a crowd of them, that was answered wrongly."""
+
+import threading
+
+CROWD = 20
+
+
+def at_once(office, token, ask, n=CROWD):
+    """ask(api) by n clients of one session at the same moment; their answers."""
+    answers, gate = [], threading.Barrier(n)
+
+    def one():
+        api = office.api(token)
+        gate.wait()
+        answers.append(ask(api))
+        api.close()
+
+    threads = [threading.Thread(target=one) for _ in range(n)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(answers) == n
+    return answers
+
+
+def kinds(answers):
+    return {(answer.status, answer.code) for answer in answers}
+
+
+def free_of_charge(boxoffice):
+    show = boxoffice.admin().make_show(seats=20, prices={"Standard": 0})
+    buyer = boxoffice.session()
+    return show, buyer, buyer.lock(show.show_id, 2).expect(201)["lock_id"]
+
+
+def book_free(api, show, lock, key=None):
+    return api.post(f"/v1/shows/{show.show_id}/bookings",
+                    {"lock_id": lock, "buyer": {"name": "Ada Lovelace", "email": "ada@example.org"}}, key=key)
+
+
+def test_a_free_lock_booked_by_many_at_once(boxoffice):
+    show, buyer, lock = free_of_charge(boxoffice)
+    answers = at_once(boxoffice, buyer.token, lambda api: book_free(api, show, lock))
+    assert kinds(answers) == {(201, None), (409, "lock_already_used")}
+    assert sum(answer.status == 201 for answer in answers) == 1
+
+
+def test_a_free_lock_booked_by_many_with_one_key(boxoffice):
+    show, buyer, lock = free_of_charge(boxoffice)
+    answers = at_once(boxoffice, buyer.token, lambda api: book_free(api, show, lock, key="k"))
+    assert kinds(answers) == {(201, None)}
+    assert len({answer.json()["booking_id"] for answer in answers}) == 1

@@ -43,6 +43,8 @@ if n > 0 then
       local newer = fence > known
       if #state > 1 then
         local seen = tonumber(string.sub(state, 2))
+        local ends = v and s ~= 'F' and tonumber(string.sub(v, 28))
+        if not ends or (ends ~= 0 and ends <= now) then known = -1 end -- what is over or broken was seen as nothing
         state = string.upper(string.sub(state, 1, 1))
         newer = (fence >= known or seen == known) and s ~= 'P'
       end

@@ -208,7 +208,7 @@ def cache_seats(cache, show):
     now_ms = seconds * 1000 + micros // 1000
     found = {}
     for field, value in fields.items():
-        if not field.isdigit() or value[:1] == b"F":
+        if not field.isdigit() or value[:1] == b"F" or len(value) < 28:
             continue
         ends = int(value[27:])
         if ends and ends <= now_ms:

@@ -1,0 +1,138 @@
+"""Every statement against the migrated schema; and those of the hot paths: their plans, and that their updates stay HOT."""
+
+import asyncio
+import json
+import time
+import uuid
+from pathlib import Path
+
+import load
+import psycopg
+import pytest
+from service import wait_until
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+FILES = sorted(path.relative_to(ROOT) for path in ROOT.glob("src/*/sql/*.sql")
+               if path.parent.parent.name != "paysim")  # that one has SQLite
+
+
+@pytest.fixture(scope="module")
+def app(plant):
+    """A connection as the program has it, for generic plans."""
+    with psycopg.connect(plant.postgres.url_as("boxoffice_app"), autocommit=True, prepare_threshold=None) as db:
+        db.execute("SET plan_cache_mode = force_generic_plan")
+        yield db
+
+
+def plan_of(db, path, name="s"):
+    """Prepares the file's statement and has it planned, which also asks whether this role may run it; its plan."""
+    db.execute("DEALLOCATE ALL")
+    db.execute(f"PREPARE {name} AS {(ROOT / path).read_text()}")
+    types, = db.execute("SELECT parameter_types::text[] FROM pg_prepared_statements WHERE name = %s", [name]).fetchone()
+    arguments = f"({', '.join(['NULL'] * len(types))})" if types else ""
+    return db.execute(f"EXPLAIN (FORMAT JSON) EXECUTE {name}{arguments}").fetchone()[0][0]["Plan"]
+
+
+@pytest.mark.parametrize("path", FILES, ids=[str(path) for path in FILES])
+def test_a_statement_fits_the_schema(app, path):
+    plan_of(app, path)
+
+
+def nodes(plan):
+    yield plan
+    for child in plan.get("Plans", []):
+        yield from nodes(child)
+
+
+def assert_by_key(plan):
+    """Rows of the two big tables are found by their keys, never by reading on."""
+    for node in nodes(plan):
+        if node.get("Relation Name") in ("show_seats", "seat_locks") and node["Node Type"] != "ModifyTable":
+            assert node["Node Type"] != "Seq Scan", node
+        if node.get("Index Name", "").startswith(("show_seats", "seat_locks")):
+            # by expiry: hardly any are over
+            assert node["Index Name"] in ("show_seats_pkey", "seat_locks_pkey", "seat_locks_by_session",
+                                          "seat_locks_by_expiry"), node
+            if node["Index Name"] == "show_seats_pkey":
+                assert "show_id" in node["Index Cond"], node
+
+
+@pytest.fixture(scope="module")
+def full(shared_stand):
+    """Tables of a size at which reading them through would be wrong, with statistics."""
+    admin = shared_stand.admin()
+    show = admin.make_show(seats=2000, per_row=50)
+    for _ in range(4):
+        admin.make_show(seats=2000, per_row=50)
+    with shared_stand.plant.sql() as db:
+        db.execute("""INSERT INTO seat_locks (show_id, lock_id, session_id, seats, prices, categories, total_minor, currency,
+            created_at, expires_at) SELECT show_id, gen_random_uuid(), gen_random_uuid(), '{1}', '{1}', '{0}', 1, 'EUR',
+            now(), now() + interval '1 hour' FROM shows, generate_series(1, 1000) WHERE capacity = 2000""")
+        db.execute("ANALYZE")
+        yield show
+        db.execute("DELETE FROM seat_locks WHERE seats = '{1}' AND total_minor = 1")
+
+
+@pytest.mark.parametrize("name", ["lock_release", "lock_expire", "lock_archive", "lock_pay", "lock_unpay", "lock_book",
+                                  "lock_abandon", "seats_block", "seats_unblock", "seats_unbook", "map_seats", "map_read"])
+def test_plans_of_hot_statements(app, full, name):
+    plan = plan_of(app, f"src/seat/sql/{name}.sql")
+    assert any(node.get("Relation Name") == "show_seats" for node in nodes(plan))
+    assert_by_key(plan)
+
+
+def test_plans_inside_the_batch(shared_stand, full):
+    """What the function plans for itself, as auto_explain sees it."""
+    plans = []
+    with psycopg.connect(shared_stand.plant.postgres.url, autocommit=True) as db:
+        db.execute("LOAD 'auto_explain'")
+        for name, value in (("auto_explain.log_min_duration", "0"), ("auto_explain.log_nested_statements", "on"),
+                            ("auto_explain.log_format", "json"), ("auto_explain.log_level", "notice"),
+                            ("plan_cache_mode", "force_generic_plan")):
+            db.execute(f"SET {name} = '{value}'")
+        db.add_notice_handler(lambda notice: plans.append(json.loads(notice.message_primary.split("plan:", 1)[1])["Plan"]))
+        zero = uuid.UUID(int=0)
+        old = None
+        for replaces in (zero, None, zero):  # new; replacing the one before; refused
+            lock = uuid.uuid4()
+            rows = db.execute("""SELECT outcome FROM seat_lock_batch(%s, %s, '5 minutes', 2, true, %s::uuid[], %s::uuid[],
+                %s::uuid[], %s::bytea[], %s::uuid[], '{10,11,12}', '{1,1,1}')""",
+                              [full.show_id, uuid.uuid4(), [lock], [zero], [replaces or old], [b"h"], [zero]]).fetchall()
+            assert rows[0][0] == (0 if replaces is None or old is None else 1)
+            old = lock if old is None or replaces is None else old
+        db.execute("SELECT 1")
+    seen = {node.get("Relation Name") for plan in plans for node in nodes(plan)}
+    assert {"show_seats", "seat_locks", "shows", "outbox"} <= seen, "auto_explain saw nothing"
+    for plan in plans:
+        assert_by_key(plan)
+
+
+def test_updates_are_hot(make_stand):
+    """2,000 locks and releases: no index entry is written for a seat, and hardly a row leaves its page."""
+    stand = make_stand(work=False)
+    show = stand.admin().make_show(seats=500, per_row=50)
+
+    def counts(db):
+        db.execute("SELECT pg_stat_clear_snapshot()")
+        return db.execute("SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_user_tables WHERE relname = 'show_seats'").fetchone()
+
+    async def churn():
+        clients = await load.sessions(stand.url, 50)
+
+        async def one(number, client):
+            seats = show.seats[number * 10:number * 10 + 10]
+            for turn in range(40):
+                lock = (await client.lock(show.show_id, [seats[turn % 10], seats[(turn + 3) % 10]])).expect(201)
+                (await client.release(show.show_id, lock["lock_id"])).expect(204)
+
+        await load.gather([one(number, client) for number, client in enumerate(clients)])
+
+    with stand.plant.sql() as db:
+        before = counts(db)
+        begun = time.monotonic()
+        asyncio.run(churn())
+        print(f"2,000 locks and releases in {time.monotonic() - begun:.1f} s")
+        assert stand.stop_serve() == 0  # a connection reports what it did when it ends, at the latest
+        wait_until(lambda: counts(db)[0] - before[0] >= 8000, "statistics", 15, 0.1)
+        updated, hot = (after - then for after, then in zip(counts(db), before, strict=True))
+    assert hot / updated >= 0.95, f"{hot} of {updated} updates were HOT"

@@ -302,9 +302,11 @@ static void the_other_side_closes(void **state)
 static void on_timer_clock(void *arg)
 {
 	struct fixture *f = arg;
-	int64_t due = clock_us() + 2000;
+	int64_t due;
 
+	/* first of all: it is this call that reads the clock, and we may be put aside at any moment */
 	f->seen_us[f->n_seen++] = loop_now_us(f->loop);
+	due = clock_us() + 2000;
 	while (clock_us() < due)
 		;
 	f->seen_us[f->n_seen++] = loop_now_us(f->loop);

@@ -42,6 +42,17 @@ static int64_t now_us(void)
 	return (int64_t)now.tv_sec * US_PER_SECOND + now.tv_nsec / 1000;
 }
 
+/* The lists show a name as a field of a line. */
+static bool name_is_good(const char *name)
+{
+	struct str s = str_from(name);
+
+	for (size_t i = 0; i < s.n; i++)
+		if ((unsigned char)s.p[i] < 0x20 || s.p[i] == 0x7F)
+			return false;
+	return str_utf8_valid(s) && str_utf8_length(s) <= 200;
+}
+
 static int organizer_create(const struct asked *a)
 {
 	char id[UUID_TEXT];
@@ -50,8 +61,9 @@ static int organizer_create(const struct asked *a)
 	PGresult *r;
 	bool made;
 
-	if (str_utf8_length(str_from(a->subject)) > 200 || !str_utf8_valid(str_from(a->subject))) {
-		fprintf(stderr, "boxoffice: an organiser's name has 1 to 200 characters\n");
+	if (!name_is_good(a->subject)) {
+		fprintf(stderr,
+			"boxoffice: an organiser's name has 1 to 200 characters, none of them a control character\n");
 		return 2;
 	}
 	r = pg_sync_ask(a->pg, "organizer create", admin_sql_organizer_create.sql, 2, params);
@@ -132,11 +144,16 @@ static int token_create(const struct asked *a)
 	PGresult *r;
 	bool made;
 
-	if (!organizer || !name || !*name || !scopes || !scopes_read(scopes, array, sizeof(array))) {
-		if (!organizer || !name || !*name || !scopes)
-			fprintf(stderr, "boxoffice: admin token create needs --organizer, --name and --scopes\n");
+	if (!organizer || !name || !*name || !scopes || !*scopes) {
+		fprintf(stderr, "boxoffice: admin token create needs --organizer, --name and --scopes\n");
 		return 2;
 	}
+	if (!name_is_good(name)) {
+		fprintf(stderr, "boxoffice: --name takes 1 to 200 characters, none of them a control character\n");
+		return 2;
+	}
+	if (!scopes_read(scopes, array, sizeof(array)))
+		return 2;
 	if (days) {
 		if (!str_to_u64(str_from(days), 36500, &n_days) || n_days == 0) {
 			fprintf(stderr, "boxoffice: --days takes a whole number from 1 to 36500\n");
@@ -244,7 +261,8 @@ int admin_main(int argc, char **argv)
 	if (status >= 0)
 		return status;
 	if (action->subject && (!a.subject || !*a.subject)) {
-		fprintf(stderr, "boxoffice: %s needs to be told which; usage:\n%s", command, summary);
+		fprintf(stderr, "boxoffice: admin %s %s needs to be told which; usage:\n%s", action->noun, action->verb,
+			summary);
 		return 2;
 	}
 	a.dir = options[OPT_DIR].value;

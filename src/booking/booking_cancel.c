@@ -314,6 +314,8 @@ static void cancel_begin(struct cancel *c)
 	c->refused = ERR_NONE;
 	c->refund_id = crypto_uuid_v7(wall_now_us());
 	c->tx = pg_tx_start(c->b->config.pg, NULL, BOOKING_TX_MS);
+	/* twice: what the first one waited for, a refund of somebody else's, only a statement begun after it can count */
+	payments_lock(c->tx, arena, &c->call->ids[0], &c->call->ids[1], NULL, NULL);
 	payments_lock(c->tx, arena, &c->call->ids[0], &c->call->ids[1], on_payments, c);
 	pg_args_init(&args, arena);
 	pg_arg_uuid(&args, &c->call->ids[0]);

@@ -51,3 +51,29 @@ def test_a_free_lock_booked_by_many_with_one_key(boxoffice):
     answers = at_once(boxoffice, buyer.token, lambda api: book_free(api, show, lock, key="k"))
     assert kinds(answers) == {(201, None)}
     assert len({answer.json()["booking_id"] for answer in answers}) == 1
+
+
+def test_a_cancellation_beside_goodwill_refunds(boxoffice):
+    """The payment's rest is what it is when its row is ours, not what it was when we began to wait for it."""
+    admin = boxoffice.admin()
+    show = admin.make_show(cancellation={"until": "2099-01-01T00:00:00Z"})
+    for _ in range(4):
+        buyer = boxoffice.session()
+        lock = buyer.lock(show.show_id, 2).expect(201)["lock_id"]
+        booking = buyer.book(show.show_id, lock).expect(201)["booking_id"]
+        path = f"/v1/shows/{show.show_id}/bookings/{booking}"
+        turn = iter(range(CROWD))
+
+        def ask(api):
+            if next(turn) % 2:
+                return api.post(f"{path}/cancel")
+            return admin_of(api).post(f"{path}/refunds", {"amount": {"amount": 400, "currency": "EUR"}, "reason": "late"})
+
+        def admin_of(api):
+            api.token = boxoffice.admin_token
+            return api
+
+        answers = at_once(boxoffice, buyer.token, ask)
+        assert kinds(answers) <= {(200, None), (201, None), (422, "invalid_value")}, kinds(answers)
+        assert buyer.get(path).expect(200)["status"] == "cancelled"
+    boxoffice.check()

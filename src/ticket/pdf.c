@@ -115,7 +115,8 @@ static void set_font(struct pen *p, const struct type *t, double size)
 {
 	PangoFontDescription *font = pango_font_description_new();
 
-	pango_font_description_set_family_static(font, "Noto Sans,sans-serif");
+	/* left to itself fontconfig may take an ornamental one for Arabic, whose ligatures do not read back */
+	pango_font_description_set_family_static(font, "Noto Sans,Noto Sans Arabic,sans-serif");
 	pango_font_description_set_weight(font, t->bold ? PANGO_WEIGHT_BOLD : PANGO_WEIGHT_NORMAL);
 	pango_font_description_set_size(font, (int)(size * PANGO_SCALE));
 	pango_layout_set_font_description(p->layout, font);

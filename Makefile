@@ -110,7 +110,7 @@ fuzz: $(B)/fuzz/build.ninja ## run each fuzz target over its corpus for SECONDS=
 	@ninja -C $(B)/fuzz
 	@script/fuzz $(B)/fuzz $(SECONDS)
 
-VALGRIND = valgrind --quiet --leak-check=full --errors-for-leak-kinds=definite --error-exitcode=99 \
+VALGRIND = valgrind --quiet --vgdb=no --leak-check=full --show-leak-kinds=definite --errors-for-leak-kinds=definite --error-exitcode=99 \
 	--suppressions=$(CURDIR)/tests/valgrind.supp
 
 .PHONY: valgrind

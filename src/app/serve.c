@@ -84,8 +84,10 @@ static bool services_read(const char *text, unsigned *ret)
 			if (str_eqc(str_trim(one), names[i].name))
 				bit = names[i].bit;
 		if (!bit) {
-			fprintf(stderr, "boxoffice: --service takes all or some of event,seat,booking,payment,ticket,web; \"%.*s\" is "
-					"none of them\n",
+			fprintf(stderr,
+				"boxoffice: --service takes all or some of event,seat,booking,payment,ticket,web; "
+				"\"%.*s\" is "
+				"none of them\n",
 				STR_FMT(one));
 			return false;
 		}
@@ -142,8 +144,8 @@ static void reap(struct parent *p)
 				continue;
 			}
 			if (WIFSIGNALED(status))
-				log_line(LOG_ERROR, "a worker was killed by a signal; it is replaced", LOG_I("pid", pid),
-					 LOG_I("signal", WTERMSIG(status)));
+				log_line(LOG_ERROR, "a worker was killed by a signal; it is replaced",
+					 LOG_I("pid", pid), LOG_I("signal", WTERMSIG(status)));
 			else
 				log_line(LOG_ERROR, "a worker ended by itself; it is replaced", LOG_I("pid", pid),
 					 LOG_I("status", WEXITSTATUS(status)));
@@ -233,7 +235,8 @@ static void parent_run(struct parent *p)
 		if (p->stopping && living(p) == 0)
 			return;
 		if (p->stopping && now_ms() > give_up) {
-			log_line(LOG_WARN, "workers that did not drain in time are killed", LOG_I("workers", living(p)));
+			log_line(LOG_WARN, "workers that did not drain in time are killed",
+				 LOG_I("workers", living(p)));
 			tell(p, SIGKILL);
 		}
 		if (got_hup && !p->stopping) {
@@ -295,14 +298,16 @@ int serve_main(int argc, char **argv)
 	static struct parent parent; /* the process's one */
 	struct parent *p = &parent;
 	struct config config;
-	int status = config_read("boxoffice serve", "Serves the HTTP API from PostgreSQL, Redis and the payment gateway that are named.",
+	int status = config_read("boxoffice serve",
+				 "Serves the HTTP API from PostgreSQL, Redis and the payment gateway that are named.",
 				 argc, argv, NULL, &config);
 
 	if (status >= 0)
 		return status;
 	if (!config_need(&config, "serve", "database-url", config.database_url) ||
 	    !config_need(&config, "serve", "redis-url", config.redis_url) ||
-	    !config_need(&config, "serve", "secret-file", config.secret_file) || !services_read(config.service, &p->services))
+	    !config_need(&config, "serve", "secret-file", config.secret_file) ||
+	    !services_read(config.service, &p->services))
 		return 2;
 	p->config = &config;
 	p->n = config.workers ? (int)config.workers : (int)sysconf(_SC_NPROCESSORS_ONLN);

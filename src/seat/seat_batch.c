@@ -20,13 +20,15 @@
 #include <string.h>
 
 enum {
-	TRY_MS = 2000,	      /* one transaction */
-	TRY_MIN_MS = 1000,    /* the last one before a deadline: cutting it shorter would only make its outcome unknown */
+	TRY_MS = 2000,	   /* one transaction */
+	TRY_MIN_MS = 1000, /* the last one before a deadline: cutting it shorter would only make its outcome unknown */
 	RETRY_MS = 50,
+	AGAIN_MS = 5,		 /* the sweeper is just ending the lock that is to be taken over */
+	ROW_RETRY_MS = 250,	 /* somebody holds a row: meanwhile the others get on */
 	UNKNOWN_LIFE_MS = 60000, /* then the auditor's comparison is what is left */
-	SCAN_MAX = 2000,      /* queued requests looked at when forming a batch */
-	TAKEN_SLOTS = 8192,   /* of the set of seats in a batch; a power of two */
-	SEATS_MAX = 2000,     /* in a batch */
+	SCAN_MAX = 2000,	 /* queued requests looked at when forming a batch */
+	TAKEN_SLOTS = 8192,	 /* of the set of seats in a batch; a power of two */
+	SEATS_MAX = 2000,	 /* in a batch */
 };
 
 struct want {
@@ -49,6 +51,7 @@ struct batch {
 	struct list link; /* in parts */
 	struct list wants;
 	size_t n;
+	int64_t not_before_us;
 };
 
 /* One show of the batch under way. */
@@ -70,9 +73,10 @@ struct seat_batch {
 	bool statement_failed;
 	struct list told; /* committed, written back, to be told at the end of the turn */
 	struct deferred *start, *tell;
-	struct timer *again, *clock;
+	struct timer *again, *parked, *clock; /* again: nothing can run before; parked: a part may */
 	int64_t started_us;
-	uint64_t *taken; /* open-addressing set of (show, seat), (session, show) and replaced locks in a batch: hashes */
+	uint64_t
+		*taken; /* open-addressing set of (show, seat), (session, show) and replaced locks in a batch: hashes */
 };
 
 static void batch_go(void *arg);
@@ -92,6 +96,7 @@ struct seat_batch *seat_batch_new(const struct seat_batch_config *config)
 	b->start = deferred_new(config->loop, batch_go, b);
 	b->tell = deferred_new(config->loop, tell_all, b);
 	b->again = timer_new(config->loop, batch_go, b);
+	b->parked = timer_new(config->loop, batch_go, b);
 	b->clock = timer_new(config->loop, on_clock, b);
 	b->taken = xcalloc(TAKEN_SLOTS, sizeof(*b->taken));
 	return b;
@@ -139,6 +144,7 @@ void seat_batch_free(struct seat_batch *b)
 	deferred_free(b->start);
 	deferred_free(b->tell);
 	timer_free(b->again);
+	timer_free(b->parked);
 	timer_free(b->clock);
 	arena_done(&b->arena);
 	free(b->taken);
@@ -167,7 +173,8 @@ static void withdraw(struct seat_batch *b, const struct want *w, bool other)
 	if (!w->w.marked)
 		return;
 	for (uint32_t i = 0; i < w->w.n_seats; i++)
-		changes[i] = (struct seat_change){.seat_no = w->w.seats[i], .state = SEAT_WITHDRAW, .fence = 0, .left_ms = 0, .lock = w->w.lock};
+		changes[i] = (struct seat_change){
+			.seat_no = w->w.seats[i], .state = SEAT_WITHDRAW, .fence = 0, .left_ms = 0, .lock = w->w.lock};
 	seat_map_apply(b->config.map, &w->w.show, changes, w->w.n_seats, &session, other ? 0 : 1, 0, NULL, NULL);
 }
 
@@ -308,9 +315,11 @@ static int by_seat(const void *a, const void *b)
 	return x->seat < y->seat ? -1 : x->seat > y->seat;
 }
 
-static void add_change(struct want *w, uint32_t seat, uint8_t state, int64_t fence, int64_t left_ms, const struct uuid *lock)
+static void add_change(struct want *w, uint32_t seat, uint8_t state, int64_t fence, int64_t left_ms,
+		       const struct uuid *lock)
 {
-	w->changes[w->n_changes++] = (struct seat_change){.seat_no = seat, .state = state, .fence = (int32_t)fence, .left_ms = left_ms, .lock = *lock};
+	w->changes[w->n_changes++] = (struct seat_change){
+		.seat_no = seat, .state = state, .fence = (int32_t)fence, .left_ms = left_ms, .lock = *lock};
 }
 
 static void read_locked(struct seat_batch *b, struct want *w, const struct pg_result *r, int row)
@@ -405,8 +414,8 @@ static void write_back(struct seat_batch *b, struct part *p)
 		n += w->n_changes;
 		if (w->outcome != SEAT_LOCK_OK)
 			continue;
-		sessions[n_sessions++] = (struct seat_session_change){w->w.session, w->w.lock,
-								      (w->told->expires_us - w->told->created_us) / 1000};
+		sessions[n_sessions++] = (struct seat_session_change){
+			w->w.session, w->w.lock, (w->told->expires_us - w->told->created_us) / 1000};
 		if (w->replaced)
 			sessions[n_sessions++] = (struct seat_session_change){w->w.session, w->w.replaces, 0};
 	}
@@ -464,6 +473,7 @@ static void batch_committed(struct seat_batch *b)
 		}
 	}
 	deferred_post(b->tell);
+	again->not_before_us = loop_now_us(b->config.loop) + AGAIN_MS * INT64_C(1000);
 	batch_push(b, again, false);
 }
 
@@ -479,10 +489,10 @@ static void tell_all(void *arg)
 }
 
 /* An error: by show first, then by halves, down to the one that causes it. The parts stand behind those that are there
- * already. each: a row was waited for in vain; at every halving it would be again, so it is one by one at once. */
-static void batch_split(struct seat_batch *b, struct batch *t, bool each)
+ * already. waited: a row was waited for in vain, and would be at every halving: so it is not halves then but eighths. */
+static void batch_split(struct seat_batch *b, struct batch *t, bool waited)
 {
-	size_t at = 0, half, parts = each ? t->n : b->n_shows > 1 ? b->n_shows : 2;
+	size_t eighths = t->n < 8 ? t->n : 8, at = 0, half, parts = waited ? eighths : b->n_shows > 1 ? b->n_shows : 2;
 	struct batch **to = arena_array(&b->arena, struct batch *, parts);
 
 	metric_add(b->config.metrics, METRIC_BATCH_RETRIES, 0, 0, 1);
@@ -491,7 +501,10 @@ static void batch_split(struct seat_batch *b, struct batch *t, bool each)
 	for (size_t s = 0; s < b->n_shows; s++) {
 		for (size_t i = 0; i < b->shows[s].n; i++) {
 			half = i * 2 / b->shows[s].n;
-			batch_move(to[each ? at++ : b->n_shows > 1 ? s : half], b->shows[s].wants[i]);
+			batch_move(to[waited	       ? at++ * eighths / t->n
+				      : b->n_shows > 1 ? s
+						       : half],
+				   b->shows[s].wants[i]);
 		}
 	}
 	t->n = 0;
@@ -521,9 +534,10 @@ static void on_commit(void *arg, const struct pg_answer *a)
 		if ((twin || pg_error_is_transient(a)) && ++w->transient < 40) {
 			batch_move(t, w);
 			t->n = 1;
+			t->not_before_us =
+				now + (strcmp(a->sqlstate, "55P03") == 0 ? ROW_RETRY_MS : RETRY_MS) * INT64_C(1000);
 			batch_push(b, t, false);
 			t = NULL;
-			wait = true;
 		} else {
 			t->n = 0;
 			want_refuse(b, w, w->maybe ? SEAT_LOCK_UNKNOWN : SEAT_LOCK_INTERNAL);
@@ -560,8 +574,10 @@ static void on_commit(void *arg, const struct pg_answer *a)
 
 static void run_show(struct seat_batch *b, struct pg_tx *tx, struct part *p)
 {
-	struct uuid *locks = arena_array(&b->arena, struct uuid, p->n), *sessions = arena_array(&b->arena, struct uuid, p->n);
-	struct uuid *replaces = arena_array(&b->arena, struct uuid, p->n), *notify = arena_array(&b->arena, struct uuid, p->n);
+	struct uuid *locks = arena_array(&b->arena, struct uuid, p->n),
+		    *sessions = arena_array(&b->arena, struct uuid, p->n);
+	struct uuid *replaces = arena_array(&b->arena, struct uuid, p->n),
+		    *notify = arena_array(&b->arena, struct uuid, p->n);
 	struct str *hashes = arena_array(&b->arena, struct str, p->n);
 	struct uuid outbox = crypto_uuid_v7(wall_now_us());
 	struct seat_of *order;
@@ -655,18 +671,27 @@ static void batch_run(struct seat_batch *b, struct batch *t)
 static void batch_go(void *arg)
 {
 	struct seat_batch *b = arg;
-	struct batch *t;
+	struct batch *t = NULL;
+	int64_t now = loop_now_us(b->config.loop), next_us = INT64_MAX;
 
 	if (b->running || timer_is_set(b->again))
 		return;
-	t = list_first(&b->parts, struct batch, link);
-	if (t)
-		list_remove(&t->link);
-	else if (b->n_queue)
+	list_for_each(at, next, &b->parts) {
+		struct batch *part = list_entry(at, struct batch, link);
+
+		if (part->not_before_us <= now) {
+			t = part;
+			list_remove(&t->link);
+			break;
+		}
+		next_us = part->not_before_us < next_us ? part->not_before_us : next_us;
+	}
+	if (!t && b->n_queue)
 		t = batch_form(b);
-	else
-		return;
-	batch_run(b, t);
+	if (t)
+		batch_run(b, t);
+	else if (next_us != INT64_MAX)
+		timer_set_ms(b->parked, (next_us - now) / 1000 + 1);
 }
 
 void seat_batch_lock(struct seat_batch *b, const struct seat_lock_want *want, seat_lock_fn *fn, void *arg)

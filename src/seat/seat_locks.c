@@ -351,8 +351,8 @@ static void on_admit(void *arg, const struct seat_admit_answer *a)
 
 static void flow_admit(struct flow *f)
 {
-	seat_map_admit(f->s->config.map, &f->want.show, &f->want.lock, &f->want.session, &f->want.replaces, f->want.seats,
-		       f->want.n_seats, f->s->config.locks_per_session, on_admit, f);
+	seat_map_admit(f->s->config.map, &f->want.show, &f->want.lock, &f->want.session, &f->want.replaces,
+		       f->want.seats, f->want.n_seats, f->s->config.locks_per_session, on_admit, f);
 }
 
 /* ---- the best seats ---- */

@@ -18,7 +18,7 @@ enum {
 	LOAD_LEASE_MS = 5000, /* how long others wait for a loader that died, a second each */
 	LOAD_WAIT_MS = 20,
 	LOAD_TRIES_MAX = 50, /* of LOAD_WAIT_MS: after it PostgreSQL decides alone */
-	LOAD_CHUNK = 1000,    /* seats per script call: a few milliseconds of Redis' time */
+	LOAD_CHUNK = 1000,   /* seats per script call: a few milliseconds of Redis' time */
 	READ_MS = 2000,
 	APPLY_TRY_MS = 50,
 	APPLY_LIFE_MS = 5000,
@@ -515,8 +515,8 @@ static void admit_try(struct admit *a)
 }
 
 void seat_map_admit(struct seat_map *m, const struct uuid *show, const struct uuid *lock, const struct uuid *session,
-		    const struct uuid *replaces, const uint32_t *seats, uint32_t n_seats, uint32_t limit, seat_admit_fn *fn,
-		    void *arg)
+		    const struct uuid *replaces, const uint32_t *seats, uint32_t n_seats, uint32_t limit,
+		    seat_admit_fn *fn, void *arg)
 {
 	struct admit *a = xcalloc(1, sizeof(*a));
 
@@ -714,7 +714,8 @@ static void apply_again(void *arg)
 }
 
 void seat_map_apply(struct seat_map *m, const struct uuid *show, const struct seat_change *changes, size_t n,
-		    const struct seat_session_change *sessions, size_t n_sessions, int64_t wait_ms, seat_applied_fn *fn, void *arg)
+		    const struct seat_session_change *sessions, size_t n_sessions, int64_t wait_ms, seat_applied_fn *fn,
+		    void *arg)
 {
 	struct apply *a = xcalloc(1, sizeof(*a));
 
@@ -864,7 +865,8 @@ static void on_read(void *arg, const struct redis_answer *r)
 	changes = xreallocarray(NULL, n, sizeof(*changes));
 	pending = xreallocarray(NULL, n, sizeof(*pending));
 	for (size_t i = 0; i < n; i++)
-		k += read_field(redis_str(redis_item(all, 2 * i)), redis_str(redis_item(all, 2 * i + 1)), now_ms, &changes[k], &pending[k]);
+		k += read_field(redis_str(redis_item(all, 2 * i)), redis_str(redis_item(all, 2 * i + 1)), now_ms,
+				&changes[k], &pending[k]);
 	answer.outcome = SEAT_READ_ALL;
 	answer.version = redis_str(redis_item(r->value, 1));
 	answer.n = k;

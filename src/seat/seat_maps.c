@@ -151,8 +151,9 @@ struct want_seats {
 static void seats_answer(struct web_call *call, const struct body *b)
 {
 	char etag[72];
-	struct http_header headers[] = {
-		{STR("Content-Type"), STR("application/json")}, {STR("Cache-Control"), STR("no-cache")}, {STR("ETag"), {etag, 0}}};
+	struct http_header headers[] = {{STR("Content-Type"), STR("application/json")},
+					{STR("Cache-Control"), STR("no-cache")},
+					{STR("ETag"), {etag, 0}}};
 
 	headers[2].value.n = (size_t)snprintf(etag, sizeof(etag), "\"%s\"", b->version);
 	if (web_etag_matches(call, headers[2].value))

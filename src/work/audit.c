@@ -1,10 +1,10 @@
 /*
- * Owns the comparison of Redis with PostgreSQL: a round takes the next shows on sale in the order of their ids, reads both
+ * Owns the comparison of Redis with PostgreSQL: a round goes through the shows on sale in the order of their ids, reads both
  * and remembers where they differ. A seat that differed in the round before as well, in the same way, is repaired: the
  * truth is PostgreSQL's. Marks of admission on seats that are free in PostgreSQL are no difference; they end by themselves.
  *
- * Bounded: SHOWS_MAX shows a round, and a round reads at most SEATS_MAX seats, so that a thousand shows on sale are gone
- * through in turn instead of all at once.
+ * Bounded: SHOWS_MAX shows at a time, so that a thousand shows on sale are gone through in turn instead of all at once; the
+ * pause comes when all have been seen.
  */
 #include "work/work.h"
 
@@ -35,15 +35,15 @@ struct auditor {
 	struct duty *duty;
 	struct list compares;
 	size_t waiting;
-	bool failed, wrapped;
+	bool failed, more;
 };
 
 struct compare {
 	struct list link;
 	struct auditor *a;
 	struct uuid show;
-	uint8_t *redis_state; /* by seat: 0 free; state + 1; 255 pending */
-	int32_t *redis_fence; /* by seat */
+	uint8_t *redis_state;	 /* by seat: 0 free; state + 1; 255 pending */
+	int32_t *redis_fence;	 /* by seat */
 	struct uuid *redis_lock; /* by seat */
 	uint32_t n_seats;
 };
@@ -99,7 +99,7 @@ static void part_done(struct auditor *a)
 {
 	if (--a->waiting)
 		return;
-	duty_done(a->duty, !a->failed, false);
+	duty_done(a->duty, !a->failed, a->more);
 }
 
 static void compare_end(struct compare *c)
@@ -246,7 +246,8 @@ static void on_shows(void *arg, const struct pg_answer *answer)
 		a->waiting++;
 		seat_map_read(a->map, &c->show, STR(""), on_map, c);
 	}
-	if (rows < SHOWS_MAX)
+	a->more = rows == SHOWS_MAX;
+	if (!a->more)
 		memset(&a->after, 0, sizeof(a->after)); /* from the beginning again */
 	part_done(a);
 }
@@ -258,7 +259,7 @@ void auditor_run(void *arg, struct duty *d)
 	struct pg_args args;
 
 	a->duty = d;
-	a->failed = false;
+	a->failed = a->more = false;
 	if (!seat_map_ready(a->map)) {
 		duty_done(d, true, false);
 		return;

@@ -75,3 +75,24 @@ def test_a_row_that_somebody_holds_delays_only_who_wants_it(stand, rng):
                 answer.expect(201)
                 assert took_s < 2.5, "waited behind somebody else's seat"
     stand.session().lock(show.show_id, [show.seats[unlucky]]).expect(201)
+
+
+def test_a_row_that_somebody_holds_does_not_stop_those_who_come_later(stand):
+    show = stand.admin().make_show(seats=110)
+    with psycopg.connect(stand.plant.postgres.url) as held:
+        held.execute("SELECT 1 FROM show_seats WHERE show_id = %s AND seat_no = 0 FOR UPDATE", [show.show_id])
+
+        async def ask():
+            clients = await load.sessions(stand.url, 50)
+            stuck = asyncio.ensure_future(clients[0].lock(show.show_id, [show.seats[0]]))
+            slow = []
+            for number in range(1, 50):
+                begun = time.monotonic()
+                (await clients[number].lock(show.show_id, [show.seats[number]])).expect(201)
+                slow.append(time.monotonic() - begun)
+                await asyncio.sleep(0.02)
+            (await stuck).expect(503, "unavailable")
+            return slow
+
+        slow = asyncio.run(ask())
+    assert max(slow) < 1.5, "waited for a row of somebody else's longer than one lock_timeout"

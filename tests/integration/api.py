@@ -48,7 +48,7 @@ class Answer:
 
 
 class Api:
-    def __init__(self, url, token=None, timeout_s=40):
+    def __init__(self, url, token=None, timeout_s=100):
         self.url = url
         self.token = token
         self.timeout_s = timeout_s

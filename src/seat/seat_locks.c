@@ -37,6 +37,7 @@ struct flow {
 
 static void flow_admit(struct flow *f);
 static void flow_choose(struct flow *f);
+static void flow_read_map(struct flow *f);
 
 static void count(struct flow *f, enum metric_lock_outcome outcome)
 {
@@ -190,12 +191,18 @@ static void withdraw_marks(struct flow *f, const struct lock_view *alive)
 	f->want.marked = false;
 }
 
+/* false: the seats were named by the buyer, or too many tries were lost; nothing was begun. */
 static bool choose_again(struct flow *f, const uint32_t *taken, uint32_t n)
 {
 	if (!f->ask.best || ++f->tries >= BEST_TRIES_MAX)
 		return false;
 	for (uint32_t i = 0; i < n; i++)
 		f->taken[taken[i]] = 1;
+	/* in a crowd the seats just lost are the least of what has gone meanwhile */
+	if (f->tries % 2)
+		flow_choose(f);
+	else
+		flow_read_map(f);
 	return true;
 }
 
@@ -208,9 +215,7 @@ static void on_told(void *arg, const struct seat_lock_told *told)
 		answer_locked(f, told);
 		return;
 	case SEAT_LOCK_TAKEN:
-		if (choose_again(f, told->taken, told->n_taken))
-			flow_choose(f);
-		else
+		if (!choose_again(f, told->taken, told->n_taken))
 			refuse_taken(f, told->taken, told->n_taken, LOCK_OUTCOME_TAKEN_DATABASE);
 		return;
 	case SEAT_LOCK_NOT_ON_SALE:
@@ -335,9 +340,7 @@ static void on_admit(void *arg, const struct seat_admit_answer *a)
 	case SEAT_ADMIT_TAKEN:
 		if (f->idem.has_key && !f->looked_up)
 			flow_look_up(f);
-		else if (choose_again(f, a->taken, a->n_taken))
-			flow_choose(f);
-		else
+		else if (!choose_again(f, a->taken, a->n_taken))
 			refuse_taken(f, a->taken, a->n_taken, LOCK_OUTCOME_TAKEN_CACHE);
 		return;
 	case SEAT_ADMIT_LIMIT:
@@ -382,15 +385,21 @@ static void on_map(void *arg, const struct seat_read_answer *a)
 		refuse(f, ERR_UNAVAILABLE, NULL, LOCK_OUTCOME_UNAVAILABLE);
 		return;
 	}
+	free(f->taken);
 	f->taken = xcalloc(plan_n_seats(f->show->plan), 1);
 	for (size_t i = 0; i < a->n; i++)
 		if (a->seats[i].seat_no < plan_n_seats(f->show->plan) &&
 		    (uuid_is_zero(&f->want.replaces) || !uuid_eq(&a->seats[i].lock, &f->want.replaces)))
 			f->taken[a->seats[i].seat_no] = 1;
-	if (f->idem.has_key)
+	if (f->idem.has_key && !f->looked_up)
 		flow_look_up(f);
 	else
 		flow_choose(f);
+}
+
+static void flow_read_map(struct flow *f)
+{
+	seat_map_read(f->s->config.map, &f->want.show, STR(""), on_map, f);
 }
 
 /* ---- the beginning ---- */
@@ -435,7 +444,7 @@ static void on_show(void *arg, enum err err, struct show *show)
 	f->want.replaces = f->ask.replaces;
 	memcpy(f->want.hash, f->idem.hash, sizeof(f->want.hash));
 	if (f->ask.best) {
-		seat_map_read(f->s->config.map, &f->want.show, STR(""), on_map, f);
+		flow_read_map(f);
 		return;
 	}
 	f->want.n_seats = f->ask.n_seats;

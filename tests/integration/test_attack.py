@@ -77,3 +77,17 @@ def test_a_cancellation_beside_goodwill_refunds(boxoffice):
         assert kinds(answers) <= {(200, None), (201, None), (422, "invalid_value")}, kinds(answers)
         assert buyer.get(path).expect(200)["status"] == "cancelled"
     boxoffice.check()
+
+
+def test_the_best_seats_for_a_crowd_in_a_large_hall(boxoffice):
+    """Who left the choice to us gets seats while there are plenty, however many ask in the same moment."""
+    show = boxoffice.admin().make_show(seats=400, per_row=20)
+    tokens = iter([boxoffice.session().token for _ in range(60)])
+
+    def ask(api):
+        api.token = next(tokens)
+        return api.lock(show.show_id, 2)
+
+    answers = at_once(boxoffice, None, ask, n=60)
+    refused = [answer for answer in answers if answer.status != 201]
+    assert not refused, f"{len(refused)} of 60, as {refused[0]}"

@@ -11,6 +11,7 @@ def at_once(office, token, ask, n=CROWD):
 
     def one():
         api = office.api(token)
+        api.get("/healthz")  # connected
         gate.wait()
         answers.append(ask(api))
         api.close()
@@ -82,12 +83,12 @@ def test_a_cancellation_beside_goodwill_refunds(boxoffice):
 def test_the_best_seats_for_a_crowd_in_a_large_hall(boxoffice):
     """Who left the choice to us gets seats while there are plenty, however many ask in the same moment."""
     show = boxoffice.admin().make_show(seats=400, per_row=20)
-    tokens = iter([boxoffice.session().token for _ in range(60)])
+    tokens = iter([boxoffice.session().token for _ in range(100)])
 
     def ask(api):
         api.token = next(tokens)
         return api.lock(show.show_id, 2)
 
-    answers = at_once(boxoffice, None, ask, n=60)
+    answers = at_once(boxoffice, None, ask, n=100)
     refused = [answer for answer in answers if answer.status != 201]
-    assert not refused, f"{len(refused)} of 60, as {refused[0]}"
+    assert not refused, f"{len(refused)} of 100, as {refused[0]}"

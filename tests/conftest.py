@@ -8,6 +8,7 @@ BOXOFFICE_KEEP       set: the temporary folders stay
 
 import os
 import random
+import resource
 import secrets
 import shutil
 import tempfile
@@ -23,6 +24,18 @@ SEED = os.environ.get("BOXOFFICE_SEED") or secrets.token_hex(4)
 # for the programs that tests start themselves, however pytest was started
 os.environ.setdefault("LSAN_OPTIONS", f"suppressions={ROOT}/tests/lsan.supp:print_suppressions=0")
 os.environ.setdefault("UBSAN_OPTIONS", "halt_on_error=1:print_stacktrace=1")
+os.environ.setdefault("BOXOFFICE_BUILD_DIR", str(ROOT / "build/asan"))
+
+
+def allow_many_connections():
+    """A race of 500 clients, whose sockets go when Python's collector comes by: more than the usual 1024 at a time."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    enough = 20000 if hard == resource.RLIM_INFINITY else min(hard, 20000)
+    if soft != resource.RLIM_INFINITY and soft < enough:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (enough, hard))
+
+
+allow_many_connections()
 
 
 def pytest_report_header(config):

@@ -3,6 +3,7 @@ import glob
 import os
 import pathlib
 import pwd
+import select
 import shutil
 import signal
 import socket
@@ -27,6 +28,17 @@ def wait_for(condition, what: str, timeout_s: float = 20.0):
         if time.monotonic() > end:
             raise TimeoutError(f"{what} did not happen within {timeout_s:g} s")
         time.sleep(0.005)
+
+
+def readable(files, timeout_s=None) -> list:
+    """Those of the files and sockets that can be read now or have ended; by poll, as select knows only 1024 descriptors."""
+    poll = select.poll()
+    by_number = {f.fileno(): f for f in files}
+    if -1 in by_number:
+        raise ValueError("one of them is closed")
+    for number in by_number:
+        poll.register(number, select.POLLIN)
+    return [by_number[number] for number, _ in poll.poll(None if timeout_s is None else timeout_s * 1000)]
 
 
 def bin_dir() -> pathlib.Path:

@@ -1,7 +1,6 @@
 """io/pg*.c against a real PostgreSQL: runs bin/test_pg*, a case at a time, and does to the server what the case asks for."""
 import os
 import pathlib
-import select
 import socket
 import subprocess
 import threading
@@ -57,7 +56,7 @@ class Proxy:
     def _carry(self, client, server):
         try:
             while True:
-                for s in select.select([client, server], [], [])[0]:
+                for s in servers.readable([client, server]):
                     data = s.recv(65536)
                     if not data:
                         raise OSError("end")

@@ -261,12 +261,18 @@ bool up_pg_make(struct up *up)
 	up_path(control, sizeof(control), "%s/data/global/pg_control", up->pg_home);
 	up_path(program, sizeof(program), "%s/initdb", up->pg_bin);
 	if (stat(data, &st) == 0) {
-		/* without it no server has ever run here: there is nothing that could be lost */
+		char aside[PATH_MAX + 32];
+
 		if (stat(control, &st) == 0)
 			return wait_for_old_one(up);
-		up_tell("  the database in %s is not whole: it is made anew", up->pg_home);
-		if (!up_remove_tree(data))
-			return up_say("cannot remove %s: %s", data, strerror(errno));
+		/* `up` never leaves one like this, so it may be the rest of something dear: nothing of it is removed */
+		up_path(aside, sizeof(aside), "%s/data.broken", up->pg_home);
+		if (stat(aside, &st) == 0)
+			return up_say("the database in %s is not whole, and an earlier one lies beside it: remove one",
+				      data);
+		if (rename(data, aside) != 0)
+			return up_say("cannot rename %s: %s", data, strerror(errno));
+		up_tell("  the database in %s is not whole: it is kept as data.broken, and made anew", up->pg_home);
 	}
 	if (stat(fresh, &st) == 0) {
 		up_tell("  the last start was interrupted while the database was made: it is made anew");

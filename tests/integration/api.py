@@ -88,7 +88,11 @@ class Api:
         if self._connection is None:
             parts = urlsplit(self.url)
             self._connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=self.timeout_s)
-            self._connection.connect()
+            try:
+                self._connection.connect()
+            except BaseException:
+                self.close()
+                raise
         return self._connection
 
     def _hung_up(self):

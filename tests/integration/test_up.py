@@ -243,6 +243,8 @@ def test_a_half_made_database_is_made_anew(build_dir, work_dir, started, left):
     office.stop()
     assert "made anew" in office.log()
     assert not (work_dir / "postgresql/data.new").exists()
+    # what nobody could have left but a damaged disk is not thrown away
+    assert (work_dir / "postgresql/data.broken/base/1/2600").exists() == (left == "data")
 
 
 def test_a_damaged_key_is_not_replaced(make_boxoffice, build_dir):

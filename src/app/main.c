@@ -21,7 +21,7 @@ static const struct command {
 } commands[] = {
 	{"up", up_main, "start everything on this machine: PostgreSQL, Redis, a payment simulator, a demo venue"},
 	{"serve", serve_main, "the HTTP API, on servers of your own"},
-	{"work", work_main, "the background duties: expiry, audit, reconciliation, outbox, mail"},
+	{"work", work_main, "the background duties: expiry, audit, settling of payments, retention"},
 	{"migrate", migrate_main, "bring the database's tables to what this program knows"},
 	{"import-plan", import_plan_main, "upload a seating plan, or check one"},
 	{"check", check_main, "test the invariants: every seat one owner, every cent accounted for"},

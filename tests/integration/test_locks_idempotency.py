@@ -3,6 +3,7 @@
 import asyncio
 
 import load
+import psycopg
 import pytest
 from service import wait_until
 from stand import assert_agreement, living_locks
@@ -135,3 +136,36 @@ def test_a_refusal_is_not_remembered(shared_stand, show):
     second.lock(show.show_id, ["A-1"], key="k").expect(409, "seats_unavailable")
     first.release(show.show_id, lock["lock_id"]).expect(204)
     second.lock(show.show_id, ["A-1"], key="k").expect(201)
+
+
+def test_the_same_lock_made_by_another_process_at_this_moment(shared_stand, show):
+    """Two processes have chosen different best seats for one key. The other one's commit comes between our look and our
+    insert: the primary key decides, and its lock is the answer to both."""
+    buyer = shared_stand.session()
+    lock = buyer.lock(show.show_id, 1, key="k").expect(201)
+    where = "show_id = %s AND lock_id = %s"
+    ids = [show.show_id, lock["lock_id"]]
+    with shared_stand.plant.sql() as db, psycopg.connect(shared_stand.plant.postgres.url) as twin:
+        twin.execute(f"CREATE TEMPORARY TABLE saved AS SELECT * FROM seat_locks WHERE {where}", ids)
+        twin.commit()
+        db.execute(f"DELETE FROM seat_locks WHERE {where}", ids)
+        db.execute(f"UPDATE show_seats SET state = 0, lock_id = DEFAULT, expires_at = DEFAULT, fence = fence + 1 WHERE {where}", ids)
+        with shared_stand.plant.cache() as cache:
+            cache.delete(f"map:{{{show.show_id}}}", f"ses:{{{show.show_id}}}")
+        twin.execute("UPDATE saved SET seats = '{49}'")
+        twin.execute("INSERT INTO seat_locks SELECT * FROM saved")
+        twin.execute("""UPDATE show_seats s SET state = 1, lock_id = l.lock_id, expires_at = l.expires_at, fence = fence + 1
+            FROM saved l WHERE s.show_id = l.show_id AND s.seat_no = 49""")
+
+        async def ask():
+            asked = asyncio.ensure_future(load.Client(shared_stand.url, buyer.token).lock(show.show_id, 1, key="k"))
+            waiting = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%seat_lock_batch%'"
+            while not db.execute(waiting).fetchone():
+                await asyncio.sleep(0.005)
+            twin.commit()
+            return await asked
+
+        again = asyncio.run(ask()).expect(201)
+    assert again["lock_id"] == lock["lock_id"] and [seat["guid"] for seat in again["seats"]] == [show.seats[49]]
+    assert_agreement(shared_stand, show)
+    assert shared_stand.api().taken(show.show_id) == {show.seats[49]: "locked"}

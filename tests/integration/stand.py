@@ -85,7 +85,15 @@ class Stand:
         self.start_serve()
         if work:
             self.start_work()
-        self.wait_ready()
+        try:
+            self.wait_ready()
+        except BaseException:  # nobody else knows these processes yet
+            for process in filter(None, [self.serve, self.work]):
+                for pid in servers._children(process.pid):
+                    os.kill(pid, signal.SIGKILL)
+                process.kill()
+                process.wait()
+            raise
 
     def _start(self, *command):
         env = {**os.environ, **self.env}

@@ -159,7 +159,8 @@ bool app_init(struct app *app, const struct config *config, struct metrics *metr
 		fprintf(stderr, "boxoffice: %s\n", error);
 		return false;
 	}
-	struct booking_service_config booking = {.pg = app->pg,
+	struct booking_service_config booking = {.loop = app->loop,
+						 .pg = app->pg,
 						 .auth = app->auth,
 						 .event = app->event,
 						 .map = app->map,

@@ -23,7 +23,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ASKS_MAX = 4 };
+enum { ASKS_MAX = 4, TWIN_WAIT_MS = 10000 };
 #define PAYING_MARK_MS (30 * INT64_C(60) * 1000) /* a paid lock counts for its session at most that long */
 
 struct pay {
@@ -35,6 +35,8 @@ struct pay {
 	struct uuid booking_id, payment_id, lock_session;
 	int asks;
 	bool again, in_flight; /* the key was used before; its attempt is being worked on */
+	struct timer *wait;    /* for the request that works on it */
+	int64_t waited_ms;
 	bool declined;	       /* what this key asked for was declined, whatever came after it */
 	const char *decline_code;
 	int64_t total_minor;
@@ -52,6 +54,7 @@ static void pay_ask(struct pay *p);
 
 static void pay_free(struct pay *p)
 {
+	timer_free(p->wait);
 	show_unref(p->show);
 	free(p);
 }
@@ -100,6 +103,22 @@ static void answer_declined(struct pay *p, const struct booking_view *v, const c
 	pay_free(p);
 }
 
+static void pay_answer(void *arg);
+
+/* The same key is at the gateway in another request: its answer is ours too. false: that takes too long. */
+static bool wait_for_twin(struct pay *p)
+{
+	int64_t ms = p->waited_ms < 400 ? 50 : 250;
+
+	if (!p->again || !p->in_flight || p->waited_ms + ms > TWIN_WAIT_MS || http_req_hung_up(p->call->req))
+		return false;
+	p->waited_ms += ms;
+	if (!p->wait)
+		p->wait = timer_new(p->b->config.loop, pay_answer, p);
+	timer_set_ms(p->wait, ms);
+	return true;
+}
+
 static void on_loaded(void *arg, enum err err, const struct booking_view *v, struct show *show,
 		      const struct pg_result *tickets)
 {
@@ -115,6 +134,8 @@ static void on_loaded(void *arg, enum err err, const struct booking_view *v, str
 				v->state == BOOKING_PAYMENT_PENDING && booking_expires_in(v) > 0);
 		return;
 	}
+	if (v->paid && (v->payment_state == PAYMENT_CREATED || v->payment_state == PAYMENT_AUTHORISED) && wait_for_twin(p))
+		return;
 	if (v->paid && v->payment_state == PAYMENT_CREATED) {
 		refuse(p, p->again && p->in_flight ? ERR_IDEMPOTENCY_IN_FLIGHT : ERR_OUTCOME_UNKNOWN, NULL);
 		return;

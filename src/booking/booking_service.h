@@ -17,6 +17,7 @@ struct payment_service;
 struct ticket_service;
 
 struct booking_service_config {
+	struct loop *loop;
 	struct pg *pg;
 	struct auth *auth;
 	struct event_service *event;

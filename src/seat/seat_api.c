@@ -421,7 +421,9 @@ static void on_blocked(void *arg, const struct pg_answer *a)
 		return;
 	}
 	if (!pg_is_null(a->result, 0, 0)) {
-		struct jw *w = web_problem(b->call, ERR_SEATS_UNAVAILABLE, "Seats that are held or sold cannot be blocked.");
+		struct jw *w = web_problem(b->call, ERR_SEATS_UNAVAILABLE,
+					   b->lift ? "Seats that are held or sold are not blocked."
+						   : "Seats that are held or sold cannot be blocked.");
 
 		n = pg_get_ints(a->result, 0, 0, b->call->arena, &refused);
 		jw_key(w, "unavailable");

@@ -296,7 +296,10 @@ def test_blocks(stand, show, buyer):
     staff.post(path, {"seats": ["A-3", "A-4"]}).expect(200)  # those that are blocked already stay so
     assert stand.api().taken(show.show_id) == {"A-1": "locked", "A-2": "blocked", "A-3": "blocked", "A-4": "blocked"}
     buyer.lock(show.show_id, ["A-2"]).expect(409, "seats_unavailable")
-    staff.delete(path, {"seats": ["A-1", "A-2", "A-3", "B-1"]}).expect(200)  # what is not blocked is left alone
+    problem = staff.delete(path, {"seats": ["A-1", "A-2"]}).expect(409, "seats_unavailable")
+    assert problem["unavailable"] == ["A-1"]
+    assert stand.api().taken(show.show_id)["A-2"] == "blocked"
+    staff.delete(path, {"seats": ["A-2", "A-3", "B-1"]}).expect(200)  # what is free already stays so
     assert stand.api().taken(show.show_id) == {"A-1": "locked", "A-4": "blocked"}
     buyer.lock(show.show_id, ["A-2"]).expect(201)
     for body, status, code in (({"seats": ["Z-1"]}, 422, "unknown_seat"), ({"seats": []}, 422, "invalid_value"), ({}, 400, None),

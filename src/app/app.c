@@ -120,6 +120,7 @@ bool app_init(struct app *app, const struct config *config, struct metrics *metr
 				     .plan_limits = plan_limits_default};
 
 	event.plan_limits.seats_max = (uint32_t)config->plan_seats_max;
+	event.seats_per_lock = (uint32_t)config->seats_per_lock;
 	app->event = event_service_new(&event);
 	struct seat_map_config map = {
 		.loop = app->loop, .redis = app->redis, .pg = app->pg, .pending_ms = 10000, .stream_max = 1000};

@@ -296,7 +296,7 @@ bool json_in_time(struct json_in *in, const char *name, enum json_need need, int
 	return true;
 }
 
-bool json_in_money(struct json_in *in, const char *name, enum json_need need, struct money *ret)
+static bool money_in(struct json_in *in, const char *name, enum json_need need, bool charged, struct money *ret)
 {
 	const struct currency *currency;
 	struct json_in child;
@@ -316,7 +316,7 @@ bool json_in_money(struct json_in *in, const char *name, enum json_need need, st
 			      "\"%.*s\" is not a currency that can be used here.", STR_FMT(code));
 		return false;
 	}
-	if (amount && amount < currency->minimum_minor) {
+	if (charged && amount && amount < currency->minimum_minor) {
 		json_in_fault(&child, ERR_INVALID_VALUE, "amount", "An amount in %s is 0 or at least %lld minor units.",
 			      currency->code, (long long)currency->minimum_minor);
 		return false;
@@ -328,6 +328,16 @@ bool json_in_money(struct json_in *in, const char *name, enum json_need need, st
 	}
 	*ret = (struct money){amount, currency};
 	return true;
+}
+
+bool json_in_money(struct json_in *in, const char *name, enum json_need need, struct money *ret)
+{
+	return money_in(in, name, need, true, ret);
+}
+
+bool json_in_amount(struct json_in *in, const char *name, enum json_need need, struct money *ret)
+{
+	return money_in(in, name, need, false, ret);
 }
 
 const json_t *json_in_array(struct json_in *in, const char *name, enum json_need need, size_t min, size_t max)

@@ -26,6 +26,7 @@ struct event_config {
 	size_t plan_cache_bytes; /* default 256 MiB */
 	size_t show_cache_max;	 /* default 2,000 */
 	struct plan_limits plan_limits;
+	uint32_t seats_per_lock; /* so many times a price must not pass what can be charged at once; 0: 1 */
 };
 
 extern const struct pg_stmt *const *const event_sql; /* to prepare */

@@ -258,8 +258,8 @@ static void on_made(void *arg, const struct pg_answer *a)
 
 /* {category name: money}: one price per category of the plan, all in one currency. The names are the organiser's own and may
  * be more than a json_in remembers, so each gets a reader of its own and the members too many are looked for here. */
-static bool prices_read(const json_t *object, const struct plan *plan, struct arena *arena, int64_t *ret_prices,
-			const struct currency **ret_currency, struct error *e)
+static bool prices_read(const json_t *object, const struct plan *plan, struct arena *arena, uint32_t seats_per_lock,
+			int64_t *ret_prices, const struct currency **ret_currency, struct error *e)
 {
 	uint32_t n = plan_n_categories(plan);
 	char path[ERROR_PATH_MAX];
@@ -283,6 +283,15 @@ static bool prices_read(const json_t *object, const struct plan *plan, struct ar
 		}
 		*ret_currency = price.currency;
 		ret_prices[i] = price.amount_minor;
+		if (price.amount_minor > MONEY_MAX_MINOR / seats_per_lock) {
+			char of_category[ERROR_PATH_MAX];
+
+			json_pointer(of_category, "/prices", name);
+			json_pointer(path, of_category, "amount");
+			return error_set(e, ERR_INVALID_VALUE, path,
+					 "At most %lld minor units a seat: %u seats are paid at once, and no payment is above %lld.",
+					 (long long)(MONEY_MAX_MINOR / seats_per_lock), seats_per_lock, (long long)MONEY_MAX_MINOR);
+		}
 	}
 	json_object_foreach((json_t *)(uintptr_t)object, key, value)
 		if (plan_category_by_name(plan, str_from(key)) < 0) {
@@ -381,7 +390,7 @@ static void on_plan_for_show(void *arg, void *data)
 	status = json_in_str(&in, "status", JSON_OPTIONAL, 1, 20);
 	if (json_in_object(&in, "cancellation", JSON_OPTIONAL, &cancellation)) {
 		json_in_time(&cancellation, "until", JSON_REQUIRED, &until);
-		json_in_money(&cancellation, "fee", JSON_OPTIONAL, &fee);
+		json_in_amount(&cancellation, "fee", JSON_OPTIONAL, &fee);
 		json_in_end(&cancellation);
 	}
 	if (status.n && (!show_status_parse(status, &parsed) || parsed == SHOW_CANCELLED))
@@ -389,7 +398,8 @@ static void on_plan_for_show(void *arg, void *data)
 	if (e.code == ERR_NONE && sale_ends <= sale_starts)
 		json_in_fault(&in, ERR_INVALID_VALUE, "sale_ends_at", "The sale must end after it starts.");
 	if (json_in_end(&in))
-		prices_read(price_list, p->plan, call->arena, prices, &currency, &e);
+		prices_read(price_list, p->plan, call->arena,
+			    m->ev->config.seats_per_lock ? m->ev->config.seats_per_lock : 1, prices, &currency, &e);
 	if (e.code == ERR_NONE && fee.currency && fee.currency != currency)
 		error_set(&e, ERR_INVALID_VALUE, "/cancellation/fee/currency",
 			  "The fee is in the currency of the prices, %s.", currency->code);

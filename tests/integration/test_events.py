@@ -495,6 +495,8 @@ def test_show_in_minutes_of_the_sale(staff, stage):
     ({"prices": {"Standard": money(45.0)}}, 400, "invalid_request", "/prices/Standard/amount"),
     ({"prices": {"Standard": money("4500")}}, 400, "invalid_request", "/prices/Standard/amount"),
     ({"prices": {"Standard": money(10**8)}}, 422, "invalid_value", "/prices/Standard/amount"),
+    # ten of them at once are more than a payment may be
+    ({"prices": {"Standard": money(10**7)}}, 422, "invalid_value", "/prices/Standard/amount"),
     ({"prices": {"Standard": money(2**63 - 1)}}, 422, "invalid_value", "/prices/Standard/amount"),
     ({"prices": {"Standard": money(1)}}, 422, "invalid_value", "/prices/Standard/amount"),
     ({"prices": {"Standard": money(17501, "HUF")}}, 422, "invalid_value", "/prices/Standard/amount"),
@@ -527,6 +529,14 @@ def test_show_refused(staff, stage, change, status, code, path):
     answer = staff.post(f"/v1/events/{event}/shows", {**show_body(plan), **change})
     assert answer.expect(status, code)["path"] == path
     assert pages(staff, f"/v1/events/{event}/shows") == []
+
+
+def test_edges_of_money(staff, stage):
+    """The highest price of which ten can be paid at once; a fee is kept, not charged, and has no minimum."""
+    event, plan = stage
+    made = staff.post(f"/v1/events/{event}/shows", show_body(plan, {"Standard": money(9999999)}, cancellation={
+        "until": "2031-06-30T00:00:00Z", "fee": money(1)})).expect(201)
+    assert made["categories"][0]["price"] == money(9999999) and made["cancellation"]["fee"] == money(1)
 
 
 def test_show_in_one_currency(staff, venue):

@@ -28,7 +28,8 @@ bool master_key_read(const char *path, struct crypto_key *ret)
 	while (n && (text[n - 1] == '\n' || text[n - 1] == '\r' || text[n - 1] == ' '))
 		n--;
 	if (!hex_decode((struct str){text, n}, ret->b, sizeof(ret->b))) {
-		fprintf(stderr, "boxoffice: the secret file %s must hold 64 hexadecimal digits and nothing else\n", path);
+		fprintf(stderr, "boxoffice: the secret file %s must hold 64 hexadecimal digits and nothing else\n",
+			path);
 		return false;
 	}
 	return true;

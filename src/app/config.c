@@ -50,8 +50,8 @@ static bool set(const struct setting *s, const char *value, const char *where, s
 	errno = 0;
 	v = strtoll(value, &end, 10);
 	if (errno || end == value || *end || v < s->min || v > s->max) {
-		fprintf(stderr, "boxoffice: %s %s must be a whole number from %lld to %lld; \"%s\" is not\n", where, s->name,
-			(long long)s->min, (long long)s->max, value);
+		fprintf(stderr, "boxoffice: %s %s must be a whole number from %lld to %lld; \"%s\" is not\n", where,
+			s->name, (long long)s->min, (long long)s->max, value);
 		return false;
 	}
 	*(int64_t *)(void *)at = v;
@@ -90,7 +90,8 @@ static bool read_file(const char *path, bool *known, struct config *c)
 			end--;
 		s = equals ? find(p, (size_t)(end - p)) : NULL;
 		if (!s) {
-			fprintf(stderr, "boxoffice: %s line %d: there is no such setting; lines are `name = value`\n", path, number);
+			fprintf(stderr, "boxoffice: %s line %d: there is no such setting; lines are `name = value`\n",
+				path, number);
 			ok = false;
 			break;
 		}
@@ -114,11 +115,13 @@ static void help(const char *command, const char *summary, const struct config_e
 		printf("  --%-26s %s\n", extra->name, extra->help);
 	printf("  --%-26s %s\n", "config FILE", "Read settings from FILE (lines of `name = value`).");
 	for (size_t i = 0; i < N_SETTINGS; i++)
-		printf("  --%-26s %s%s%s%s\n", settings[i].name, settings[i].doc, settings[i].absent_text[0] ? " [" : "",
-		       settings[i].absent_text, settings[i].absent_text[0] ? "]" : "");
+		printf("  --%-26s %s%s%s%s\n", settings[i].name, settings[i].doc,
+		       settings[i].absent_text[0] ? " [" : "", settings[i].absent_text,
+		       settings[i].absent_text[0] ? "]" : "");
 }
 
-int config_read(const char *command, const char *summary, int argc, char **argv, struct config_extra *extra, struct config *ret)
+int config_read(const char *command, const char *summary, int argc, char **argv, struct config_extra *extra,
+		struct config *ret)
 {
 	bool known[N_SETTINGS] = {false};
 	const char *file = getenv("BOXOFFICE_CONFIG");
@@ -126,7 +129,8 @@ int config_read(const char *command, const char *summary, int argc, char **argv,
 
 	memset(ret, 0, sizeof(*ret));
 	for (size_t i = 0; i < N_SETTINGS; i++)
-		set(&settings[i], settings[i].kind == KIND_STR ? settings[i].absent_text : settings[i].absent_text, "default", ret);
+		set(&settings[i], settings[i].kind == KIND_STR ? settings[i].absent_text : settings[i].absent_text,
+		    "default", ret);
 	for (int i = 0; i < argc; i++) {
 		const char *name = argv[i], *value;
 		struct config_extra *x;
@@ -138,7 +142,8 @@ int config_read(const char *command, const char *summary, int argc, char **argv,
 			return 0;
 		}
 		if (strncmp(name, "--", 2) != 0) {
-			fprintf(stderr, "boxoffice: %s takes only options; \"%s\" is none (see %s --help)\n", command, name, command);
+			fprintf(stderr, "boxoffice: %s takes only options; \"%s\" is none (see %s --help)\n", command,
+				name, command);
 			return 2;
 		}
 		name += 2;
@@ -153,7 +158,8 @@ int config_read(const char *command, const char *summary, int argc, char **argv,
 		}
 		s = find(name, n);
 		if (!(x && x->name) && !s && !(n == 6 && memcmp(name, "config", 6) == 0)) {
-			fprintf(stderr, "boxoffice: there is no option --%.*s (see %s --help)\n", (int)n, name, command);
+			fprintf(stderr, "boxoffice: there is no option --%.*s (see %s --help)\n", (int)n, name,
+				command);
 			return 2;
 		}
 		if (!value) {
@@ -193,7 +199,8 @@ bool config_need(const struct config *c, const char *command, const char *name, 
 {
 	if (value[0])
 		return true;
-	fprintf(stderr, "boxoffice: %s needs --%s (or BOXOFFICE_... in the environment, or a line in --config FILE)\n", command, name);
+	fprintf(stderr, "boxoffice: %s needs --%s (or BOXOFFICE_... in the environment, or a line in --config FILE)\n",
+		command, name);
 	return false;
 }
 
@@ -201,10 +208,12 @@ void config_reference(struct buf *out)
 {
 	char env[80];
 
-	buf_adds(out, "# Configuration\n\nMade from `src/app/config.def` by `boxoffice config-reference`. A setting is given on the command "
-		      "line (`--name value`), in the environment, or in a file named by `--config` or `BOXOFFICE_CONFIG` "
-		      "(lines of `name = value`); the first of these that says something wins.\n\n"
-		      "| setting | environment | default | range | what it is |\n|---|---|---|---|---|\n");
+	buf_adds(out,
+		 "# Configuration\n\nMade from `src/app/config.def` by `boxoffice config-reference`. A setting is "
+		 "given on the command "
+		 "line (`--name value`), in the environment, or in a file named by `--config` or `BOXOFFICE_CONFIG` "
+		 "(lines of `name = value`); the first of these that says something wins.\n\n"
+		 "| setting | environment | default | range | what it is |\n|---|---|---|---|---|\n");
 	for (size_t i = 0; i < N_SETTINGS; i++) {
 		const struct setting *s = &settings[i];
 

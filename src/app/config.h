@@ -18,13 +18,14 @@ struct config {
  * extra: further options of the subcommand that are not settings.
  */
 struct config_extra {
-	const char *name;  /* without dashes; NULL ends the list */
+	const char *name; /* without dashes; NULL ends the list */
 	bool takes_value;
 	const char *help;
 	const char *value; /* out: NULL not given; "" for a flag */
 };
 /* Returns -1 to go on, or an exit status after having printed. */
-int config_read(const char *command, const char *summary, int argc, char **argv, struct config_extra *extra, struct config *ret);
+int config_read(const char *command, const char *summary, int argc, char **argv, struct config_extra *extra,
+		struct config *ret);
 /* docs/configuration.md */
 void config_reference(struct buf *out);
 /* The settings that must be there for a command: prints a sentence and returns false when one is empty. */

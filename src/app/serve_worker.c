@@ -58,7 +58,10 @@ static void get_ready(struct web_call *call)
 	bool pg = pg_ready(a->pg) && seat_service_ready(a->seat), ready = pg && a->schema == 1 && !k->draining;
 	struct jw *w = web_json(call);
 
-	jw_kcstr(w, "status", ready ? redis_ready(a->redis) ? "ready" : "degraded" : k->draining ? "draining" : "not ready");
+	jw_kcstr(w, "status",
+		 ready	       ? redis_ready(a->redis) ? "ready" : "degraded"
+		 : k->draining ? "draining"
+			       : "not ready");
 	jw_key(w, "dependencies");
 	jw_obj(w);
 	dependency(w, "postgresql", pg, pg_last_error(a->pg));
@@ -166,8 +169,9 @@ static void on_done(void *arg, const struct web_call *call, int status, size_t b
 	metric_observe(k->app.metrics, METRIC_HTTP_SECONDS, label, 0, took_us);
 	if (k->access == 2 || (k->access == 1 && status >= 500))
 		log_line(status >= 500 ? LOG_WARN : LOG_INFO, "request", LOG_U("request_id", &call->req->id),
-			 LOG_S("method", call->req->method_name), LOG_C("route", call->route ? call->route->pattern : "-"),
-			 LOG_I("status", status), LOG_C("code", call->refused ? err_info(call->refused)->code : ""),
+			 LOG_S("method", call->req->method_name),
+			 LOG_C("route", call->route ? call->route->pattern : "-"), LOG_I("status", status),
+			 LOG_C("code", call->refused ? err_info(call->refused)->code : ""),
 			 LOG_I("bytes", (int64_t)bytes), LOG_I("took_us", took_us));
 }
 
@@ -241,7 +245,9 @@ static void on_schema(void *arg, const struct pg_answer *a)
 	k->app.schema = k->app.schema_found == k->app.schema_wanted ? 1 : -1;
 	if (k->app.schema == 1)
 		return;
-	log_line(LOG_ERROR, "the database has another schema than this program knows: run `boxoffice migrate`, or the program that fits",
+	log_line(LOG_ERROR,
+		 "the database has another schema than this program knows: run `boxoffice migrate`, or the program "
+		 "that fits",
 		 LOG_I("found", k->app.schema_found), LOG_I("known", k->app.schema_wanted));
 	k->exit_status = 3;
 	loop_stop(k->app.loop);
@@ -284,7 +290,8 @@ static void on_int(void *arg, int signo)
 	/* Ctrl-C reaches the whole group; the parent says when to stop */
 }
 
-int serve_worker(const struct config *config, struct metrics *metrics, unsigned services, int index, int listener, int own)
+int serve_worker(const struct config *config, struct metrics *metrics, unsigned services, int index, int listener,
+		 int own)
 {
 	struct worker *k = xcalloc(1, sizeof(*k));
 	struct signal_watch *term, *ctrl_c;
@@ -297,9 +304,12 @@ int serve_worker(const struct config *config, struct metrics *metrics, unsigned 
 	if (!app_init(&k->app, config, metrics, application))
 		return 2;
 	k->access = strcmp(config->access_log, "all") == 0 ? 2 : strcmp(config->access_log, "off") == 0 ? 0 : 1;
-	struct web_config web = {
-		.loop = k->app.loop, .services = services, .identify = auth_identify, .identify_arg = k->app.auth, .done = on_done,
-		.done_arg = k};
+	struct web_config web = {.loop = k->app.loop,
+				 .services = services,
+				 .identify = auth_identify,
+				 .identify_arg = k->app.auth,
+				 .done = on_done,
+				 .done_arg = k};
 
 	k->web = web_new(&web);
 	add_routes(k->web, k);

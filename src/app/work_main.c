@@ -133,7 +133,8 @@ int work_main(int argc, char **argv)
 	struct auditor *auditor;
 	struct keeper *keeper;
 	char host[64] = "";
-	int status = config_read("boxoffice work", "Runs the background duties: expiry, audit, settling of payments, retention.", argc,
+	int status = config_read("boxoffice work",
+				 "Runs the background duties: expiry, audit, settling of payments, retention.", argc,
 				 argv, NULL, &config);
 
 	if (status >= 0)
@@ -158,7 +159,11 @@ int work_main(int argc, char **argv)
 	auditor = auditor_new(w->app.pg, w->app.loop, w->app.map, metrics);
 	keeper = keeper_new(w->app.pg, config.outbox_days);
 	const struct duty_config duties[] = {
-		{.kind = DUTY_SWEEP, .name = "sweep", .every_ms = config.sweep_ms, .run = sweeper_sweep, .arg = sweeper},
+		{.kind = DUTY_SWEEP,
+		 .name = "sweep",
+		 .every_ms = config.sweep_ms,
+		 .run = sweeper_sweep,
+		 .arg = sweeper},
 		{.kind = DUTY_ARCHIVE, .name = "archive", .every_ms = 1000, .run = sweeper_archive, .arg = sweeper},
 		{.kind = DUTY_AUDIT, .name = "audit", .every_ms = config.audit_ms, .run = auditor_run, .arg = auditor},
 		{.kind = DUTY_SETTLE, .name = "settle", .every_ms = 1000, .run = settle, .arg = w->app.payment},

@@ -43,7 +43,8 @@ const struct crypto_key *auth_master(const struct auth *a)
 }
 
 /* prefix + base64url(payload | mac) */
-static void token_write(const struct crypto_key *key, const char *prefix, const void *payload, size_t n, char out[AUTH_TOKEN_TEXT])
+static void token_write(const struct crypto_key *key, const char *prefix, const void *payload, size_t n,
+			char out[AUTH_TOKEN_TEXT])
 {
 	uint8_t all[64 + MAC_BYTES], mac[CRYPTO_HASH];
 
@@ -116,7 +117,8 @@ bool auth_session_open(const struct auth *a, struct str token, struct uuid *ret_
 	return true;
 }
 
-void auth_booking_token(const struct auth *a, const struct uuid *show, const struct uuid *booking, char out[AUTH_TOKEN_TEXT])
+void auth_booking_token(const struct auth *a, const struct uuid *show, const struct uuid *booking,
+			char out[AUTH_TOKEN_TEXT])
 {
 	uint8_t p[32];
 
@@ -136,7 +138,8 @@ bool auth_booking_open(const struct auth *a, struct str token, struct uuid *ret_
 	return true;
 }
 
-void auth_staff_token_new(int64_t now_us, char out[AUTH_TOKEN_TEXT], struct uuid *ret_token_id, uint8_t ret_hash[CRYPTO_HASH])
+void auth_staff_token_new(int64_t now_us, char out[AUTH_TOKEN_TEXT], struct uuid *ret_token_id,
+			  uint8_t ret_hash[CRYPTO_HASH])
 {
 	uint8_t all[16 + 24];
 
@@ -321,8 +324,8 @@ static void post_session(struct web_call *call)
 		}
 	}
 	auth_session_new(a, token, &session, &expires_us);
-	cookie = arena_printf(call->arena, "__Host-boxoffice=%s; Path=/; Max-Age=%lld; Secure; HttpOnly; SameSite=Lax", token,
-			      (long long)(a->config.session_lifetime_us / US_PER_SECOND));
+	cookie = arena_printf(call->arena, "__Host-boxoffice=%s; Path=/; Max-Age=%lld; Secure; HttpOnly; SameSite=Lax",
+			      token, (long long)(a->config.session_lifetime_us / US_PER_SECOND));
 	json = web_json(call);
 	jw_kcstr(json, "token", token);
 	jw_ktime(json, "expires_at", expires_us);

@@ -35,11 +35,13 @@ void auth_session_new(struct auth *a, char out[AUTH_TOKEN_TEXT], struct uuid *re
 /* false: not ours, changed, or over. */
 bool auth_session_open(const struct auth *a, struct str token, struct uuid *ret_session);
 
-void auth_booking_token(const struct auth *a, const struct uuid *show, const struct uuid *booking, char out[AUTH_TOKEN_TEXT]);
+void auth_booking_token(const struct auth *a, const struct uuid *show, const struct uuid *booking,
+			char out[AUTH_TOKEN_TEXT]);
 bool auth_booking_open(const struct auth *a, struct str token, struct uuid *ret_show, struct uuid *ret_booking);
 
 /* A new staff token and what is stored of it. */
-void auth_staff_token_new(int64_t now_us, char out[AUTH_TOKEN_TEXT], struct uuid *ret_token_id, uint8_t ret_hash[CRYPTO_HASH]);
+void auth_staff_token_new(int64_t now_us, char out[AUTH_TOKEN_TEXT], struct uuid *ret_token_id,
+			  uint8_t ret_hash[CRYPTO_HASH]);
 
 /* The hook of struct web_config (arg is the struct auth). */
 void auth_identify(void *auth, struct web_call *call);

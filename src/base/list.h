@@ -42,7 +42,7 @@ static inline void list_remove(struct list *item)
 	list_init(item);
 }
 
-#define list_entry(ptr, type, member) ((type *)(void *)((char *)(ptr) - offsetof(type, member)))
+#define list_entry(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
 #define list_first(head, type, member) (list_empty(head) ? NULL : list_entry((head)->next, type, member))
 /* The body may remove pos itself, nothing else. */
 #define list_for_each(pos, tmp, head) \

@@ -37,7 +37,7 @@ struct pay {
 	bool again, in_flight; /* the key was used before; its attempt is being worked on */
 	struct timer *wait;    /* for the request that works on it */
 	int64_t waited_ms;
-	bool declined;	       /* what this key asked for was declined, whatever came after it */
+	bool declined; /* what this key asked for was declined, whatever came after it */
 	const char *decline_code;
 	int64_t total_minor;
 	/* the transaction */
@@ -134,7 +134,8 @@ static void on_loaded(void *arg, enum err err, const struct booking_view *v, str
 				v->state == BOOKING_PAYMENT_PENDING && booking_expires_in(v) > 0);
 		return;
 	}
-	if (v->paid && (v->payment_state == PAYMENT_CREATED || v->payment_state == PAYMENT_AUTHORISED) && wait_for_twin(p))
+	if (v->paid && (v->payment_state == PAYMENT_CREATED || v->payment_state == PAYMENT_AUTHORISED) &&
+	    wait_for_twin(p))
 		return;
 	if (v->paid && v->payment_state == PAYMENT_CREATED) {
 		refuse(p, p->again && p->in_flight ? ERR_IDEMPOTENCY_IN_FLIGHT : ERR_OUTCOME_UNKNOWN, NULL);

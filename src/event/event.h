@@ -49,7 +49,7 @@ struct show {
 	enum show_status status;
 	bool event_published;
 	int64_t starts_at_us, sale_starts_at_us, sale_ends_at_us;
-	int64_t cancel_until_us; /* INT64_MIN: buyers cannot cancel */
+	int64_t cancel_until_us;  /* INT64_MIN: buyers cannot cancel */
 	int64_t cancel_fee_minor; /* per booking */
 	int64_t server_now_us;	  /* PostgreSQL's clock when it was read */
 	int64_t read_at_us;	  /* loop_now_us then */

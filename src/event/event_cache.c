@@ -186,14 +186,16 @@ static void trim(struct event_service *ev)
 {
 	struct list *at, *before;
 
-	for (at = ev->show_order.prev; at != &ev->show_order && map_count(ev->shows) > ev->config.show_cache_max; at = before) {
+	for (at = ev->show_order.prev; at != &ev->show_order && map_count(ev->shows) > ev->config.show_cache_max;
+	     at = before) {
 		struct cached_show *c = list_entry(at, struct cached_show, link);
 
 		before = at->prev;
 		if (!c->loading)
 			cached_show_free(c);
 	}
-	for (at = ev->plan_order.prev; at != &ev->plan_order && ev->plan_bytes > ev->config.plan_cache_bytes; at = before) {
+	for (at = ev->plan_order.prev; at != &ev->plan_order && ev->plan_bytes > ev->config.plan_cache_bytes;
+	     at = before) {
 		struct cached_plan *p = list_entry(at, struct cached_plan, link);
 
 		before = at->prev;

@@ -10,7 +10,7 @@ enum { EVENT_QUERY_MS = 3000, EVENT_PAGE = 50 };
 
 struct event_service {
 	struct event_config config;
-	struct map *shows, *plans;	 /* by id: struct cached_show, struct cached_plan */
+	struct map *shows, *plans;	    /* by id: struct cached_show, struct cached_plan */
 	struct list show_order, plan_order; /* most recently used first */
 	size_t plan_bytes;
 	void (*free_ask)(void *source, struct show *show, event_free_fn *fn, void *arg);

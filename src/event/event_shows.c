@@ -289,8 +289,10 @@ static bool prices_read(const json_t *object, const struct plan *plan, struct ar
 			json_pointer(of_category, "/prices", name);
 			json_pointer(path, of_category, "amount");
 			return error_set(e, ERR_INVALID_VALUE, path,
-					 "At most %lld minor units a seat: %u seats are paid at once, and no payment is above %lld.",
-					 (long long)(MONEY_MAX_MINOR / seats_per_lock), seats_per_lock, (long long)MONEY_MAX_MINOR);
+					 "At most %lld minor units a seat: %u seats are paid at once, and no payment "
+					 "is above %lld.",
+					 (long long)(MONEY_MAX_MINOR / seats_per_lock), seats_per_lock,
+					 (long long)MONEY_MAX_MINOR);
 		}
 	}
 	json_object_foreach((json_t *)(uintptr_t)object, key, value)

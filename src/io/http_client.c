@@ -331,11 +331,11 @@ static const char *spec_fault(const struct http_call_spec *spec)
 	return NULL;
 }
 
-#define SET(easy, option, value)                                                                                       \
-	do {                                                                                                           \
-		CURLcode set_ = curl_easy_setopt((easy), (option), (value));                                           \
-		assert(set_ == CURLE_OK);                                                                              \
-		(void)set_;                                                                                            \
+#define SET(easy, option, value) \
+	do { \
+		CURLcode set_ = curl_easy_setopt((easy), (option), (value)); \
+		assert(set_ == CURLE_OK); \
+		(void)set_; \
 	} while (0)
 
 static void set_security(struct http_call *call)
@@ -363,7 +363,7 @@ static void set_request(struct http_call *call, const struct http_call_spec *spe
 {
 	bool get = strcmp(spec->method, "GET") == 0, head = strcmp(spec->method, "HEAD") == 0;
 	bool repeatable = get || head || strcmp(spec->method, "PUT") == 0 || strcmp(spec->method, "DELETE") == 0 ||
-	                  has_header(spec->headers, "Idempotency-Key");
+			  has_header(spec->headers, "Idempotency-Key");
 	CURL *easy = call->easy;
 
 	SET(easy, CURLOPT_URL, spec->url);

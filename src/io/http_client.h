@@ -30,11 +30,11 @@ enum http_call_status {
 struct http_call_answer {
 	enum http_call_status status;
 	int http_status;
-	struct str body;                      /* valid during the callback */
-	struct str request_id;                /* the answer's Request-Id header, "" when absent, cut at 127 bytes */
-	int64_t retry_after_s;                /* -1 when absent or malformed; a date is turned into seconds from now */
+	struct str body;		      /* valid during the callback */
+	struct str request_id;		      /* the answer's Request-Id header, "" when absent, cut at 127 bytes */
+	int64_t retry_after_s;		      /* -1 when absent or malformed; a date is turned into seconds from now */
 	bool should_retry_said, should_retry; /* Stripe-Should-Retry */
-	const char *error;                    /* for logs, never NULL */
+	const char *error;		      /* for logs, never NULL */
 	int64_t took_us;
 };
 typedef void http_call_fn(void *arg, const struct http_call_answer *answer);
@@ -42,15 +42,15 @@ typedef void http_call_fn(void *arg, const struct http_call_answer *answer);
 struct http_call_spec {
 	const char *method, *url;
 	const char *const *headers; /* "Name: value", ended by NULL; may be NULL. Nothing in here is kept */
-	struct str body;            /* copied */
+	struct str body;	    /* copied */
 	int64_t connect_timeout_ms; /* up to and with TLS */
 	int64_t total_timeout_ms;   /* from the start; both over 0 */
-	size_t answer_max;          /* a larger answer is HTTP_CALL_UNKNOWN */
+	size_t answer_max;	    /* a larger answer is HTTP_CALL_UNKNOWN */
 };
 
 /* fn may start and cancel calls, not free the client. The handle ends when fn begins. */
 struct http_call *http_call_start(struct http_client *c, const struct http_call_spec *spec, http_call_fn *fn,
-                                  void *arg);
+				  void *arg);
 void http_call_cancel(struct http_call *call);
 
 #endif

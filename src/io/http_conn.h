@@ -32,16 +32,16 @@ enum conn_state {
 };
 
 enum {
-	HTTP_IN_BYTES = 2048,		   /* a read buffer at first */
-	HTTP_BODY_IN_PLACE = 16 * 1024,	   /* head and body up to here share the read buffer */
-	HTTP_POOL_MAX = 128,		   /* exchanges kept for reuse */
-	HTTP_KEPT_BYTES = 16 * 1024,	   /* larger buffers are not kept */
-	HTTP_LINGER_MS = 2000,		   /* total, for what a client still sends after our last byte */
+	HTTP_IN_BYTES = 2048,		/* a read buffer at first */
+	HTTP_BODY_IN_PLACE = 16 * 1024, /* head and body up to here share the read buffer */
+	HTTP_POOL_MAX = 128,		/* exchanges kept for reuse */
+	HTTP_KEPT_BYTES = 16 * 1024,	/* larger buffers are not kept */
+	HTTP_LINGER_MS = 2000,		/* total, for what a client still sends after our last byte */
 	HTTP_LINGER_BYTES = 16 * 1024 * 1024,
-	HTTP_SWEEP_MS = 20,		   /* deadlines are kept this exactly */
+	HTTP_SWEEP_MS = 20, /* deadlines are kept this exactly */
 	HTTP_SCRATCH_BYTES = 64 * 1024,
-	HTTP_RANDOM_IDS = 64,		   /* ids per call of random_bytes */
-	HTTP_REFUSED_MAX = 256,		   /* connections above conns_max that are told so politely */
+	HTTP_RANDOM_IDS = 64,	/* ids per call of random_bytes */
+	HTTP_REFUSED_MAX = 256, /* connections above conns_max that are told so politely */
 };
 
 enum body_mode { BODY_NONE, BODY_IN_PLACE, BODY_APART, BODY_CHUNKED };
@@ -84,7 +84,7 @@ struct conn {
 	bool close_after;  /* this answer is the last */
 	bool client_close; /* the client said that it sends nothing more */
 	bool eof, broken;
-	bool extra;	   /* above conns_max: only told so */
+	bool extra; /* above conns_max: only told so */
 	union {
 		sa_family_t family;
 		struct sockaddr_in in;

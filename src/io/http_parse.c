@@ -29,15 +29,44 @@ enum { CLASS_TOKEN = 1, CLASS_TARGET = 2, CLASS_VALUE = 4, CLASS_HOST = 8, CLASS
 /* RFC 9110: tchar; RFC 3986: what a target and a host consist of. '#' never travels; '"', '<' and their like should not,
  * but browsers send some of them in queries. */
 static const uint8_t class_of[256] = {
-	['\t'] = V | Q, [' '] = V | Q,
-	['!'] = T | U | V | H | Q, ['"'] = U | V, ['#'] = T | V | Q, ['$'] = T | U | V | H | Q, ['%'] = T | U | V | H | Q,
-	['&'] = T | U | V | H | Q, ['\''] = T | U | V | H | Q, ['('] = U | V | H | Q, [')'] = U | V | H | Q,
-	['*'] = T | U | V | H | Q, ['+'] = T | U | V | H | Q, [','] = U | V | Q, ['-'] = T | U | V | H | Q,
-	['.'] = T | U | V | H | Q, ['/'] = U | V | Q, ['0' ... '9'] = T | U | V | H | Q, [':'] = U | V | H | Q,
-	[';'] = U | V | H | Q, ['<'] = U | V | Q, ['='] = U | V | H | Q, ['>'] = U | V | Q, ['?'] = U | V | Q,
-	['@'] = U | V | Q, ['A' ... 'Z'] = T | U | V | H | Q, ['['] = U | V | H | Q, ['\\'] = U | V, [']'] = U | V | H | Q,
-	['^'] = T | U | V | Q, ['_'] = T | U | V | H | Q, ['`'] = T | U | V | Q, ['a' ... 'z'] = T | U | V | H | Q,
-	['{'] = U | V | Q, ['|'] = T | U | V | Q, ['}'] = U | V | Q, ['~'] = T | U | V | H | Q, [0x80 ... 0xFF] = V | Q,
+	['\t'] = V | Q,
+	[' '] = V | Q,
+	['!'] = T | U | V | H | Q,
+	['"'] = U | V,
+	['#'] = T | V | Q,
+	['$'] = T | U | V | H | Q,
+	['%'] = T | U | V | H | Q,
+	['&'] = T | U | V | H | Q,
+	['\''] = T | U | V | H | Q,
+	['('] = U | V | H | Q,
+	[')'] = U | V | H | Q,
+	['*'] = T | U | V | H | Q,
+	['+'] = T | U | V | H | Q,
+	[','] = U | V | Q,
+	['-'] = T | U | V | H | Q,
+	['.'] = T | U | V | H | Q,
+	['/'] = U | V | Q,
+	['0' ... '9'] = T | U | V | H | Q,
+	[':'] = U | V | H | Q,
+	[';'] = U | V | H | Q,
+	['<'] = U | V | Q,
+	['='] = U | V | H | Q,
+	['>'] = U | V | Q,
+	['?'] = U | V | Q,
+	['@'] = U | V | Q,
+	['A' ... 'Z'] = T | U | V | H | Q,
+	['['] = U | V | H | Q,
+	['\\'] = U | V,
+	[']'] = U | V | H | Q,
+	['^'] = T | U | V | Q,
+	['_'] = T | U | V | H | Q,
+	['`'] = T | U | V | Q,
+	['a' ... 'z'] = T | U | V | H | Q,
+	['{'] = U | V | Q,
+	['|'] = T | U | V | Q,
+	['}'] = U | V | Q,
+	['~'] = T | U | V | H | Q,
+	[0x80 ... 0xFF] = V | Q,
 };
 #undef T
 #undef U
@@ -252,7 +281,8 @@ static enum http_parse head_complete(struct http_head *h)
 	if (h->minor == 1 && !(h->seen & 1u << SINGLE_HOST))
 		return head_fault(h, ERR_INVALID_REQUEST, "Host is missing.");
 	if (h->chunked && h->has_length)
-		return head_fault(h, ERR_INVALID_REQUEST, "Content-Length and Transfer-Encoding contradict each other.");
+		return head_fault(h, ERR_INVALID_REQUEST,
+				  "Content-Length and Transfer-Encoding contradict each other.");
 	if (h->chunked && h->minor == 0)
 		return head_fault(h, ERR_INVALID_REQUEST, "HTTP/1.0 knows no Transfer-Encoding.");
 	if (h->minor == 0)
@@ -272,7 +302,8 @@ enum http_parse http_head_parse(struct http_head *h, const char *bytes, size_t n
 		if (!lf) {
 			h->scanned = limit;
 			if (limit == h->head_max)
-				return head_fault(h, ERR_HEADERS_TOO_LARGE, "The request line and the headers are too large.");
+				return head_fault(h, ERR_HEADERS_TOO_LARGE,
+						  "The request line and the headers are too large.");
 			return HTTP_PARSE_MORE;
 		}
 		len = (uint32_t)(lf - bytes) - at;

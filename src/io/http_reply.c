@@ -140,7 +140,7 @@ struct answer {
 	size_t n_headers;
 	struct str body;
 	struct shared_bytes *shared; /* holds body, if not NULL */
-	bool bodyless; /* the answer to HEAD: the length, but not the body */
+	bool bodyless;		     /* the answer to HEAD: the length, but not the body */
 };
 
 /* The two arguments of put(). */
@@ -331,14 +331,19 @@ static struct exchange *exchange_of(struct http_req *req)
 	return x;
 }
 
-static void reply(struct http_req *req, int status, const struct http_header *headers, size_t n_headers, struct str body,
-		  struct shared_bytes *shared)
+static void reply(struct http_req *req, int status, const struct http_header *headers, size_t n_headers,
+		  struct str body, struct shared_bytes *shared)
 {
 	struct exchange *x = exchange_of(req);
 	struct conn *c = x->conn;
 	struct http_server *s = c->server;
-	struct answer a = {.status = status, .id = &req->id, .headers = headers, .n_headers = n_headers, .body = body,
-			   .shared = shared, .bodyless = req->method == HTTP_HEAD};
+	struct answer a = {.status = status,
+			   .id = &req->id,
+			   .headers = headers,
+			   .n_headers = n_headers,
+			   .body = body,
+			   .shared = shared,
+			   .bodyless = req->method == HTTP_HEAD};
 	enum sent sent;
 	size_t bytes;
 

@@ -40,9 +40,9 @@ struct http_req {
 	size_t n_headers;
 	struct str body;
 	struct sockaddr_storage peer;
-	struct uuid id;		/* the request id: made here, also in the answer as X-Request-Id */
-	int64_t received_us;	/* loop_now_us when the head was complete */
-	int64_t user[4];	/* for the layer above: route index and the like; zero at first */
+	struct uuid id;	     /* the request id: made here, also in the answer as X-Request-Id */
+	int64_t received_us; /* loop_now_us when the head was complete */
+	int64_t user[4];     /* for the layer above: route index and the like; zero at first */
 	void *user_p;
 };
 
@@ -58,20 +58,21 @@ typedef void http_handler(void *arg, struct http_req *req);
 typedef void http_done_fn(void *arg, struct http_req *req, int status, size_t bytes_out);
 /* The body for an error found by the server itself (400, 408, 413, 431, 503): a problem+json into out. */
 struct buf;
-typedef void http_error_body_fn(void *arg, enum err code, const char *detail, const struct uuid *request_id, struct buf *out);
+typedef void http_error_body_fn(void *arg, enum err code, const char *detail, const struct uuid *request_id,
+				struct buf *out);
 
 struct http_server_config {
-	size_t head_max;	 /* request line and headers, bytes */
-	size_t headers_max;	 /* number of header lines */
-	size_t body_max;	 /* the largest any route allows; http_server_body_limit narrows it per request */
-	int64_t head_timeout_ms; /* total, from the first byte of a request */
-	int64_t body_timeout_ms; /* total */
-	int64_t idle_timeout_ms; /* keep-alive, between requests */
-	int64_t write_timeout_ms;/* total for an answer to leave */
-	size_t conns_max;	 /* above: 503 and close, at once */
+	size_t head_max;	  /* request line and headers, bytes */
+	size_t headers_max;	  /* number of header lines */
+	size_t body_max;	  /* the largest any route allows; http_server_body_limit narrows it per request */
+	int64_t head_timeout_ms;  /* total, from the first byte of a request */
+	int64_t body_timeout_ms;  /* total */
+	int64_t idle_timeout_ms;  /* keep-alive, between requests */
+	int64_t write_timeout_ms; /* total for an answer to leave */
+	size_t conns_max;	  /* above: 503 and close, at once */
 	http_handler *handler;
-	http_done_fn *done;		 /* may be NULL */
-	http_error_body_fn *error_body;	 /* may be NULL: an empty body */
+	http_done_fn *done;		/* may be NULL */
+	http_error_body_fn *error_body; /* may be NULL: an empty body */
 	/* How large this request's body may be, asked when the head is complete and announces one; NULL: body_max. What
 	 * it puts into the request's arena and user fields stays for the handler. */
 	size_t (*body_limit)(void *arg, const struct http_req *req);
@@ -116,9 +117,9 @@ bool http_req_hung_up(const struct http_req *req);
  */
 void http_reply(struct http_req *req, int status, const struct http_header *headers, size_t n_headers, struct str body);
 
-struct shared_bytes; /* immutable, reference counted, one thread */
-struct shared_bytes *shared_bytes_new(struct str bytes);	  /* copies */
-struct shared_bytes *shared_bytes_take(char *bytes, size_t n);	  /* malloc'ed memory passes over */
+struct shared_bytes;					       /* immutable, reference counted, one thread */
+struct shared_bytes *shared_bytes_new(struct str bytes);       /* copies */
+struct shared_bytes *shared_bytes_take(char *bytes, size_t n); /* malloc'ed memory passes over */
 struct shared_bytes *shared_bytes_ref(struct shared_bytes *b);
 void shared_bytes_unref(struct shared_bytes *b); /* NULL is fine */
 struct str shared_bytes_str(const struct shared_bytes *b);

@@ -26,16 +26,16 @@ static const double seconds_buckets[] = {0.00025, 0.0005, 0.001, 0.0025, 0.005, 
 static const double size_buckets[] = {1, 2, 4, 8, 16, 32, 64, 128, 256, 0};
 
 static const struct metric_def table[METRIC_COUNT_OF_ALL] = {
-#define METRIC(id, name_, help_, type_, label_, values_, buckets_, label2_, values2_, scale_, max_)                    \
-	[METRIC_##id] = {.name = (name_),                                                                              \
-			 .help = (help_),                                                                              \
-			 .type = (type_),                                                                              \
-			 .label = (label_),                                                                            \
-			 .label_values = (values_),                                                                    \
-			 .buckets = (buckets_),                                                                        \
-			 .label2 = (label2_),                                                                          \
-			 .label2_values = (values2_),                                                                  \
-			 .scale = (scale_),                                                                            \
+#define METRIC(id, name_, help_, type_, label_, values_, buckets_, label2_, values2_, scale_, max_) \
+	[METRIC_##id] = {.name = (name_), \
+			 .help = (help_), \
+			 .type = (type_), \
+			 .label = (label_), \
+			 .label_values = (values_), \
+			 .buckets = (buckets_), \
+			 .label2 = (label2_), \
+			 .label2_values = (values2_), \
+			 .scale = (scale_), \
 			 .max = (max_)},
 #include "io/metrics.def"
 #undef METRIC

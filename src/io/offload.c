@@ -177,7 +177,7 @@ void offload_free(struct offload *o)
 }
 
 struct offload_job *offload_start(struct offload *o, offload_work_fn *work, void *data, void (*free_data)(void *),
-                                  offload_done_fn *done, void *arg)
+				  offload_done_fn *done, void *arg)
 {
 	struct offload_job *job = NULL;
 

@@ -25,7 +25,7 @@ typedef void offload_done_fn(void *arg, void *data);
 /* NULL when the queue is full (the caller answers 503; data is not freed then). data belongs to the pool afterwards.
  * free_data and done may be NULL. done runs exactly once unless cancelled, never before this returns. */
 struct offload_job *offload_start(struct offload *o, offload_work_fn *work, void *data, void (*free_data)(void *),
-                                  offload_done_fn *done, void *arg);
+				  offload_done_fn *done, void *arg);
 /* done will not run. Work that has not begun is dropped; else the data is freed when it has ended. Data is always freed
  * on the loop's thread. */
 void offload_cancel(struct offload_job *job);

@@ -43,8 +43,9 @@ struct pg_config {
 	int shared, exclusive;	 /* connections */
 	int64_t connect_timeout_ms;
 	int64_t statement_timeout_ms, lock_timeout_ms; /* set on every connection */
-	const struct pg_stmt *const *const *statements; /* lists (each ended by NULL) ended by NULL: prepared at connect */
-	void (*on_state)(void *arg, bool any_ready);	/* may be NULL */
+	const struct pg_stmt *const *const
+		*statements;			     /* lists (each ended by NULL) ended by NULL: prepared at connect */
+	void (*on_state)(void *arg, bool any_ready); /* may be NULL */
 	void *arg;
 };
 
@@ -116,8 +117,8 @@ size_t pg_get_texts(const struct pg_result *r, int row, int col, struct arena *a
 
 /* ---- one statement ---- */
 /* deadline_ms from now. fn runs exactly once unless cancelled, never before this returns. */
-struct pg_query *pg_query_start(struct pg *pg, const struct pg_stmt *stmt, const struct pg_args *args, int64_t deadline_ms,
-				pg_fn *fn, void *arg);
+struct pg_query *pg_query_start(struct pg *pg, const struct pg_stmt *stmt, const struct pg_args *args,
+				int64_t deadline_ms, pg_fn *fn, void *arg);
 void pg_query_cancel(struct pg_query *q); /* fn will not run; what was sent still takes effect */
 
 /* ---- a transaction ---- */

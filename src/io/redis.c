@@ -187,7 +187,7 @@ static void on_loaded(struct redis *r, const struct redis_script *script, const 
 		snprintf(r->load_error, sizeof(r->load_error), "loading script %s: %s", script->name, reply->str);
 	else if (reply->type != REDIS_REPLY_STRING || strcmp(reply->str, script->sha) != 0)
 		snprintf(r->load_error, sizeof(r->load_error), "script %s: its sha is not that of its body",
-		         script->name);
+			 script->name);
 }
 
 static void load_script(struct redis *r, const struct redis_script *script, int64_t deadline_us)
@@ -258,9 +258,9 @@ static void on_turn_end(void *arg)
 	while ((c = list_first(&r->refused, struct redis_cmd, link))) {
 		list_remove(&c->link);
 		redis_cmd_answer(c, REDIS_NOT_SENT, NULL,
-		                 r->last_error[0]    ? r->last_error
-		                 : r->state == READY ? "too much is waiting to be sent to Redis"
-		                                     : "not connected to Redis yet");
+				 r->last_error[0]    ? r->last_error
+				 : r->state == READY ? "too much is waiting to be sent to Redis"
+						     : "not connected to Redis yet");
 	}
 }
 
@@ -277,8 +277,7 @@ static void on_cmd_timer(void *arg)
 	}
 	if (r->state != READY)
 		return;
-	list_for_each(pos, tmp, &r->in_flight)
-	{
+	list_for_each(pos, tmp, &r->in_flight) {
 		struct redis_cmd *c = list_entry(pos, struct redis_cmd, link);
 
 		if (c->deadline_us <= now_us) {
@@ -377,7 +376,7 @@ static void set_deadline(struct redis_cmd *c, int64_t timeout_ms)
 }
 
 struct redis_cmd *redis_cmd_start(struct redis *r, const struct str *argv, size_t argc, int64_t timeout_ms,
-                                  redis_fn *fn, void *arg)
+				  redis_fn *fn, void *arg)
 {
 	struct redis_cmd *c = redis_cmd_new(r, CMD_CALLER, 0, fn, arg);
 	size_t size = redis_args_size(argv, argc);
@@ -391,8 +390,8 @@ struct redis_cmd *redis_cmd_start(struct redis *r, const struct str *argv, size_
 }
 
 struct redis_cmd *redis_eval_start(struct redis *r, const struct redis_script *script, const struct str *keys,
-                                   size_t n_keys, const struct str *args, size_t n_args, int64_t timeout_ms,
-                                   redis_fn *fn, void *arg)
+				   size_t n_keys, const struct str *args, size_t n_args, int64_t timeout_ms,
+				   redis_fn *fn, void *arg)
 {
 	char count[24];
 	struct str head[3] = {STR("EVALSHA"), str_from(script->sha), {count, 0}};

@@ -52,9 +52,9 @@ void redis_stats(const struct redis *r, uint64_t *ret_count, uint64_t *ret_total
 
 enum redis_status {
 	REDIS_OK,
-	REDIS_ERROR,    /* the server refused: error says why */
+	REDIS_ERROR,	/* the server refused: error says why */
 	REDIS_NOT_SENT, /* not connected: nothing happened */
-	REDIS_UNKNOWN,  /* sent, then the connection or the time was lost */
+	REDIS_UNKNOWN,	/* sent, then the connection or the time was lost */
 };
 
 enum redis_type { REDIS_NIL, REDIS_INT, REDIS_STRING, REDIS_ARRAY };
@@ -62,7 +62,7 @@ enum redis_type { REDIS_NIL, REDIS_INT, REDIS_STRING, REDIS_ARRAY };
 struct redis_value;
 /* NULL counts as REDIS_NIL, and so does an error inside an array (EXEC). */
 enum redis_type redis_type(const struct redis_value *v);
-int64_t redis_int(const struct redis_value *v);    /* 0 unless REDIS_INT or a decimal string */
+int64_t redis_int(const struct redis_value *v);	   /* 0 unless REDIS_INT or a decimal string */
 struct str redis_str(const struct redis_value *v); /* status replies too; empty unless a string */
 size_t redis_count(const struct redis_value *v);   /* 0 unless REDIS_ARRAY */
 const struct redis_value *redis_item(const struct redis_value *v, size_t i);
@@ -70,18 +70,18 @@ const struct redis_value *redis_item(const struct redis_value *v, size_t i);
 struct redis_answer {
 	enum redis_status status;
 	const struct redis_value *value; /* valid during the callback */
-	const char *error;               /* never NULL */
+	const char *error;		 /* never NULL */
 };
 typedef void redis_fn(void *arg, const struct redis_answer *answer);
 
 /* fn NULL: fire and forget. Arguments are copied. timeout_ms 0: the configured one. */
 struct redis_cmd *redis_cmd_start(struct redis *r, const struct str *argv, size_t argc, int64_t timeout_ms,
-                                  redis_fn *fn, void *arg);
+				  redis_fn *fn, void *arg);
 /* EVALSHA; on NOSCRIPT the script is loaded and the call repeated, unseen by the caller: its effects then come later
  * than those of commands that were started after it. The script must live until the answer. */
 struct redis_cmd *redis_eval_start(struct redis *r, const struct redis_script *script, const struct str *keys,
-                                   size_t n_keys, const struct str *args, size_t n_args, int64_t timeout_ms,
-                                   redis_fn *fn, void *arg);
+				   size_t n_keys, const struct str *args, size_t n_args, int64_t timeout_ms,
+				   redis_fn *fn, void *arg);
 /* fn will not run. What was sent still takes effect. */
 void redis_cmd_cancel(struct redis_cmd *c);
 

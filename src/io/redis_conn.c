@@ -176,7 +176,7 @@ static void on_hello_info(void *arg, const struct redis_answer *answer)
 		return;
 	snprintf(r->run_id, sizeof(r->run_id), "%.*s", STR_FMT(run_id));
 	r->noeviction = str_eqc(info_field(info, "maxmemory_policy"), "noeviction") ||
-	                str_eqc(info_field(info, "maxmemory"), "0");
+			str_eqc(info_field(info, "maxmemory"), "0");
 	timer_clear(r->state_timer);
 	r->backoff_ms = BACKOFF_MIN_MS;
 	r->last_error[0] = '\0';
@@ -239,7 +239,7 @@ static bool take_replies(struct redis *r)
 		c = redis_take_in_flight(r);
 		if (!c) {
 			redis_drop(r, "an answer without a question: %.100s",
-			           reply->type == REDIS_REPLY_ERROR ? reply->str : "");
+				   reply->type == REDIS_REPLY_ERROR ? reply->str : "");
 			freeReplyObject(reply);
 			return false;
 		}

@@ -52,7 +52,7 @@ struct redis {
 	redisContext *connecting; /* until connected: owns the descriptor */
 	redisReader *reader;
 	struct buf out;
-	size_t out_at;         /* sent of out */
+	size_t out_at;	       /* sent of out */
 	uint64_t queued, sent; /* bytes of this connection's stream */
 
 	struct list in_flight, refused;

@@ -71,7 +71,7 @@ static bool parse_tcp(struct str rest, struct redis_url *ret, char *ret_error, s
 		if (!percent_decode(user, ret->user, sizeof(ret->user)) ||
 		    !percent_decode(secret, ret->password, sizeof(ret->password)))
 			return fault(ret_error, size,
-			             "user or password is malformed or too long (other characters as %XX)");
+				     "user or password is malformed or too long (other characters as %XX)");
 	}
 	if (authority.n && authority.p[0] == '[') {
 		if (!memchr(authority.p, ']', authority.n))
@@ -106,6 +106,6 @@ bool redis_url_parse(const char *text, struct redis_url *ret, char *ret_error, s
 		return parse_tcp((struct str){s.p + 8, s.n - 8}, ret, ret_error, error_size);
 	if (str_starts(s, STR("rediss://")))
 		return fault(ret_error, error_size,
-		             "TLS (rediss://) is not supported; use a unix socket or a private network");
+			     "TLS (rediss://) is not supported; use a unix socket or a private network");
 	return fault(ret_error, error_size, "it must begin with redis:// or unix://");
 }

@@ -131,8 +131,8 @@ static const struct {
 	 .keep_alive = true},
 	{"POST / HTTP/1.1\r\n" HOST "Content-Length: 99999999999999999999999\r\n\r\n",
 	 "POST|/|Host|a|Content-Length|99999999999999999999999|", .length = UINT64_MAX, .keep_alive = true},
-	{"POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: \t cHuNkEd \r\n\r\n", "POST|/|Host|a|Transfer-Encoding|cHuNkEd|",
-	 .chunked = true, .keep_alive = true},
+	{"POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: \t cHuNkEd \r\n\r\n",
+	 "POST|/|Host|a|Transfer-Encoding|cHuNkEd|", .chunked = true, .keep_alive = true},
 	{"PUT / HTTP/1.1\r\n" HOST "Expect: 100-Continue\r\nContent-Length: 1\r\n\r\n",
 	 "PUT|/|Host|a|Expect|100-Continue|Content-Length|1|", .length = 1, .expect = true, .keep_alive = true},
 	{"GET / HTTP/1.1\r\n" HOST "X:\r\nY: \t \r\nX: \x80\xff a\tb \r\n\r\n", "GET|/|Host|a|X||Y||X|\x80\xff a\tb|",
@@ -159,7 +159,10 @@ static void good_requests(void **state)
 	}
 }
 
-#define BAD(literal) {literal, sizeof(literal) - 1}
+#define BAD(literal) \
+	{ \
+		literal, sizeof(literal) - 1 \
+	}
 
 static const struct {
 	const char *text;
@@ -167,11 +170,13 @@ static const struct {
 } bad[] = {
 	/* line ends */
 	BAD("GET / HTTP/1.1\n"),
-	BAD("GET / HTTP/1.1\r\n" "Host: a\n"),
+	BAD("GET / HTTP/1.1\r\n"
+	    "Host: a\n"),
 	BAD("GET / HTTP/1.1\r\n" HOST "\n"),
 	BAD("GET / HTTP/1.1\r\r\n"),
 	BAD("GET / HTTP/1.1\rHost: a\r\n"),
-	BAD("GET / HTTP/1.1\r\n" "Host: a\rX: b\r\n"),
+	BAD("GET / HTTP/1.1\r\n"
+	    "Host: a\rX: b\r\n"),
 	BAD("GET / HTTP/1.1\r\n" HOST "\r\r\n"),
 	BAD("\n"),
 	BAD("\r\n\r\n"),
@@ -208,8 +213,10 @@ static const struct {
 	BAD("GET / HTTPS/1.1\r\n"),
 	BAD("PRI * HTTP/2.0\r\n"),
 	/* header lines */
-	BAD("GET / HTTP/1.1\r\n" "Host : a\r\n"),
-	BAD("GET / HTTP/1.1\r\n" " Host: a\r\n"),
+	BAD("GET / HTTP/1.1\r\n"
+	    "Host : a\r\n"),
+	BAD("GET / HTTP/1.1\r\n"
+	    " Host: a\r\n"),
 	BAD("GET / HTTP/1.1\r\n" HOST "X: a\r\n b\r\n"),
 	BAD("GET / HTTP/1.1\r\n" HOST "X: a\r\n\tb\r\n"),
 	BAD("GET / HTTP/1.1\r\n" HOST " \r\n"),
@@ -253,7 +260,8 @@ static const struct {
 	BAD("POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked;q=1\r\n"),
 	BAD("POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: \"chunked\"\r\n"),
 	BAD("POST / HTTP/1.1\r\n" HOST "Transfer-Encoding:\r\n"),
-	BAD("POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: \x0b" "chunked\r\n"),
+	BAD("POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: \x0b"
+	    "chunked\r\n"),
 	BAD("POST / HTTP/1.0\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n"),
 	/* what may stand once */
 	BAD("GET / HTTP/1.1\r\n" HOST "Authorization: a\r\nauthorization: b\r\n"),
@@ -426,13 +434,43 @@ static void bad_chunks(void **state)
 		const char *text;
 		size_t n;
 	} table[] = {
-		BAD("\r\n"), BAD("\n"), BAD(" 5\r\n"), BAD("5 \r\n"), BAD("5\n"), BAD("5\r\r\n"), BAD("0x5\r\n"), BAD("-5\r\n"),
-		BAD("+5\r\n"), BAD("g\r\n"), BAD("00000000000000005\r\n"), BAD("5\r\nhelloX"), BAD("5\r\nhello\n"),
-		BAD("5\r\nhello\rX"), BAD("5\r\nhello0"), BAD("1;\r\n"), BAD("1;a=\r\n"), BAD("1; a\r\n"), BAD("1;a =b\r\n"),
-		BAD("1;a=\"b\n"), BAD("1;a=\"b\r\n"), BAD("1;a=\"b\"c"), BAD("1;a\n"), BAD("1;a\0"), BAD("1;a=\"\\\n"),
-		BAD("0\r\n\n"), BAD("0\r\nX\r\n"), BAD("0\r\n X: y\r\n"), BAD("0\r\nX : y\r\n"), BAD("0\r\nX: y\n"),
-		BAD("0\r\nX: \0\r\n"), BAD("0\r\nX: y\r\n folded"), BAD("0\r\n\rX"), BAD("0\r\n: y"),
-		BAD("0\r\nContent-Length: 5\r\n"), BAD("0\r\nX: y\r\ntransfer-encoding: x\r\n"), BAD("0\r\nhOST:"),
+		BAD("\r\n"),
+		BAD("\n"),
+		BAD(" 5\r\n"),
+		BAD("5 \r\n"),
+		BAD("5\n"),
+		BAD("5\r\r\n"),
+		BAD("0x5\r\n"),
+		BAD("-5\r\n"),
+		BAD("+5\r\n"),
+		BAD("g\r\n"),
+		BAD("00000000000000005\r\n"),
+		BAD("5\r\nhelloX"),
+		BAD("5\r\nhello\n"),
+		BAD("5\r\nhello\rX"),
+		BAD("5\r\nhello0"),
+		BAD("1;\r\n"),
+		BAD("1;a=\r\n"),
+		BAD("1; a\r\n"),
+		BAD("1;a =b\r\n"),
+		BAD("1;a=\"b\n"),
+		BAD("1;a=\"b\r\n"),
+		BAD("1;a=\"b\"c"),
+		BAD("1;a\n"),
+		BAD("1;a\0"),
+		BAD("1;a=\"\\\n"),
+		BAD("0\r\n\n"),
+		BAD("0\r\nX\r\n"),
+		BAD("0\r\n X: y\r\n"),
+		BAD("0\r\nX : y\r\n"),
+		BAD("0\r\nX: y\n"),
+		BAD("0\r\nX: \0\r\n"),
+		BAD("0\r\nX: y\r\n folded"),
+		BAD("0\r\n\rX"),
+		BAD("0\r\n: y"),
+		BAD("0\r\nContent-Length: 5\r\n"),
+		BAD("0\r\nX: y\r\ntransfer-encoding: x\r\n"),
+		BAD("0\r\nhOST:"),
 	};
 	static const char *const large[] = {"41\r\n", "ffffffffffffffff\r\n", "1\r\nx\r\n40\r\n", "8000000000000000;a"};
 
@@ -462,7 +500,8 @@ static void chunk_caps(void **state)
 	/* and so are trailers */
 	http_chunked_init(&d, 1 << 20);
 	assert_int_equal(http_chunked_feed(&d, "0\r\n", 3, out, &used, &n), HTTP_PARSE_MORE);
-	for (fed = 0; http_chunked_feed(&d, "X: yyyyyyyyyyyy\r\n", 17, out, &used, &n) == HTTP_PARSE_MORE && fed < 1 << 20;)
+	for (fed = 0;
+	     http_chunked_feed(&d, "X: yyyyyyyyyyyy\r\n", 17, out, &used, &n) == HTTP_PARSE_MORE && fed < 1 << 20;)
 		fed += 17;
 	assert_int_equal(d.fault, ERR_HEADERS_TOO_LARGE);
 	assert_true(fed <= HTTP_TRAILERS_MAX && fed > HTTP_TRAILERS_MAX - 34);
@@ -471,8 +510,8 @@ static void chunk_caps(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(good_requests), cmocka_unit_test(bad_requests), cmocka_unit_test(caps),
-		cmocka_unit_test(reset_keeps_limits), cmocka_unit_test(good_chunks), cmocka_unit_test(bad_chunks),
+		cmocka_unit_test(good_requests),      cmocka_unit_test(bad_requests), cmocka_unit_test(caps),
+		cmocka_unit_test(reset_keeps_limits), cmocka_unit_test(good_chunks),  cmocka_unit_test(bad_chunks),
 		cmocka_unit_test(chunk_caps),
 	};
 

@@ -85,7 +85,8 @@ static void unescape(void **state)
 static void query(void **state)
 {
 	struct arena a;
-	struct http_req req = {.arena = &a, .query = STR("q=a%20b+c&empty=&bare&q=second&b%61d=%zz&%zz=1&m=%6d&x==&&y=1")};
+	struct http_req req = {.arena = &a,
+			       .query = STR("q=a%20b+c&empty=&bare&q=second&b%61d=%zz&%zz=1&m=%6d&x==&&y=1")};
 	struct str v;
 	bool bad = true;
 
@@ -144,7 +145,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(methods), cmocka_unit_test(header_lookup), cmocka_unit_test(unescape),
-		cmocka_unit_test(query), cmocka_unit_test(shared), cmocka_unit_test(listening),
+		cmocka_unit_test(query),   cmocka_unit_test(shared),	    cmocka_unit_test(listening),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -15,7 +15,7 @@ enum { N = 2000 };
 
 struct work {
 	int in, out;
-	int *freed;        /* counted on the loop's thread */
+	int *freed;	   /* counted on the loop's thread */
 	sem_t *begun, *go; /* NULL: does not wait */
 	pthread_t ran_on;
 	bool term_blocked;
@@ -278,7 +278,7 @@ static void signal_mask_is_restored(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(runs_all),       T(starts_from_callback),    T(full_and_cancel), T(cancel_from_callback),
+		T(runs_all),	   T(starts_from_callback),    T(full_and_cancel), T(cancel_from_callback),
 		T(free_with_work), T(signal_mask_is_restored),
 	};
 

@@ -21,10 +21,10 @@ enum who_kind { WHO_NOBODY, WHO_SESSION, WHO_STAFF, WHO_BOOKING };
 struct who {
 	enum who_kind kind;
 	bool by_cookie;
-	struct uuid session_id;	  /* WHO_SESSION */
-	struct uuid organizer_id; /* WHO_STAFF */
-	struct uuid token_id;	  /* WHO_STAFF */
-	unsigned scopes;	  /* WHO_STAFF: bits of enum scope */
+	struct uuid session_id;		 /* WHO_SESSION */
+	struct uuid organizer_id;	 /* WHO_STAFF */
+	struct uuid token_id;		 /* WHO_STAFF */
+	unsigned scopes;		 /* WHO_STAFF: bits of enum scope */
 	struct uuid show_id, booking_id; /* WHO_BOOKING: the link of one booking */
 };
 
@@ -42,9 +42,9 @@ struct web_call;
 typedef void web_handler(struct web_call *call);
 
 enum web_need {
-	WEB_ANYBODY,	  /* handlers look at call->who themselves */
-	WEB_SESSION,	  /* 401 without a session */
-	WEB_STAFF,	  /* 401 without a token, 403 without the route's scope */
+	WEB_ANYBODY, /* handlers look at call->who themselves */
+	WEB_SESSION, /* 401 without a session */
+	WEB_STAFF,   /* 401 without a token, 403 without the route's scope */
 };
 
 /* Groups for `serve --service`; bits. */
@@ -61,7 +61,8 @@ enum web_service {
 
 struct web_route {
 	enum http_method method;
-	const char *pattern; /* "/v1/shows/{show}/locks/{lock}": a {name} of type UUID; "{name*}" is any text of one segment */
+	const char *
+		pattern; /* "/v1/shows/{show}/locks/{lock}": a {name} of type UUID; "{name*}" is any text of one segment */
 	web_handler *handler;
 	enum web_need need;
 	unsigned scope;	 /* WEB_STAFF */
@@ -74,11 +75,11 @@ struct web_call {
 	struct arena *arena;
 	const struct web_route *route;
 	int route_index;
-	void *service;			     /* what the service gave with its routes */
-	struct uuid ids[WEB_PARAMS_MAX];     /* path parameters of type UUID, in order */
-	struct str texts[WEB_PARAMS_MAX];    /* the others, decoded, in order */
+	void *service;			  /* what the service gave with its routes */
+	struct uuid ids[WEB_PARAMS_MAX];  /* path parameters of type UUID, in order */
+	struct str texts[WEB_PARAMS_MAX]; /* the others, decoded, in order */
 	struct who who;
-	struct buf out;	 /* of the answer; freed by the layer */
+	struct buf out; /* of the answer; freed by the layer */
 	struct jw json;
 	enum err refused; /* for metrics */
 	bool writing_problem, answered;
@@ -123,7 +124,8 @@ void web_json_end(struct web_call *call, int status);
 /* With further headers. Cache-Control: no-store is sent unless headers name one. */
 void web_json_end_headers(struct web_call *call, int status, const struct http_header *headers, size_t n);
 void web_empty(struct web_call *call, int status); /* 204 and the like */
-void web_shared(struct web_call *call, int status, const struct http_header *headers, size_t n, struct shared_bytes *body);
+void web_shared(struct web_call *call, int status, const struct http_header *headers, size_t n,
+		struct shared_bytes *body);
 void web_bytes(struct web_call *call, int status, const struct http_header *headers, size_t n, struct str body);
 
 /* A problem answer. detail NULL: the sentence of errors.def. */

@@ -14,11 +14,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	json_t *j;
 
 	if (!plan)
-		plan = plan_import(STR("{\"name\":\"p\",\"size\":{\"width\":9,\"height\":9},\"categories\":[{\"name\":\"a\"}],\"zones\":[{"
-				       "\"position\":{\"x\":0,\"y\":0},\"rows\":[{\"row_number\":\"1\",\"seats\":[{\"seat_guid\":\"A-1\","
-				       "\"seat_number\":\"1\",\"category\":\"a\",\"position\":{\"x\":0,\"y\":0}},{\"seat_guid\":\"A-2\","
-				       "\"seat_number\":\"2\",\"category\":\"a\",\"position\":{\"x\":9,\"y\":0}}]}]}]}"),
-				   NULL, &e);
+		plan = plan_import(
+			STR("{\"name\":\"p\",\"size\":{\"width\":9,\"height\":9},\"categories\":[{\"name\":\"a\"}],"
+			    "\"zones\":[{"
+			    "\"position\":{\"x\":0,\"y\":0},\"rows\":[{\"row_number\":\"1\",\"seats\":[{\"seat_guid\":"
+			    "\"A-1\","
+			    "\"seat_number\":\"1\",\"category\":\"a\",\"position\":{\"x\":0,\"y\":0}},{\"seat_guid\":"
+			    "\"A-2\","
+			    "\"seat_number\":\"2\",\"category\":\"a\",\"position\":{\"x\":9,\"y\":0}}]}]}]}"),
+			NULL, &e);
 	if (!plan)
 		abort();
 	j = json_read((struct str){(const char *)data, size}, JSON_DEPTH_DEFAULT, &e);

@@ -8,9 +8,9 @@ static const char *const seat_names[] = {"free", "locked", "booked", "blocked"};
 static const char *const lock_names[] = {"active", "released", "expired", "paying", "booked", "abandoned"};
 
 const struct lock_arrow lock_arrows[] = {
-	{LOCK_ACTIVE, LOCK_RELEASED, "lock_release"},	{LOCK_ACTIVE, LOCK_EXPIRED, "lock_expire"},
-	{LOCK_ACTIVE, LOCK_PAYING, "lock_pay"},		{LOCK_PAYING, LOCK_ACTIVE, "lock_unpay"},
-	{LOCK_PAYING, LOCK_EXPIRED, "lock_unpay"},	{LOCK_PAYING, LOCK_BOOKED, "lock_book"},
+	{LOCK_ACTIVE, LOCK_RELEASED, "lock_release"},  {LOCK_ACTIVE, LOCK_EXPIRED, "lock_expire"},
+	{LOCK_ACTIVE, LOCK_PAYING, "lock_pay"},	       {LOCK_PAYING, LOCK_ACTIVE, "lock_unpay"},
+	{LOCK_PAYING, LOCK_EXPIRED, "lock_unpay"},     {LOCK_PAYING, LOCK_BOOKED, "lock_book"},
 	{LOCK_PAYING, LOCK_ABANDONED, "lock_abandon"},
 };
 const size_t lock_arrows_n = sizeof(lock_arrows) / sizeof(lock_arrows[0]);
@@ -71,14 +71,16 @@ bool seat_list_read(const json_t *array, const char *path, const struct plan *pl
 		*ret_bad_seat = (struct str){json_string_value(v), json_string_length(v)};
 		seat_no = plan_seat_by_guid(plan, *ret_bad_seat);
 		if (seat_no < 0)
-			return error_set(e, ERR_UNKNOWN_SEAT, at, "There is no seat \"%.64s\" in this show.", json_string_value(v));
+			return error_set(e, ERR_UNKNOWN_SEAT, at, "There is no seat \"%.64s\" in this show.",
+					 json_string_value(v));
 		ret_seats[i] = (uint32_t)seat_no;
 	}
 	qsort(ret_seats, n, sizeof(*ret_seats), by_number);
 	for (size_t i = 1; i < n; i++)
 		if (ret_seats[i] == ret_seats[i - 1]) {
 			*ret_bad_seat = plan_seat_guid(plan, ret_seats[i]);
-			return error_set(e, ERR_DUPLICATE_SEAT, path, "Seat \"%.*s\" is named twice.", STR_FMT(*ret_bad_seat));
+			return error_set(e, ERR_DUPLICATE_SEAT, path, "Seat \"%.*s\" is named twice.",
+					 STR_FMT(*ret_bad_seat));
 		}
 	*ret_bad_seat = STR("");
 	*ret_n = (uint32_t)n;
@@ -115,19 +117,20 @@ static void read_best(struct json_in *best, const struct plan *plan, uint32_t li
 	ret->category = -1;
 	ret->quantity = (uint32_t)json_in_i64(best, "quantity", JSON_REQUIRED, 1, INT32_MAX, 1);
 	if (best->error->code == ERR_NONE && ret->quantity > limit)
-		json_in_fault(best, ERR_TOO_MANY_SEATS, "quantity", "At most %u seats in one lock; %u were asked.", limit,
-			      ret->quantity);
+		json_in_fault(best, ERR_TOO_MANY_SEATS, "quantity", "At most %u seats in one lock; %u were asked.",
+			      limit, ret->quantity);
 	name = json_in_str(best, "category", JSON_OPTIONAL, 1, PLAN_NAME_MAX);
 	if (name.n && best->error->code == ERR_NONE) {
 		ret->category = plan_category_by_name(plan, name);
 		if (ret->category < 0)
-			json_in_fault(best, ERR_INVALID_VALUE, "category", "This show has no category \"%.64s\".", name.p);
+			json_in_fault(best, ERR_INVALID_VALUE, "category", "This show has no category \"%.64s\".",
+				      name.p);
 	}
 	json_in_end(best);
 }
 
-bool seat_ask_read(const json_t *body, const struct plan *plan, uint32_t limit, struct seat_ask *ret, struct str *ret_bad_seat,
-		   struct error *e)
+bool seat_ask_read(const json_t *body, const struct plan *plan, uint32_t limit, struct seat_ask *ret,
+		   struct str *ret_bad_seat, struct error *e)
 {
 	struct json_in in, best, notify;
 	const json_t *seats;

@@ -42,7 +42,7 @@ bool lock_may(enum lock_state from, enum lock_state to);
 
 #define SEAT_LOCK_LIFETIME_US (5 * INT64_C(60) * 1000000)
 #define SEAT_ACTION_GRACE_US (10 * INT64_C(60) * 1000000) /* 3-D Secure, beyond expires_at */
-#define SEAT_HOLD_MAX_US (30 * INT64_C(60) * 1000000)	   /* beyond the lock's making */
+#define SEAT_HOLD_MAX_US (30 * INT64_C(60) * 1000000)	  /* beyond the lock's making */
 
 enum {
 	SEAT_ASK_MAX = 100, /* the largest the limit can be configured to */
@@ -53,11 +53,11 @@ enum {
 /* What a buyer asks for: seats by name, or the best n. */
 struct seat_ask {
 	bool best;
-	uint32_t quantity;   /* best */
-	int category;	     /* best: index, or -1 */
+	uint32_t quantity; /* best */
+	int category;	   /* best: index, or -1 */
 	uint32_t n_seats;
-	uint32_t seats[SEAT_ASK_MAX]; /* ascending seat_nos */
-	struct uuid replaces;	      /* zero: nothing */
+	uint32_t seats[SEAT_ASK_MAX];		/* ascending seat_nos */
+	struct uuid replaces;			/* zero: nothing */
 	struct str notify_email, notify_locale; /* empty: no */
 };
 
@@ -65,8 +65,8 @@ struct seat_ask {
  * Reads {"seats": [...]} or {"best": {...}} with "replaces" and "notify" against the plan. limit: seats in one lock.
  * false with *e set; *ret_bad_seat names the offending guid for unknown_seat and duplicate_seat (empty otherwise).
  */
-bool seat_ask_read(const json_t *body, const struct plan *plan, uint32_t limit, struct seat_ask *ret, struct str *ret_bad_seat,
-		   struct error *e);
+bool seat_ask_read(const json_t *body, const struct plan *plan, uint32_t limit, struct seat_ask *ret,
+		   struct str *ret_bad_seat, struct error *e);
 /* {"seats": [...], "reason"?} of blocks: any number of seats, ascending seat_nos into ret (room for plan_n_seats). */
 bool seat_list_read(const json_t *array, const char *path, const struct plan *plan, uint32_t limit, uint32_t *ret_seats,
 		    uint32_t *ret_n, struct str *ret_bad_seat, struct error *e);

@@ -163,7 +163,8 @@ static void on_lock_show(void *arg, enum err err, struct show *show)
 		return;
 	}
 	g->show = show_ref(show);
-	lock_get(g->s->config.pg, g->call->arena, &g->call->ids[0], &g->call->ids[1], &g->call->who.session_id, on_lock, g);
+	lock_get(g->s->config.pg, g->call->arena, &g->call->ids[0], &g->call->ids[1], &g->call->who.session_id, on_lock,
+		 g);
 }
 
 static void lock_get_handler(struct web_call *call)
@@ -435,7 +436,8 @@ static void on_blocked(void *arg, const struct pg_answer *a)
 		block_free(b);
 		return;
 	}
-	n = seat_changes_from(a->result, 0, 1, 2, b->lift ? SEAT_FREE : SEAT_BLOCKED, 0, &zero, b->call->arena, &changes);
+	n = seat_changes_from(a->result, 0, 1, 2, b->lift ? SEAT_FREE : SEAT_BLOCKED, 0, &zero, b->call->arena,
+			      &changes);
 	seat_map_apply(b->s->config.map, &b->show_id, changes, n, NULL, 0, 0, on_block_applied, b);
 }
 
@@ -469,8 +471,7 @@ static void on_block_show(void *arg, enum err err, struct show *show)
 	seats = json_in_array(&in, "seats", JSON_REQUIRED, 1, BLOCK_SEATS_MAX);
 	reason = b->lift ? STR("") : json_in_str(&in, "reason", JSON_OPTIONAL, 0, 200);
 	numbers = arena_array(call->arena, uint32_t, BLOCK_SEATS_MAX);
-	if (!json_in_end(&in) ||
-	    !seat_list_read(seats, "/seats", show->plan, BLOCK_SEATS_MAX, numbers, &n, &bad, &e)) {
+	if (!json_in_end(&in) || !seat_list_read(seats, "/seats", show->plan, BLOCK_SEATS_MAX, numbers, &n, &bad, &e)) {
 		seats_refuse(call, &e, bad, BLOCK_SEATS_MAX);
 		block_free(b);
 		return;
@@ -481,7 +482,8 @@ static void on_block_show(void *arg, enum err err, struct show *show)
 	pg_arg_uuid(&args, &outbox);
 	if (!b->lift)
 		pg_arg_text(&args, reason);
-	pg_query_start(b->s->config.pg, b->lift ? &seat_sql_seats_unblock : &seat_sql_seats_block, &args, QUERY_MS, on_blocked, b);
+	pg_query_start(b->s->config.pg, b->lift ? &seat_sql_seats_unblock : &seat_sql_seats_block, &args, QUERY_MS,
+		       on_blocked, b);
 }
 
 static void block_start(struct web_call *call, bool lift)

@@ -24,15 +24,15 @@ struct seat_batch_config {
 	struct pg *pg;
 	struct seat_map *map;
 	struct metrics *metrics;
-	uint32_t queue_max;	  /* requests waiting; above: overloaded; 20,000 */
-	uint32_t requests_max;	  /* in one batch; 256 */
+	uint32_t queue_max;    /* requests waiting; above: overloaded; 20,000 */
+	uint32_t requests_max; /* in one batch; 256 */
 	uint32_t locks_per_session;
 	int64_t lifetime_us;
 	int64_t deadline_ms; /* of a request, from its start until it is told or tried for the last time; 3,000 */
 };
 
 struct seat_batch *seat_batch_new(const struct seat_batch_config *config);
-void seat_batch_free(struct seat_batch *b); /* waiting requests are dropped without callback */
+void seat_batch_free(struct seat_batch *b);	   /* waiting requests are dropped without callback */
 bool seat_batch_ready(const struct seat_batch *b); /* its connection is up */
 
 enum seat_lock_outcome {
@@ -45,10 +45,10 @@ enum seat_lock_outcome {
 	SEAT_LOCK_EXISTS = 6,	/* it is there already: ask the store for it */
 	SEAT_LOCK_AGAIN = 7,	/* never told */
 	SEAT_LOCK_NO_REPLACED = 8,
-	SEAT_LOCK_UNAVAILABLE,	/* nothing happened */
-	SEAT_LOCK_UNKNOWN,	/* may have happened; the batcher goes on until it knows */
+	SEAT_LOCK_UNAVAILABLE, /* nothing happened */
+	SEAT_LOCK_UNKNOWN,     /* may have happened; the batcher goes on until it knows */
 	SEAT_LOCK_OVERLOADED,
-	SEAT_LOCK_INTERNAL,	/* this request makes the statement fail */
+	SEAT_LOCK_INTERNAL, /* this request makes the statement fail */
 };
 
 struct seat_lock_want {

@@ -23,8 +23,8 @@ struct seat_map_config {
 	struct loop *loop;
 	struct redis *redis;
 	struct pg *pg;
-	int64_t pending_ms;   /* how long a mark of admission lasts; 10,000 */
-	uint32_t stream_max;  /* changes kept per show for viewers that come back; 1,000 */
+	int64_t pending_ms;  /* how long a mark of admission lasts; 10,000 */
+	uint32_t stream_max; /* changes kept per show for viewers that come back; 1,000 */
 };
 
 struct seat_map *seat_map_new(const struct seat_map_config *config);
@@ -34,8 +34,8 @@ bool seat_map_ready(const struct seat_map *m); /* Redis answers and PostgreSQL h
 enum seat_admit_outcome {
 	SEAT_ADMITTED,
 	SEAT_ADMIT_TAKEN,
-	SEAT_ADMIT_LIMIT,	/* the session holds `n_held` locks as far as known here */
-	SEAT_ADMIT_UNKNOWN,	/* Redis could not be asked: PostgreSQL has to decide alone */
+	SEAT_ADMIT_LIMIT,   /* the session holds `n_held` locks as far as known here */
+	SEAT_ADMIT_UNKNOWN, /* Redis could not be asked: PostgreSQL has to decide alone */
 };
 
 struct seat_admit_answer {
@@ -50,8 +50,8 @@ struct seat_admit_answer {
 typedef void seat_admit_fn(void *arg, const struct seat_admit_answer *answer);
 
 void seat_map_admit(struct seat_map *m, const struct uuid *show, const struct uuid *lock, const struct uuid *session,
-		    const struct uuid *replaces, const uint32_t *seats, uint32_t n_seats, uint32_t limit, seat_admit_fn *fn,
-		    void *arg);
+		    const struct uuid *replaces, const uint32_t *seats, uint32_t n_seats, uint32_t limit,
+		    seat_admit_fn *fn, void *arg);
 
 /* What PostgreSQL says of a seat. */
 struct seat_change {
@@ -75,7 +75,8 @@ struct seat_session_change {
  * trying all the same. */
 typedef void seat_applied_fn(void *arg, bool applied);
 void seat_map_apply(struct seat_map *m, const struct uuid *show, const struct seat_change *changes, size_t n,
-		    const struct seat_session_change *sessions, size_t n_sessions, int64_t wait_ms, seat_applied_fn *fn, void *arg);
+		    const struct seat_session_change *sessions, size_t n_sessions, int64_t wait_ms, seat_applied_fn *fn,
+		    void *arg);
 
 enum seat_read_outcome { SEAT_READ_SAME, SEAT_READ_ALL, SEAT_READ_FAILED };
 struct seat_read_answer {
@@ -83,8 +84,9 @@ struct seat_read_answer {
 	bool from_database; /* Redis was away */
 	struct str version; /* "" when failed */
 	size_t n;	    /* seats that are not free */
-	const struct seat_change *seats; /* ascending by seat_no is not promised; fence and lock are filled, pending marks too */
-	const bool *pending;		 /* per seat: admitted, not committed yet */
+	const struct seat_change
+		*seats;	     /* ascending by seat_no is not promised; fence and lock are filled, pending marks too */
+	const bool *pending; /* per seat: admitted, not committed yet */
 };
 typedef void seat_read_fn(void *arg, const struct seat_read_answer *answer);
 /* have: the version the caller knows, or "". Falls back to PostgreSQL when Redis is away. */

@@ -18,8 +18,8 @@ static void outbox_id(struct pg_args *args)
 	pg_arg_uuid(args, &id);
 }
 
-void lock_pay(struct pg_tx *tx, struct arena *a, const struct uuid *show, const struct uuid *lock, const struct uuid *session,
-	      pg_fn *fn, void *arg)
+void lock_pay(struct pg_tx *tx, struct arena *a, const struct uuid *show, const struct uuid *lock,
+	      const struct uuid *session, pg_fn *fn, void *arg)
 {
 	struct pg_args args;
 
@@ -28,7 +28,8 @@ void lock_pay(struct pg_tx *tx, struct arena *a, const struct uuid *show, const 
 	pg_tx_exec(tx, &seat_sql_lock_pay, &args, fn, arg);
 }
 
-void lock_unpay(struct pg_tx *tx, struct arena *a, const struct uuid *show, const struct uuid *lock, pg_fn *fn, void *arg)
+void lock_unpay(struct pg_tx *tx, struct arena *a, const struct uuid *show, const struct uuid *lock, pg_fn *fn,
+		void *arg)
 {
 	struct pg_args args;
 
@@ -37,7 +38,8 @@ void lock_unpay(struct pg_tx *tx, struct arena *a, const struct uuid *show, cons
 	pg_tx_exec(tx, &seat_sql_lock_unpay, &args, fn, arg);
 }
 
-void lock_book(struct pg_tx *tx, struct arena *a, const struct uuid *show, const struct uuid *lock, pg_fn *fn, void *arg)
+void lock_book(struct pg_tx *tx, struct arena *a, const struct uuid *show, const struct uuid *lock, pg_fn *fn,
+	       void *arg)
 {
 	struct pg_args args;
 
@@ -46,7 +48,8 @@ void lock_book(struct pg_tx *tx, struct arena *a, const struct uuid *show, const
 	pg_tx_exec(tx, &seat_sql_lock_book, &args, fn, arg);
 }
 
-void lock_abandon(struct pg_tx *tx, struct arena *a, const struct uuid *show, const struct uuid *lock, pg_fn *fn, void *arg)
+void lock_abandon(struct pg_tx *tx, struct arena *a, const struct uuid *show, const struct uuid *lock, pg_fn *fn,
+		  void *arg)
 {
 	struct pg_args args;
 
@@ -55,8 +58,8 @@ void lock_abandon(struct pg_tx *tx, struct arena *a, const struct uuid *show, co
 	pg_tx_exec(tx, &seat_sql_lock_abandon, &args, fn, arg);
 }
 
-void seats_unbook(struct pg_tx *tx, struct arena *a, const struct uuid *show, const struct uuid *lock, const int32_t *seats,
-		  size_t n, pg_fn *fn, void *arg)
+void seats_unbook(struct pg_tx *tx, struct arena *a, const struct uuid *show, const struct uuid *lock,
+		  const int32_t *seats, size_t n, pg_fn *fn, void *arg)
 {
 	struct pg_args args;
 
@@ -68,8 +71,8 @@ void seats_unbook(struct pg_tx *tx, struct arena *a, const struct uuid *show, co
 	pg_tx_exec(tx, &seat_sql_seats_unbook, &args, fn, arg);
 }
 
-void lock_get(struct pg *pg, struct arena *a, const struct uuid *show, const struct uuid *lock, const struct uuid *session,
-	      pg_fn *fn, void *arg)
+void lock_get(struct pg *pg, struct arena *a, const struct uuid *show, const struct uuid *lock,
+	      const struct uuid *session, pg_fn *fn, void *arg)
 {
 	struct pg_args args;
 
@@ -91,6 +94,10 @@ size_t seat_changes_from(const struct pg_result *r, int row, int col_seats, int 
 	pg_get_ints(r, row, col_fences, arena, &fences);
 	*ret = arena_array(arena, struct seat_change, n);
 	for (size_t i = 0; i < n; i++)
-		(*ret)[i] = (struct seat_change){.seat_no = (uint32_t)seats[i], .state = (uint8_t)state, .fence = (int32_t)fences[i], .left_ms = left_ms, .lock = *lock};
+		(*ret)[i] = (struct seat_change){.seat_no = (uint32_t)seats[i],
+						 .state = (uint8_t)state,
+						 .fence = (int32_t)fences[i],
+						 .left_ms = left_ms,
+						 .lock = *lock};
 	return n;
 }

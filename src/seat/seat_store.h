@@ -9,22 +9,25 @@
 #include "seat/seat_map.h"
 
 /* active -> paying. Rows: seats, prices, categories, total_minor, currency, created_at, expires_at, now, n, fences. */
-void lock_pay(struct pg_tx *tx, struct arena *a, const struct uuid *show, const struct uuid *lock, const struct uuid *session,
-	      pg_fn *fn, void *arg);
+void lock_pay(struct pg_tx *tx, struct arena *a, const struct uuid *show, const struct uuid *lock,
+	      const struct uuid *session, pg_fn *fn, void *arg);
 /* paying -> active | expired. Rows: state, expires_at, now, session_id, seats, fences. */
-void lock_unpay(struct pg_tx *tx, struct arena *a, const struct uuid *show, const struct uuid *lock, pg_fn *fn, void *arg);
+void lock_unpay(struct pg_tx *tx, struct arena *a, const struct uuid *show, const struct uuid *lock, pg_fn *fn,
+		void *arg);
 /* paying -> booked. Rows: seats, session_id, n, fences. */
-void lock_book(struct pg_tx *tx, struct arena *a, const struct uuid *show, const struct uuid *lock, pg_fn *fn, void *arg);
+void lock_book(struct pg_tx *tx, struct arena *a, const struct uuid *show, const struct uuid *lock, pg_fn *fn,
+	       void *arg);
 /* paying -> abandoned. Rows: session_id, seats, fences. */
-void lock_abandon(struct pg_tx *tx, struct arena *a, const struct uuid *show, const struct uuid *lock, pg_fn *fn, void *arg);
+void lock_abandon(struct pg_tx *tx, struct arena *a, const struct uuid *show, const struct uuid *lock, pg_fn *fn,
+		  void *arg);
 /* booked -> free for these seats of a booking that came from lock. Rows: seats, fences. */
-void seats_unbook(struct pg_tx *tx, struct arena *a, const struct uuid *show, const struct uuid *lock, const int32_t *seats,
-		  size_t n, pg_fn *fn, void *arg);
+void seats_unbook(struct pg_tx *tx, struct arena *a, const struct uuid *show, const struct uuid *lock,
+		  const int32_t *seats, size_t n, pg_fn *fn, void *arg);
 
 /* Reads a lock of a session, alive or ended. Rows: state, seats, prices, categories, total_minor, currency, created_at,
  * expires_at, now, request_hash, session_id. */
-void lock_get(struct pg *pg, struct arena *a, const struct uuid *show, const struct uuid *lock, const struct uuid *session,
-	      pg_fn *fn, void *arg);
+void lock_get(struct pg *pg, struct arena *a, const struct uuid *show, const struct uuid *lock,
+	      const struct uuid *session, pg_fn *fn, void *arg);
 
 /* Changes for seat_map_apply from the two array columns seats and fences; all get the same state. Arena memory. */
 size_t seat_changes_from(const struct pg_result *r, int row, int col_seats, int col_fences, enum seat_state state,

@@ -15,13 +15,16 @@ static int setup(void **state)
 	struct error e = {0};
 
 	plan = plan_import(
-		STR("{\"name\":\"p\",\"size\":{\"width\":100,\"height\":100},\"categories\":[{\"name\":\"a\",\"color\":\"red\"},"
-		    "{\"name\":\"b\",\"color\":\"blue\"}],\"zones\":[{\"name\":\"z\",\"position\":{\"x\":0,\"y\":0},\"rows\":["
+		STR("{\"name\":\"p\",\"size\":{\"width\":100,\"height\":100},\"categories\":[{\"name\":\"a\",\"color\":"
+		    "\"red\"},"
+		    "{\"name\":\"b\",\"color\":\"blue\"}],\"zones\":[{\"name\":\"z\",\"position\":{\"x\":0,\"y\":0},"
+		    "\"rows\":["
 		    "{\"row_number\":\"1\",\"seats\":["
 		    "{\"seat_guid\":\"A-1\",\"seat_number\":\"1\",\"category\":\"a\",\"position\":{\"x\":0,\"y\":0}},"
 		    "{\"seat_guid\":\"A-2\",\"seat_number\":\"2\",\"category\":\"a\",\"position\":{\"x\":20,\"y\":0}},"
 		    "{\"seat_guid\":\"A-3\",\"seat_number\":\"3\",\"category\":\"b\",\"position\":{\"x\":40,\"y\":0}},"
-		    "{\"seat_guid\":\"{\\r\\n\\\"%s\\\"}\",\"seat_number\":\"4\",\"category\":\"b\",\"position\":{\"x\":60,\"y\":0}}"
+		    "{\"seat_guid\":\"{\\r\\n\\\"%s\\\"}\",\"seat_number\":\"4\",\"category\":\"b\",\"position\":{"
+		    "\"x\":60,\"y\":0}}"
 		    "]}]}]}"),
 		NULL, &e);
 	if (!plan)
@@ -39,7 +42,8 @@ static void test_arrows(void **state)
 {
 	static const bool allowed[LOCK_STATES][LOCK_STATES] = {
 		[LOCK_ACTIVE] = {[LOCK_RELEASED] = true, [LOCK_EXPIRED] = true, [LOCK_PAYING] = true},
-		[LOCK_PAYING] = {[LOCK_ACTIVE] = true, [LOCK_EXPIRED] = true, [LOCK_BOOKED] = true, [LOCK_ABANDONED] = true},
+		[LOCK_PAYING] =
+			{[LOCK_ACTIVE] = true, [LOCK_EXPIRED] = true, [LOCK_BOOKED] = true, [LOCK_ABANDONED] = true},
 	};
 
 	for (int from = 0; from < LOCK_STATES; from++)
@@ -123,13 +127,15 @@ static void test_ask_refused(void **state)
 	refused("{\"best\":{\"quantity\":4}}", ERR_TOO_MANY_SEATS, "/best/quantity", "");
 	refused("{\"best\":{\"quantity\":1,\"category\":\"c\"}}", ERR_INVALID_VALUE, "/best/category", "");
 	refused("{\"best\":{\"quantity\":1,\"row\":1}}", ERR_INVALID_REQUEST, "/best/row", "");
-	refused("{\"best\":{\"quantity\":1},\"notify\":{\"email\":\"nobody\"}}", ERR_INVALID_VALUE, "/notify/email", "");
+	refused("{\"best\":{\"quantity\":1},\"notify\":{\"email\":\"nobody\"}}", ERR_INVALID_VALUE, "/notify/email",
+		"");
 	refused("{\"best\":{\"quantity\":1},\"notify\":{}}", ERR_INVALID_REQUEST, "/notify/email", "");
 }
 
 static void test_ask_best(void **state)
 {
-	struct outcome o = ask("{\"best\":{\"quantity\":2,\"category\":\"b\"},\"notify\":{\"email\":\"a@b.de\",\"locale\":\"de\"}}");
+	struct outcome o = ask(
+		"{\"best\":{\"quantity\":2,\"category\":\"b\"},\"notify\":{\"email\":\"a@b.de\",\"locale\":\"de\"}}");
 
 	assert_true(o.ok);
 	assert_true(o.ask.best);
@@ -143,8 +149,8 @@ static void test_ask_best(void **state)
 static void test_email(void **state)
 {
 	static const char *const good[] = {"a@b", "first.last+tag@sub.example.org", "\xC3\xA4@example.org"};
-	static const char *const bad[] = {"",	    "a",       "@b",	 "a@",	    "a@b@c",	    "a b@c",	"a@b\r\nBcc: c",
-					  "a@.b",   "a@b.",    "a,b@c",	 "<a@b>",   "\"a\"@b",	    "a@b\n",	"a;b@c"};
+	static const char *const bad[] = {"",	  "a",	  "@b",	   "a@",    "a@b@c",   "a b@c", "a@b\r\nBcc: c",
+					  "a@.b", "a@b.", "a,b@c", "<a@b>", "\"a\"@b", "a@b\n", "a;b@c"};
 
 	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++)
 		assert_true(email_plausible(str_from(good[i])));

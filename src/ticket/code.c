@@ -142,7 +142,8 @@ struct ticket_signer ticket_signer_make(const uint8_t secret[64])
 	return s;
 }
 
-void ticket_code_make(const struct ticket_signer *signer, const struct ticket_claims *claims, char out[TICKET_CODE_TEXT])
+void ticket_code_make(const struct ticket_signer *signer, const struct ticket_claims *claims,
+		      char out[TICKET_CODE_TEXT])
 {
 	uint8_t bytes[SIGNED_BYTES], message[CONTEXT + TICKET_PAYLOAD];
 
@@ -153,7 +154,8 @@ void ticket_code_make(const struct ticket_signer *signer, const struct ticket_cl
 	put_be(bytes + AT_SEAT, claims->seat_no, 4);
 	put_be(bytes + AT_SERIAL, claims->serial, 2);
 	signed_message(bytes, message);
-	crypto_sign_message(signer->secret, (struct str){(const char *)message, sizeof(message)}, bytes + TICKET_PAYLOAD);
+	crypto_sign_message(signer->secret, (struct str){(const char *)message, sizeof(message)},
+			    bytes + TICKET_PAYLOAD);
 	memcpy(out, prefix, PREFIX);
 	base32_encode(bytes, sizeof(bytes), out + PREFIX);
 }
@@ -202,7 +204,8 @@ static bool is_revoked(const struct ticket_trust *trust, const struct ticket_cla
 	       claims->serial < trust->revoked[lo].below;
 }
 
-enum ticket_reason ticket_code_verify(struct str text, const struct ticket_trust *trust, struct ticket_claims *ret_claims)
+enum ticket_reason ticket_code_verify(struct str text, const struct ticket_trust *trust,
+				      struct ticket_claims *ret_claims)
 {
 	uint8_t message[CONTEXT + TICKET_PAYLOAD];
 	const struct ticket_key *key;
@@ -232,7 +235,8 @@ static const struct {
 } reasons[] = {
 	[TICKET_OK] = {"ok", "The ticket is genuine."},
 	[TICKET_MALFORMED] = {"malformed", "This is not a ticket code of ours, or it was not read whole."},
-	[TICKET_UNKNOWN_KEY] = {"unknown_key", "The code was signed with a key that is not in the list of trusted keys."},
+	[TICKET_UNKNOWN_KEY] = {"unknown_key",
+				"The code was signed with a key that is not in the list of trusted keys."},
 	[TICKET_BAD_SIGNATURE] = {"bad_signature", "The signature does not fit: the code is forged or damaged."},
 	[TICKET_WRONG_SHOW] = {"wrong_show", "The ticket is genuine, but for another show."},
 	[TICKET_REVOKED] = {"revoked", "The ticket was cancelled or issued again."},

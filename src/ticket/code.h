@@ -82,12 +82,14 @@ bool ticket_key_id_parse(struct str text, uint32_t *ret_key_id);
 struct ticket_signer ticket_signer_make(const uint8_t secret[64]);
 
 /* The same claims and key give the same code, always. */
-void ticket_code_make(const struct ticket_signer *signer, const struct ticket_claims *claims, char out[TICKET_CODE_TEXT]);
+void ticket_code_make(const struct ticket_signer *signer, const struct ticket_claims *claims,
+		      char out[TICKET_CODE_TEXT]);
 /* Exactly one text is accepted per payload and signature: no blanks, no lower case, no padding. */
 bool ticket_code_parse(struct str text, struct ticket_code *ret);
 /* ret_claims may be NULL; it is set for TICKET_OK, TICKET_WRONG_SHOW and TICKET_REVOKED, where the signature held,
  * and zeroed otherwise. */
-enum ticket_reason ticket_code_verify(struct str text, const struct ticket_trust *trust, struct ticket_claims *ret_claims);
+enum ticket_reason ticket_code_verify(struct str text, const struct ticket_trust *trust,
+				      struct ticket_claims *ret_claims);
 /* "ok", "malformed", "unknown_key", ...: stable, for programs. */
 const char *ticket_reason_code(enum ticket_reason reason);
 /* A short sentence for whoever stands at the door. */

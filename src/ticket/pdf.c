@@ -91,7 +91,10 @@ static struct str clean(const char *text, size_t max, bool keep_newline, char *o
 
 	for (size_t i = 0; i < n; i += size) {
 		unsigned char first = (unsigned char)text[i];
-		uint32_t c = first < 0x80 ? first : first < 0xe0 ? first & 0x1f : first < 0xf0 ? first & 0x0f : first & 0x07;
+		uint32_t c = first < 0x80   ? first
+			     : first < 0xe0 ? first & 0x1f
+			     : first < 0xf0 ? first & 0x0f
+					    : first & 0x07;
 
 		size = first < 0x80 ? 1 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
 		if (i + size > max || i + size > n)
@@ -136,7 +139,9 @@ static double put(struct pen *p, const char *text, const struct place *at, const
 	pango_layout_set_text(p->layout, s.p, (int)s.n);
 	/* Pango takes "left" for the start of a line; on this page everything starts at the left, whatever its script */
 	rtl = pango_layout_get_direction(p->layout, 0) == PANGO_DIRECTION_RTL;
-	pango_layout_set_alignment(p->layout, t->align == CENTRE ? PANGO_ALIGN_CENTER : rtl ? PANGO_ALIGN_RIGHT : PANGO_ALIGN_LEFT);
+	pango_layout_set_alignment(p->layout, t->align == CENTRE ? PANGO_ALIGN_CENTER
+					      : rtl		 ? PANGO_ALIGN_RIGHT
+								 : PANGO_ALIGN_LEFT);
 	pango_layout_set_width(p->layout, (int)(at->w * PANGO_SCALE));
 	for (double size = t->size;; size = fmax(size * 0.86, t->size_min)) {
 		set_font(p, t, size);
@@ -257,10 +262,12 @@ static void draw_seat(struct pen *p, const struct ticket_document_seat *seat, st
 	}
 }
 
-static void draw_stub(struct pen *p, const struct ticket_document_seat *seat, const struct qr *qr, size_t number, struct place at)
+static void draw_stub(struct pen *p, const struct ticket_document_seat *seat, const struct qr *qr, size_t number,
+		      struct place at)
 {
 	static const struct type label = {.size = 7.5, .size_min = 6, .rgb = 0x6a6a72, .align = CENTRE};
-	static const struct type reference = {.size = 14, .size_min = 7, .bold = true, .rgb = 0x1a1a1e, .align = CENTRE};
+	static const struct type reference = {
+		.size = 14, .size_min = 7, .bold = true, .rgb = 0x1a1a1e, .align = CENTRE};
 	static const struct type note = {.size = 9, .size_min = 6, .rgb = 0x1a1a1e, .align = CENTRE};
 	double side = 42 * MM, x = at.x + (at.w - side) / 2, y = at.y + 32;
 	struct buf count;
@@ -284,8 +291,8 @@ struct texts {
 	struct buf date, time, doors, issued, price;
 };
 
-static void draw_card(struct pen *p, const struct ticket_document_seat *seat, const struct texts *texts, const struct qr *qr,
-		      size_t number, struct place card)
+static void draw_card(struct pen *p, const struct ticket_document_seat *seat, const struct texts *texts,
+		      const struct qr *qr, size_t number, struct place card)
 {
 	static const struct type small = {.size = 9, .size_min = 7, .rgb = 0x6a6a72};
 	static const struct type event = {.size = 25, .size_min = 11, .bold = true, .rgb = 0x1a1a1e, .lines = true};
@@ -315,7 +322,8 @@ static void draw_card(struct pen *p, const struct ticket_document_seat *seat, co
 	put(p, d->event_name, &(struct place){x, y + 32, w, 78}, &event);
 	y += 122;
 	put_field(p, p->words->date, texts->date.p, (struct place){x, y, at_time - 12, 30}, texts->doors.n ? 12 : 13);
-	put_field(p, p->words->time, texts->time.p, (struct place){x + at_time, y, (texts->doors.n ? at_doors : w) - at_time - 8, 30},
+	put_field(p, p->words->time, texts->time.p,
+		  (struct place){x + at_time, y, (texts->doors.n ? at_doors : w) - at_time - 8, 30},
 		  texts->doors.n ? 12 : 13);
 	if (texts->doors.n)
 		put_field(p, p->words->doors, texts->doors.p, (struct place){x + at_doors, y, w - at_doors, 30}, 12);
@@ -400,12 +408,13 @@ static PangoLayout *layout_new(cairo_t *cr, const char *locale)
 	return layout;
 }
 
-static bool texts_make(struct texts *t, const struct ticket_document *d, const struct words *words, struct error *ret_error)
+static bool texts_make(struct texts *t, const struct ticket_document *d, const struct words *words,
+		       struct error *ret_error)
 {
 	struct when_zone *zone = when_zone_open(d->timezone);
 	struct when starts, doors, issued;
-	bool ok = zone && when_zone_local(zone, d->starts_at_us, &starts) && when_zone_local(zone, d->doors_at_us, &doors) &&
-		  when_zone_local(zone, d->issued_at_us, &issued);
+	bool ok = zone && when_zone_local(zone, d->starts_at_us, &starts) &&
+		  when_zone_local(zone, d->doors_at_us, &doors) && when_zone_local(zone, d->issued_at_us, &issued);
 
 	when_zone_close(zone);
 	if (!ok)

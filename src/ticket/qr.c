@@ -53,7 +53,8 @@ bool qr_svg(const struct qr *qr, struct str title, struct buf *out)
 	int side = qr->size + 2 * QR_QUIET_ZONE;
 
 	buf_addf(out,
-		 "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %d %d\" width=\"%d\" height=\"%d\" role=\"img\" "
+		 "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %d %d\" width=\"%d\" height=\"%d\" "
+		 "role=\"img\" "
 		 "shape-rendering=\"crispEdges\"><title>",
 		 side, side, side * 6, side * 6);
 	add_xml_text(out, title);

@@ -13,7 +13,7 @@ enum {
 };
 
 struct qr {
-	int size; /* modules a side, without the quiet zone */
+	int size;				 /* modules a side, without the quiet zone */
 	uint8_t dark[QR_SIZE_MAX * QR_SIZE_MAX]; /* row by row, `size` a row: 1 dark, 0 light */
 };
 

@@ -235,7 +235,8 @@ static void test_context(void **state)
 		memcpy(bytes, code.payload, TICKET_PAYLOAD);
 		memcpy(bytes + TICKET_PAYLOAD, code.signature, 64);
 		if (bare)
-			crypto_sign_message(w.signer.secret, (struct str){(const char *)bytes, TICKET_PAYLOAD}, bytes + TICKET_PAYLOAD);
+			crypto_sign_message(w.signer.secret, (struct str){(const char *)bytes, TICKET_PAYLOAD},
+					    bytes + TICKET_PAYLOAD);
 		for (size_t i = 0; i < TICKET_CODE_LENGTH - 4; i++) {
 			unsigned v = 0;
 
@@ -243,7 +244,8 @@ static void test_context(void **state)
 				v = v << 1 | (bit < sizeof(bytes) * 8 ? bytes[bit / 8] >> (7 - bit % 8) & 1U : 0);
 			text[4 + i] = letters[v];
 		}
-		assert_int_equal(ticket_code_verify(str_from(text), &trust, NULL), bare ? TICKET_BAD_SIGNATURE : TICKET_OK);
+		assert_int_equal(ticket_code_verify(str_from(text), &trust, NULL),
+				 bare ? TICKET_BAD_SIGNATURE : TICKET_OK);
 	}
 }
 
@@ -282,7 +284,8 @@ static void test_revoked(void **state)
 
 		claims.serial = serial;
 		ticket_code_make(&w.signer, &claims, code);
-		assert_int_equal(ticket_code_verify(str_from(code), &trust, NULL), serial < 2 ? TICKET_REVOKED : TICKET_OK);
+		assert_int_equal(ticket_code_verify(str_from(code), &trust, NULL),
+				 serial < 2 ? TICKET_REVOKED : TICKET_OK);
 	}
 }
 
@@ -303,10 +306,11 @@ static void test_key_ids(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_vector),	     cmocka_unit_test(test_document),	   cmocka_unit_test(test_claims_come_back),
-		cmocka_unit_test(test_every_bit),    cmocka_unit_test(test_every_character), cmocka_unit_test(test_one_spelling),
-		cmocka_unit_test(test_reasons),	     cmocka_unit_test(test_context),	   cmocka_unit_test(test_revoked),
-		cmocka_unit_test(test_key_ids),
+		cmocka_unit_test(test_vector),		 cmocka_unit_test(test_document),
+		cmocka_unit_test(test_claims_come_back), cmocka_unit_test(test_every_bit),
+		cmocka_unit_test(test_every_character),	 cmocka_unit_test(test_one_spelling),
+		cmocka_unit_test(test_reasons),		 cmocka_unit_test(test_context),
+		cmocka_unit_test(test_revoked),		 cmocka_unit_test(test_key_ids),
 	};
 
 	return crypto_init() ? cmocka_run_group_tests(tests, NULL, NULL) : 1;

@@ -23,7 +23,8 @@ static struct ticket_document *document(size_t n_seats, const char *text)
 	struct ticket_document *d = ticket_document_new();
 
 	d->locale = "de";
-	d->event_name = d->organizer_name = d->venue_name = d->venue_address = d->buyer_name = d->reference = d->terms = text;
+	d->event_name = d->organizer_name = d->venue_name = d->venue_address = d->buyer_name = d->reference = d->terms =
+		text;
 	d->timezone = "Europe/Berlin";
 	d->starts_at_us = INT64_C(1796409000) * US_PER_SECOND;
 	d->doors_at_us = d->starts_at_us - US_PER_HOUR;
@@ -69,9 +70,9 @@ static const char *const texts[] = {
 	" ",
 	"\n",
 	"\x01\x02\x03\t\r\n\x1b[31m\x7f",
-	"\xc2\x80\xc2\x9f",		    /* C1 controls */
-	"a \xe2\x80\xa8 b \xe2\x80\xa9 c",	    /* line and paragraph separators */
-	"\xe2\x80\xae live \xe2\x80\xac",	    /* right-to-left override */
+	"\xc2\x80\xc2\x9f",		   /* C1 controls */
+	"a \xe2\x80\xa8 b \xe2\x80\xa9 c", /* line and paragraph separators */
+	"\xe2\x80\xae live \xe2\x80\xac",  /* right-to-left override */
 	"\xe2\x80\xae\xe2\x80\xae\xe2\x80\xae",
 	"\xef\xbf\xbf \xef\xbf\xbe \xf4\x8f\xbf\xbf", /* noncharacters */
 	"\xee\x80\x80\xf3\xb0\x80\x80",		      /* private use: no font has them */
@@ -96,7 +97,8 @@ static void test_any_text(void **state)
 
 static void test_long_text(void **state)
 {
-	static const char *const units[] = {"X", "Wort ", "字", "ع", "👩‍👩‍👧", "\n", "a\xcc\x81\xcc\x82\xcc\x83\xcc\x84"};
+	static const char *const units[] = {
+		"X", "Wort ", "字", "ع", "👩‍👩‍👧", "\n", "a\xcc\x81\xcc\x82\xcc\x83\xcc\x84"};
 
 	for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++)
 		for (size_t n = 200; n <= 20000; n *= 100) {
@@ -107,7 +109,8 @@ static void test_long_text(void **state)
 			buf_init(&b, 1 << 20);
 			for (size_t k = 0; k < n; k++)
 				buf_adds(&b, units[i]);
-			d->event_name = d->venue_address = d->buyer_name = d->terms = d->reference = d->organizer_name = b.p;
+			d->event_name = d->venue_address = d->buyer_name = d->terms = d->reference = d->organizer_name =
+				b.p;
 			d->seats[0].zone = d->seats[0].row = d->seats[0].seat = d->seats[0].category = b.p;
 			job = run(d);
 			assert_whole(job);
@@ -230,7 +233,8 @@ static size_t bytes_after(size_t from, size_t to)
 		for (size_t k = 0; k < 3; k++) {
 			unsigned c = 0x4e00 + (unsigned)((i * 3 + k) * 7919 % 5000);
 
-			buf_addf(&b, "%c%c%c", (int)(0xe0 | c >> 12), (int)(0x80 | (c >> 6 & 0x3f)), (int)(0x80 | (c & 0x3f)));
+			buf_addf(&b, "%c%c%c", (int)(0xe0 | c >> 12), (int)(0x80 | (c >> 6 & 0x3f)),
+				 (int)(0x80 | (c & 0x3f)));
 		}
 		buf_adds(&b, " \u05d0\u05d1 \U0001f3ad");
 		job = run(document(1, b.p));
@@ -266,8 +270,9 @@ static int make_code(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_any_text), cmocka_unit_test(test_long_text),  cmocka_unit_test(test_same_bytes),
-		cmocka_unit_test(test_refused),	 cmocka_unit_test(test_many_pages), cmocka_unit_test(test_threads),
+		cmocka_unit_test(test_any_text),     cmocka_unit_test(test_long_text),
+		cmocka_unit_test(test_same_bytes),   cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_many_pages),   cmocka_unit_test(test_threads),
 		cmocka_unit_test(test_memory_stays),
 	};
 

@@ -61,7 +61,8 @@ static void test_keys_refused(void **state)
 		{"{}", "/keys"},
 		{"{\"keys\":[]}", "/keys"},
 		{"{\"keys\":[1]}", "/keys/0"},
-		{"{\"keys\":[{\"key_id\":\"" KEY_ID "\",\"algorithm\":\"RSA\",\"public_key\":\"" PUBLIC "\",\"status\":\"active\"}]}",
+		{"{\"keys\":[{\"key_id\":\"" KEY_ID "\",\"algorithm\":\"RSA\",\"public_key\":\"" PUBLIC
+		 "\",\"status\":\"active\"}]}",
 		 "/keys/0/algorithm"},
 		{"{\"keys\":[{\"key_id\":\"" KEY_ID "\",\"algorithm\":\"Ed25519\",\"public_key\":\"" PUBLIC "\"}]}",
 		 "/keys/0/status"},
@@ -76,8 +77,8 @@ static void test_keys_refused(void **state)
 		 "\",\"status\":\"active\"}]}",
 		 "/keys/0/key_id"},
 		{"{\"keys\":[{\"key_id\":\"" KEY_ID "\",\"algorithm\":\"Ed25519\",\"public_key\":\"" PUBLIC
-		 "\",\"status\":\"active\"},{\"key_id\":\"" KEY_ID "\",\"algorithm\":\"Ed25519\",\"public_key\":\"" PUBLIC
-		 "\",\"status\":\"revoked\"}]}",
+		 "\",\"status\":\"active\"},{\"key_id\":\"" KEY_ID
+		 "\",\"algorithm\":\"Ed25519\",\"public_key\":\"" PUBLIC "\",\"status\":\"revoked\"}]}",
 		 "/keys/1"},
 	};
 
@@ -96,13 +97,18 @@ static void test_keys_refused(void **state)
 
 static void test_revoked(void **state)
 {
-	static const char list[] = "{\"items\":[\"0193583e-7a01-7123-89ab-cdef01234567\","
-				   "{\"ticket_id\":\"00000000-7a01-7123-89ab-cdef01234567\",\"below_serial\":3,\"later\":1},"
-				   "{\"ticket_id\":\"10000000-7a01-7123-89ab-cdef01234567\"}],\"as_of\":\"2026-11-23T10:00:00Z\","
-				   "\"next\":null}";
-	static const char *const wrong[] = {"{}", "{\"items\":[1]}", "{\"items\":[\"x\"]}", "{\"items\":[{}]}",
-					    "{\"items\":[],\"as_of\":\"yesterday\"}",
-					    "{\"items\":[{\"ticket_id\":\"10000000-7a01-7123-89ab-cdef01234567\",\"below_serial\":-1}]}"};
+	static const char list[] =
+		"{\"items\":[\"0193583e-7a01-7123-89ab-cdef01234567\","
+		"{\"ticket_id\":\"00000000-7a01-7123-89ab-cdef01234567\",\"below_serial\":3,\"later\":1},"
+		"{\"ticket_id\":\"10000000-7a01-7123-89ab-cdef01234567\"}],\"as_of\":\"2026-11-23T10:00:00Z\","
+		"\"next\":null}";
+	static const char *const wrong[] = {
+		"{}",
+		"{\"items\":[1]}",
+		"{\"items\":[\"x\"]}",
+		"{\"items\":[{}]}",
+		"{\"items\":[],\"as_of\":\"yesterday\"}",
+		"{\"items\":[{\"ticket_id\":\"10000000-7a01-7123-89ab-cdef01234567\",\"below_serial\":-1}]}"};
 	struct ticket_trust_lists l;
 	struct error error = {0};
 

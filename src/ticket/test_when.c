@@ -23,29 +23,31 @@ static int64_t at(const char *text)
 static void test_zones(void **state)
 {
 	static const char *const known[] = {"Europe/Berlin", "America/Argentina/Buenos_Aires", "Asia/Shanghai", "UTC",
-					    "Etc/GMT+5", "America/Port-au-Prince"};
-	static const char *const unknown[] = {"",
-					      "Europe/Atlantis",
-					      "Europe",
-					      "Europe/",
-					      "/Europe/Berlin",
-					      "/etc/passwd",
-					      "../zoneinfo/Europe/Berlin",
-					      "Europe/../Europe/Berlin",
-					      "Europe//Berlin",
-					      "europe/berlin",
-					      "posix/Europe/Berlin",
-					      "right/Europe/Berlin",
-					      "+01:00",
-					      "Z",
-					      "EST5EDT,M3.2.0,M11.1.0",
-					      "CET-1CEST",
-					      "CET",
-					      "Europe/Berlin\n",
-					      "Europe/Berlin ",
-					      ":Europe/Berlin",
-					      "A/B/C/D",
-					      "Europe/Aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"};
+					    "Etc/GMT+5",     "America/Port-au-Prince"};
+	static const char *const unknown[] = {
+		"",
+		"Europe/Atlantis",
+		"Europe",
+		"Europe/",
+		"/Europe/Berlin",
+		"/etc/passwd",
+		"../zoneinfo/Europe/Berlin",
+		"Europe/../Europe/Berlin",
+		"Europe//Berlin",
+		"europe/berlin",
+		"posix/Europe/Berlin",
+		"right/Europe/Berlin",
+		"+01:00",
+		"Z",
+		"EST5EDT,M3.2.0,M11.1.0",
+		"CET-1CEST",
+		"CET",
+		"Europe/Berlin\n",
+		"Europe/Berlin ",
+		":Europe/Berlin",
+		"A/B/C/D",
+		"Europe/"
+		"Aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"};
 	struct when w;
 
 	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
@@ -112,9 +114,18 @@ static void test_instant(void **state)
 		{{2011, 12, 30, .hour = 12}, "Pacific/Apia", WHEN_SKIPPED, "2011-12-30T22:00:00Z"},
 	};
 	static const struct when no_dates[] = {
-		{2026, 2, 29}, {2026, 4, 31}, {2026, 13, 1}, {2026, 0, 1},	       {2026, 1, 0},
-		{0, 1, 1},     {10000, 1, 1}, {2026, 1, 32}, {2026, 1, 1, .hour = 24}, {2026, 1, 1, .minute = 60},
-		{2026, 1, 1, .second = 60}, {2026, 1, 1, .hour = -1},
+		{2026, 2, 29},
+		{2026, 4, 31},
+		{2026, 13, 1},
+		{2026, 0, 1},
+		{2026, 1, 0},
+		{0, 1, 1},
+		{10000, 1, 1},
+		{2026, 1, 32},
+		{2026, 1, 1, .hour = 24},
+		{2026, 1, 1, .minute = 60},
+		{2026, 1, 1, .second = 60},
+		{2026, 1, 1, .hour = -1},
 	};
 	int64_t us;
 
@@ -134,14 +145,16 @@ static void test_instant(void **state)
 /* Every quarter of an hour of two years: local and back again is the same instant, or the first of a pair. */
 static void test_round_trip(void **state)
 {
-	static const char *const zones[] = {"Europe/Berlin", "America/New_York", "Africa/Casablanca", "Australia/Lord_Howe"};
+	static const char *const zones[] = {"Europe/Berlin", "America/New_York", "Africa/Casablanca",
+					    "Australia/Lord_Howe"};
 
 	for (size_t z = 0; z < sizeof(zones) / sizeof(zones[0]); z++) {
 		struct when_zone *zone = when_zone_open(zones[z]);
 		int twice = 0;
 
 		assert_non_null(zone);
-		for (int64_t us = at("2026-01-01T00:00:00Z"); us < at("2028-01-01T00:00:00Z"); us += 15 * US_PER_MINUTE) {
+		for (int64_t us = at("2026-01-01T00:00:00Z"); us < at("2028-01-01T00:00:00Z");
+		     us += 15 * US_PER_MINUTE) {
 			struct when w;
 			int64_t back;
 
@@ -216,10 +229,12 @@ static void test_words_are_whole(void **state)
 	size_t n = 0;
 
 	for (const struct words *w; (w = words_at(n)); n++) {
-		const char *const all[] = {w->tag,   w->ticket,	  w->date,  w->time,  w->doors,	   w->venue,
-					   w->zone,  w->row,	  w->seat,  w->name,  w->category, w->price,
-					   w->reference, w->free_of_charge, w->accessible, w->n_of_m, w->at_the_door,
-					   w->terms, w->code, w->issued, w->date_pattern};
+		const char *const all[] = {w->tag,	   w->ticket,	      w->date,	     w->time,
+					   w->doors,	   w->venue,	      w->zone,	     w->row,
+					   w->seat,	   w->name,	      w->category,   w->price,
+					   w->reference,   w->free_of_charge, w->accessible, w->n_of_m,
+					   w->at_the_door, w->terms,	      w->code,	     w->issued,
+					   w->date_pattern};
 
 		for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
 			assert_true(all[i] && *all[i] && str_utf8_valid(str_from(all[i])));
@@ -256,8 +271,9 @@ static void test_prices(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_zones),	   cmocka_unit_test(test_local),   cmocka_unit_test(test_instant),
-		cmocka_unit_test(test_round_trip), cmocka_unit_test(test_written), cmocka_unit_test(test_words_are_whole),
+		cmocka_unit_test(test_zones),	cmocka_unit_test(test_local),
+		cmocka_unit_test(test_instant), cmocka_unit_test(test_round_trip),
+		cmocka_unit_test(test_written), cmocka_unit_test(test_words_are_whole),
 		cmocka_unit_test(test_prices),
 	};
 

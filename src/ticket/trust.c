@@ -84,7 +84,8 @@ bool ticket_trust_read_keys(struct ticket_trust_lists *l, struct str json, struc
 			return false;
 		for (size_t j = 0; j < i; j++)
 			if (l->keys[j].key_id == l->keys[i].key_id)
-				return error_set(ret_error, ERR_INVALID_VALUE, path, "this key_id stands twice in the list");
+				return error_set(ret_error, ERR_INVALID_VALUE, path,
+						 "this key_id stands twice in the list");
 		l->n_keys = i + 1;
 	}
 	return true;

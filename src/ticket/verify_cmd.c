@@ -54,7 +54,8 @@ static bool read_file(const char *path, struct buf *ret)
 	return ok;
 }
 
-static bool load(struct verify *v, const char *path, bool (*read)(struct ticket_trust_lists *, struct str, struct error *))
+static bool load(struct verify *v, const char *path,
+		 bool (*read)(struct ticket_trust_lists *, struct str, struct error *))
 {
 	struct error error = {0};
 	struct buf text;
@@ -65,8 +66,8 @@ static bool load(struct verify *v, const char *path, bool (*read)(struct ticket_
 	if (!ok)
 		fprintf(stderr, "verify-ticket: cannot read %s\n", path);
 	else if (!(ok = read(&v->lists, buf_str(&text), &error)))
-		fprintf(stderr, "verify-ticket: %s is not such a list: %s%s%s\n", path, error.path, *error.path ? ": " : "",
-			error.detail);
+		fprintf(stderr, "verify-ticket: %s is not such a list: %s%s%s\n", path, error.path,
+			*error.path ? ": " : "", error.detail);
 	buf_done(&text);
 	return ok;
 }
@@ -84,8 +85,10 @@ static void print_line(const struct verify *v, enum ticket_reason reason, const 
 		if (reason != TICKET_OK)
 			printf(" (%s)", ticket_reason_code(reason));
 		if (!uuid_is_zero(&c->ticket_id))
-			printf(" show=%s seat_no=%u ticket=%s serial=%u", show, (unsigned)c->seat_no, ticket, (unsigned)c->serial);
-		printf("%s%s\n", reason == TICKET_OK ? "" : ": ", reason == TICKET_OK ? "" : ticket_reason_text(reason));
+			printf(" show=%s seat_no=%u ticket=%s serial=%u", show, (unsigned)c->seat_no, ticket,
+			       (unsigned)c->serial);
+		printf("%s%s\n", reason == TICKET_OK ? "" : ": ",
+		       reason == TICKET_OK ? "" : ticket_reason_text(reason));
 		return;
 	}
 	buf_init(&out, 4096);
@@ -148,7 +151,8 @@ static bool verify_stdin(struct verify *v)
 		}
 		struct str code = {line, n};
 
-		while (code.n && (code.p[code.n - 1] == '\r' || code.p[code.n - 1] == ' ' || code.p[code.n - 1] == '\t'))
+		while (code.n &&
+		       (code.p[code.n - 1] == '\r' || code.p[code.n - 1] == ' ' || code.p[code.n - 1] == '\t'))
 			code.n--;
 		code = str_trim(code);
 		if (code.n)

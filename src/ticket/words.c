@@ -9,12 +9,13 @@
 	.row = "Row", .seat = "Seat", .name = "Name", .category = "Category", .price = "Price", \
 	.reference = "Booking reference", .free_of_charge = "Free", .accessible = "Wheelchair place", \
 	.n_of_m = "Ticket {1} of {2}", \
-	.at_the_door = "Please have this code ready at the entrance, on paper or on your screen. It admits one person, " \
-		       "once: do not share it.", \
+	.at_the_door = \
+		"Please have this code ready at the entrance, on paper or on your screen. It admits one person, " \
+		"once: do not share it.", \
 	.terms = "Terms", .code = "Ticket code", .issued = "Issued", \
 	.weekdays = {"Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"}, \
-	.months = {"January", "February", "March", "April", "May", "June", "July", "August", "September", "October", \
-		   "November", "December"}, \
+	.months = {"January", "February", "March",     "April",	  "May",      "June", \
+		   "July",    "August",	  "September", "October", "November", "December"}, \
 	.decimal = '.'
 
 static const struct words table[] = {
@@ -37,15 +38,16 @@ static const struct words table[] = {
 		.free_of_charge = "Kostenlos",
 		.accessible = "Rollstuhlplatz",
 		.n_of_m = "Karte {1} von {2}",
-		.at_the_door = "Bitte halten Sie diesen Code am Einlass bereit, auf Papier oder auf dem Bildschirm. Er gilt für "
+		.at_the_door = "Bitte halten Sie diesen Code am Einlass bereit, auf Papier oder auf dem Bildschirm. Er "
+			       "gilt für "
 			       "eine Person und nur einmal: Geben Sie ihn nicht weiter.",
 		.terms = "Bedingungen",
 		.code = "Kartencode",
 		.issued = "Ausgestellt",
 		.date_pattern = "W, D. M Y",
 		.weekdays = {"Montag", "Dienstag", "Mittwoch", "Donnerstag", "Freitag", "Samstag", "Sonntag"},
-		.months = {"Januar", "Februar", "März", "April", "Mai", "Juni", "Juli", "August", "September", "Oktober",
-			   "November", "Dezember"},
+		.months = {"Januar", "Februar", "März", "April", "Mai", "Juni", "Juli", "August", "September",
+			   "Oktober", "November", "Dezember"},
 		.after_time = " Uhr",
 		.decimal = ',',
 	},
@@ -66,15 +68,16 @@ static const struct words table[] = {
 		.free_of_charge = "Gratuit",
 		.accessible = "Place PMR",
 		.n_of_m = "Billet {1} sur {2}",
-		.at_the_door = "Présentez ce code à l’entrée, sur papier ou à l’écran. Il est valable une seule fois, pour une "
+		.at_the_door = "Présentez ce code à l’entrée, sur papier ou à l’écran. Il est valable une seule fois, "
+			       "pour une "
 			       "personne : ne le partagez pas.",
 		.terms = "Conditions",
 		.code = "Code du billet",
 		.issued = "Émis le",
 		.date_pattern = "W D M Y",
 		.weekdays = {"lundi", "mardi", "mercredi", "jeudi", "vendredi", "samedi", "dimanche"},
-		.months = {"janvier", "février", "mars", "avril", "mai", "juin", "juillet", "août", "septembre", "octobre",
-			   "novembre", "décembre"},
+		.months = {"janvier", "février", "mars", "avril", "mai", "juin", "juillet", "août", "septembre",
+			   "octobre", "novembre", "décembre"},
 		.after_time = "",
 		.decimal = ',',
 	},
@@ -95,15 +98,16 @@ static const struct words table[] = {
 		.free_of_charge = "Gratis",
 		.accessible = "Plaza para silla de ruedas",
 		.n_of_m = "Entrada {1} de {2}",
-		.at_the_door = "Tenga este código preparado en la entrada, en papel o en pantalla. Vale para una persona y una "
+		.at_the_door = "Tenga este código preparado en la entrada, en papel o en pantalla. Vale para una "
+			       "persona y una "
 			       "sola vez: no lo comparta.",
 		.terms = "Condiciones",
 		.code = "Código de la entrada",
 		.issued = "Emitida",
 		.date_pattern = "W, D de M de Y",
 		.weekdays = {"lunes", "martes", "miércoles", "jueves", "viernes", "sábado", "domingo"},
-		.months = {"enero", "febrero", "marzo", "abril", "mayo", "junio", "julio", "agosto", "septiembre", "octubre",
-			   "noviembre", "diciembre"},
+		.months = {"enero", "febrero", "marzo", "abril", "mayo", "junio", "julio", "agosto", "septiembre",
+			   "octubre", "noviembre", "diciembre"},
 		.after_time = "",
 		.decimal = ',',
 	},

@@ -100,7 +100,10 @@ void duty_done(struct duty *d, bool ok, bool more)
 		metric_add(d->config.metrics, METRIC_DUTY_ERRORS, (int)d->config.kind, 0, 1);
 	if (d->stopped)
 		return;
-	timer_set_ms(d->timer, ok && more ? 0 : ok ? d->config.every_ms : d->config.every_ms > 500 ? d->config.every_ms : 500);
+	timer_set_ms(d->timer, ok && more		  ? 0
+			       : ok			  ? d->config.every_ms
+			       : d->config.every_ms > 500 ? d->config.every_ms
+							  : 500);
 }
 
 struct hand_on {

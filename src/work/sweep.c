@@ -72,7 +72,11 @@ static size_t freed_seats(const struct pg_result *r, int col, struct arena *aren
 	pg_get_uuids(r, 0, col + 2, arena, &locks);
 	*ret = arena_array(arena, struct seat_change, n);
 	for (size_t i = 0; i < n; i++)
-		(*ret)[i] = (struct seat_change){.seat_no = (uint32_t)seats[i], .state = SEAT_FREE, .fence = (int32_t)fences[i], .left_ms = 0, .lock = locks[i]};
+		(*ret)[i] = (struct seat_change){.seat_no = (uint32_t)seats[i],
+						 .state = SEAT_FREE,
+						 .fence = (int32_t)fences[i],
+						 .left_ms = 0,
+						 .lock = locks[i]};
 	return n;
 }
 

@@ -19,6 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -275,6 +276,17 @@ static bool listen_all(struct parent *p, const struct config *c)
 	return true;
 }
 
+/* A connection is a descriptor: as many as the system lets us have, not the 1,024 of an ordinary shell. */
+static void descriptors(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+		limit.rlim_cur = limit.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &limit);
+	}
+}
+
 static void signals(void)
 {
 	struct sigaction sa = {.sa_handler = on_signal};
@@ -315,6 +327,7 @@ int serve_main(int argc, char **argv)
 		p->n = WORKERS_MAX;
 	log_setup(LOG_INFO, "serve", -1);
 	signals();
+	descriptors();
 	if (!listen_all(p, &config))
 		return 1;
 	p->route_names = serve_route_names();

@@ -215,8 +215,9 @@ def test_locks_that_cannot_be_paid(office, admin, db):
     office.api().book(show.show_id, lock).expect(401)
     no = buyer.post(f"/v1/shows/{show.show_id}/bookings", {"lock_id": lock, "buyer": {"name": "A", "email": "a@b.example"}})
     assert no.expect(400, "invalid_request")["path"] == "/payment"
-    db.execute("UPDATE seat_locks SET expires_at = now() - interval '1 ms' WHERE lock_id = %s", [lock])
-    db.execute("UPDATE show_seats SET expires_at = now() - interval '1 ms' WHERE lock_id = %s", [lock])
+    # in one statement: the sweeper must not come between the two
+    db.execute("WITH l AS (UPDATE seat_locks SET expires_at = now() - interval '1 ms' WHERE lock_id = %(lock)s)"
+               " UPDATE show_seats SET expires_at = now() - interval '1 ms' WHERE lock_id = %(lock)s", {"lock": lock})
     buyer.book(show.show_id, lock).expect(409, "lock_expired")
     buyer, lock = locked(office, show, start=4)
     buyer.release(show.show_id, lock).expect(204)

@@ -19,13 +19,15 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { LINGER_MS = 300, STATS_MS = 500, SCHEMA_TRY_MS = 500 };
+enum { LINGER_MS = 300, STATS_MS = 500, SCHEMA_TRY_MS = 100, OPEN_TRY_MS = 10, OPEN_BY_MS = 1500 };
 
 struct worker {
 	struct app app;
 	struct web *web;
 	struct http_server *server;
-	struct timer *stats, *schema, *cut;
+	struct timer *stats, *schema, *cut, *open;
+	int listener, own; /* -1 once the server has them, or when there is none */
+	int64_t open_by_us;
 	int exit_status, access; /* 0 off, 1 errors, 2 all */
 	bool draining;
 	int *labels; /* of the metrics, by route */
@@ -290,6 +292,23 @@ static void on_int(void *arg, int signo)
 	/* Ctrl-C reaches the whole group; the parent says when to stop */
 }
 
+/* A worker that cannot sell yet leaves new connections to those that can; after a while it answers for itself, with 503. */
+static void on_open(void *arg)
+{
+	struct worker *k = arg;
+	bool ready = pg_ready(k->app.pg) && seat_service_ready(k->app.seat) && k->app.schema == 1;
+
+	if (k->draining)
+		return;
+	if (!ready && loop_now_us(k->app.loop) < k->open_by_us) {
+		timer_set_ms(k->open, OPEN_TRY_MS);
+		return;
+	}
+	http_server_listen(k->server, k->listener);
+	if (k->own >= 0)
+		http_server_listen(k->server, k->own);
+}
+
 int serve_worker(const struct config *config, struct metrics *metrics, unsigned services, int index, int listener,
 		 int own)
 {
@@ -330,9 +349,11 @@ int serve_worker(const struct config *config, struct metrics *metrics, unsigned 
 					  .arg = k->web};
 
 	k->server = http_server_new(k->app.loop, &http);
-	http_server_listen(k->server, listener);
-	if (own >= 0)
-		http_server_listen(k->server, own);
+	k->listener = listener;
+	k->own = own;
+	k->open_by_us = loop_now_us(k->app.loop) + OPEN_BY_MS * INT64_C(1000);
+	k->open = timer_new(k->app.loop, on_open, k);
+	timer_set_ms(k->open, 0);
 	k->stats = timer_new(k->app.loop, on_stats, k);
 	k->schema = timer_new(k->app.loop, ask_schema, k);
 	k->cut = timer_new(k->app.loop, on_drained, k);
@@ -349,6 +370,7 @@ int serve_worker(const struct config *config, struct metrics *metrics, unsigned 
 	timer_free(k->stats);
 	timer_free(k->schema);
 	timer_free(k->cut);
+	timer_free(k->open);
 	http_server_free(k->server);
 	web_free(k->web);
 	free(k->labels);

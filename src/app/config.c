@@ -129,8 +129,7 @@ int config_read(const char *command, const char *summary, int argc, char **argv,
 
 	memset(ret, 0, sizeof(*ret));
 	for (size_t i = 0; i < N_SETTINGS; i++)
-		set(&settings[i], settings[i].kind == KIND_STR ? settings[i].absent_text : settings[i].absent_text,
-		    "default", ret);
+		set(&settings[i], settings[i].absent_text, "default", ret);
 	for (int i = 0; i < argc; i++) {
 		const char *name = argv[i], *value;
 		struct config_extra *x;

@@ -90,6 +90,20 @@ void event_cursor_write(struct jw *w, int64_t us, const struct uuid *id)
 	jw_kcstr(w, "next", text);
 }
 
+void event_page_end(struct jw *w, const struct pg_result *r, int col_time)
+{
+	struct uuid last;
+
+	jw_arr_end(w);
+	if (pg_rows(r) > EVENT_PAGE) {
+		last = pg_get_uuid(r, EVENT_PAGE - 1, 0);
+		event_cursor_write(w, col_time < 0 ? 0 : pg_get_time(r, EVENT_PAGE - 1, col_time), &last);
+	} else {
+		jw_key(w, "next");
+		jw_null(w);
+	}
+}
+
 /* ---- venues ---- */
 
 struct made {
@@ -211,7 +225,6 @@ void venue_get(struct web_call *call)
 static void on_venues(void *arg, const struct pg_answer *a)
 {
 	struct web_call *call = arg;
-	struct uuid last;
 	struct jw *w;
 	int rows;
 
@@ -228,14 +241,7 @@ static void on_venues(void *arg, const struct pg_answer *a)
 		venue_write(w, a->result, i);
 		jw_obj_end(w);
 	}
-	jw_arr_end(w);
-	if (pg_rows(a->result) > EVENT_PAGE) {
-		last = pg_get_uuid(a->result, EVENT_PAGE - 1, 0);
-		event_cursor_write(w, 0, &last);
-	} else {
-		jw_key(w, "next");
-		jw_null(w);
-	}
+	event_page_end(w, a->result, -1);
 	web_json_end(call, 200);
 }
 
@@ -409,15 +415,7 @@ static void on_events(void *arg, const struct pg_answer *a)
 		jw_kint(w, "shows", pg_get_int(a->result, i, 6));
 		jw_obj_end(w);
 	}
-	jw_arr_end(w);
-	if (pg_rows(a->result) > EVENT_PAGE) {
-		struct uuid last = pg_get_uuid(a->result, EVENT_PAGE - 1, 0);
-
-		event_cursor_write(w, pg_get_time(a->result, EVENT_PAGE - 1, 5), &last);
-	} else {
-		jw_key(w, "next");
-		jw_null(w);
-	}
+	event_page_end(w, a->result, 5);
 	web_json_end(call, 200);
 }
 

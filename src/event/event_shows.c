@@ -148,15 +148,7 @@ static void on_shows(void *arg, const struct pg_answer *a)
 		jw_obj_end(w);
 		jw_obj_end(w);
 	}
-	jw_arr_end(w);
-	if (pg_rows(a->result) > EVENT_PAGE) {
-		struct uuid last = pg_get_uuid(a->result, EVENT_PAGE - 1, 0);
-
-		event_cursor_write(w, pg_get_time(a->result, EVENT_PAGE - 1, 2), &last);
-	} else {
-		jw_key(w, "next");
-		jw_null(w);
-	}
+	event_page_end(w, a->result, 2);
 	web_json_end(call, 200);
 }
 

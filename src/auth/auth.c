@@ -301,6 +301,15 @@ bool auth_idempotent(struct auth *a, struct web_call *call, const json_t *body, 
 	return ok;
 }
 
+bool auth_idempotent_if_keyed(struct auth *a, struct web_call *call, const json_t *body, struct idempotent *ret)
+{
+	if (http_req_header(call->req, "idempotency-key"))
+		return auth_idempotent(a, call, body, ret);
+	memset(ret, 0, sizeof(*ret));
+	ret->id = crypto_uuid_v7(a->config.now_us());
+	return true;
+}
+
 static void post_session(struct web_call *call)
 {
 	struct auth *a = call->service;

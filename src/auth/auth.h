@@ -57,6 +57,8 @@ struct idempotent {
 	uint8_t hash[CRYPTO_HASH];
 };
 bool auth_idempotent(struct auth *a, struct web_call *call, const json_t *body, struct idempotent *ret);
+/* The same, but without a key there is no hash: for routes on which a body is compared only with one of the same key. */
+bool auth_idempotent_if_keyed(struct auth *a, struct web_call *call, const json_t *body, struct idempotent *ret);
 /* The same for a body that is compared byte by byte (a seating plan). */
 bool auth_idempotent_bytes(struct auth *a, struct web_call *call, struct str body, struct idempotent *ret);
 

@@ -53,6 +53,7 @@ struct show {
 	int64_t cancel_fee_minor; /* per booking */
 	int64_t server_now_us;	  /* PostgreSQL's clock when it was read */
 	int64_t read_at_us;	  /* loop_now_us then */
+	int64_t revision;	  /* of its row: another one after every change of it */
 	const struct currency *currency;
 	int64_t prices_minor[PLAN_CATEGORIES_MAX]; /* by category of the plan */
 	int32_t capacity;
@@ -74,6 +75,9 @@ bool show_on_sale(const struct show *s, int64_t now_us);
  */
 typedef void event_show_fn(void *arg, enum err err, struct show *show);
 void event_show_get(struct event_service *ev, const struct uuid *show_id, event_show_fn *fn, void *arg);
+/* The same for who lets PostgreSQL decide by the show's revision: one of half a minute ago will do. Whoever would refuse by
+ * it asks event_show_get first. */
+void event_show_get_known(struct event_service *ev, const struct uuid *show_id, event_show_fn *fn, void *arg);
 /* How many seats are free is the Seat Service's to know; the app connects the two. fn runs exactly once, perhaps at once;
  * -1: not known now. Without a source shows say nothing of it. */
 typedef void event_free_fn(void *arg, int32_t free);

@@ -14,7 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SHOW_FRESH_US = 1000000 };
+enum { SHOW_FRESH_US = 1000000, SHOW_KNOWN_US = 30 * 1000000 };
 
 const struct pg_stmt *const *const event_sql = event_sql_statements;
 
@@ -37,6 +37,7 @@ struct cached_show {
 	struct event_service *ev;
 	struct uuid id;
 	bool loading, forgotten;
+	bool changed; /* known to be another by now */
 	struct show *show;  /* the last one read; may be stale */
 	struct show *fresh; /* being made, waiting for its plan */
 };
@@ -114,6 +115,7 @@ static struct show *show_read(const struct pg_result *r, struct loop *loop)
 	s->max_per_payer = pg_is_null(r, 0, 19) ? 0 : (int32_t)pg_get_int(r, 0, 19);
 	s->plan_version = (int32_t)pg_get_int(r, 0, 24);
 	s->server_now_us = pg_get_time(r, 0, 25);
+	s->revision = pg_get_int(r, 0, 26);
 	s->read_at_us = loop_now_us(loop);
 	arena_init(&arena);
 	n = pg_get_ints(r, 0, 11, &arena, &prices);
@@ -217,8 +219,7 @@ static void show_loaded(struct cached_show *c, enum err err)
 		show_unref(c->show);
 		c->show = c->fresh;
 		c->fresh = NULL;
-		if (c->forgotten) /* changed while it was read */
-			c->show->read_at_us -= SHOW_FRESH_US;
+		c->changed = c->forgotten; /* while it was read */
 		show = show_ref(c->show);
 	}
 	c->forgotten = false;
@@ -373,14 +374,15 @@ static void on_show_row(void *arg, const struct pg_answer *a)
 	}
 }
 
-void event_show_get(struct event_service *ev, const struct uuid *show_id, event_show_fn *fn, void *arg)
+static void cached_show_get(struct event_service *ev, const struct uuid *show_id, int64_t age_max_us, event_show_fn *fn, void *arg)
 {
 	struct cached_show *c = map_get_uuid(ev->shows, show_id);
 	struct waiter *w;
 	struct arena arena;
 	struct pg_args args;
 
-	if (c && c->show && !c->loading && loop_now_us(ev->config.loop) - c->show->read_at_us < SHOW_FRESH_US) {
+	if (c && c->show && !c->loading && !c->changed &&
+	    loop_now_us(ev->config.loop) - c->show->read_at_us < age_max_us) {
 		struct show *show = show_ref(c->show);
 
 		list_remove(&c->link);
@@ -413,14 +415,24 @@ void event_show_get(struct event_service *ev, const struct uuid *show_id, event_
 	arena_done(&arena);
 }
 
+void event_show_get(struct event_service *ev, const struct uuid *show_id, event_show_fn *fn, void *arg)
+{
+	cached_show_get(ev, show_id, SHOW_FRESH_US, fn, arg);
+}
+
+void event_show_get_known(struct event_service *ev, const struct uuid *show_id, event_show_fn *fn, void *arg)
+{
+	cached_show_get(ev, show_id, SHOW_KNOWN_US, fn, arg);
+}
+
 void event_show_forget(struct event_service *ev, const struct uuid *show_id)
 {
 	struct cached_show *c = map_get_uuid(ev->shows, show_id);
 
-	if (c && c->show)
-		c->show->read_at_us -= SHOW_FRESH_US;
-	if (c && c->loading)
-		c->forgotten = true;
+	if (c) {
+		c->changed = true;
+		c->forgotten = c->loading;
+	}
 }
 
 void event_set_free_source(struct event_service *ev,

@@ -113,6 +113,12 @@ struct str plan_seat_guid(const struct plan *p, uint32_t seat_no)
 	return (struct str){p->text + p->seat[seat_no].guid_at, p->seat[seat_no].guid_n};
 }
 
+uint32_t plan_seat_category(const struct plan *p, uint32_t seat_no)
+{
+	assert(seat_no < p->n_seats);
+	return p->seat[seat_no].category;
+}
+
 /* Multiply and fold; quick and well mixed. Not a MAC: it only has to be unknown to who wrote the guids (the seed
  * depends on the whole text). */
 uint64_t plan_hash(struct str s, uint64_t seed)

@@ -101,6 +101,7 @@ struct plan_row plan_row(const struct plan *p, uint32_t row);
 struct plan_seat plan_seat(const struct plan *p, uint32_t seat_no);
 /* Only the guid; for the paths that turn many numbers into names. */
 struct str plan_seat_guid(const struct plan *p, uint32_t seat_no);
+uint32_t plan_seat_category(const struct plan *p, uint32_t seat_no);
 
 /* -1 when there is none; exact, case-sensitive. Constant time on average. */
 int64_t plan_seat_by_guid(const struct plan *p, struct str guid);

@@ -92,6 +92,7 @@ void pg_arg_json(struct pg_args *a, struct str v);  /* jsonb from text */
 void pg_arg_time(struct pg_args *a, int64_t us);    /* timestamptz; TIME_INFINITY: 'infinity' */
 void pg_arg_interval_us(struct pg_args *a, int64_t us);
 void pg_arg_uuids(struct pg_args *a, const struct uuid *v, size_t n);
+void pg_arg_bools(struct pg_args *a, const bool *v, size_t n);
 void pg_arg_i16s(struct pg_args *a, const int16_t *v, size_t n);
 void pg_arg_i32s(struct pg_args *a, const int32_t *v, size_t n);
 void pg_arg_i64s(struct pg_args *a, const int64_t *v, size_t n);

@@ -12,6 +12,7 @@
 
 enum {
 	OID_BOOL = 16,
+	OID_BOOL_ARRAY = 1000,
 	OID_BYTEA = 17,
 	OID_INT8 = 20,
 	OID_INT2 = 21,
@@ -195,6 +196,16 @@ void pg_arg_uuids(struct pg_args *a, const struct uuid *v, size_t n)
 		p = put_u32(p, 16);
 		memcpy(p, v[i].b, 16);
 		p += 16;
+	}
+}
+
+void pg_arg_bools(struct pg_args *a, const bool *v, size_t n)
+{
+	char *p = array_new(a, OID_BOOL_ARRAY, OID_BOOL, n, n);
+
+	for (size_t i = 0; i < n; i++) {
+		p = put_u32(p, 1);
+		*p++ = v[i];
 	}
 }
 

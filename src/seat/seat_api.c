@@ -25,6 +25,7 @@ struct seat_service *seat_service_new(const struct seat_service_config *config)
 					  .metrics = config->metrics,
 					  .queue_max = config->queue_max,
 					  .requests_max = 256,
+					  .by_show = config->by_show,
 					  .locks_per_session = config->locks_per_session,
 					  .lifetime_us = config->lock_lifetime_us,
 					  .deadline_ms = 3000};

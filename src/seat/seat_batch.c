@@ -6,13 +6,9 @@
  *                     |  +-- error --> split --> parts (run one after the other, before the queue)
  *                     +----- unknown, no connection: wait a little, the same batch again
  */
-#include "seat/seat_batch.h"
-
-#include "base/list.h"
 #include "base/xmalloc.h"
-#include "io/crypto.h"
 #include "io/metrics_table.h"
-#include "seat/seat_sql.h"
+#include "seat/seat_batch_int.h"
 #include "seat/test_hook.h"
 
 #include <assert.h>
@@ -29,54 +25,6 @@ enum {
 	SCAN_MAX = 2000,	 /* queued requests looked at when forming a batch */
 	TAKEN_SLOTS = 8192,	 /* of the set of seats in a batch; a power of two */
 	SEATS_MAX = 2000,	 /* in a batch */
-};
-
-struct want {
-	struct list link; /* in the queue, or in a batch */
-	struct seat_lock_want w;
-	seat_lock_fn *fn; /* NULL once told */
-	void *arg;
-	int64_t deadline_us, give_up_us;
-	bool maybe; /* a commit with it in was lost: what became of it is not known */
-	int transient;
-	enum seat_lock_outcome outcome; /* of the batch under way */
-	struct seat_lock_told *told;
-	/* for the write-back */
-	struct seat_change *changes;
-	size_t n_changes;
-	bool replaced;
-};
-
-struct batch {
-	struct list link; /* in parts */
-	struct list wants;
-	size_t n;
-	int64_t not_before_us;
-};
-
-/* One show of the batch under way. */
-struct part {
-	struct seat_batch *b;
-	struct want **wants;
-	size_t n;
-};
-
-struct seat_batch {
-	struct seat_batch_config config;
-	struct pg_lane *lane;
-	struct list queue, parts;
-	size_t n_queue;
-	struct batch *running;
-	struct arena arena; /* of the batch under way */
-	struct part *shows;
-	size_t n_shows;
-	bool statement_failed;
-	struct list told; /* committed, written back, to be told at the end of the turn */
-	struct deferred *start, *tell;
-	struct timer *again, *parked, *clock; /* again: nothing can run before; parked: a part may */
-	int64_t started_us;
-	uint64_t
-		*taken; /* open-addressing set of (show, seat), (session, show) and replaced locks in a batch: hashes */
 };
 
 static void batch_go(void *arg);
@@ -115,8 +63,7 @@ size_t seat_batch_waiting(const struct seat_batch *b)
 static void want_free(struct want *w)
 {
 	list_remove(&w->link);
-	free(w->changes);
-	free(w->told);
+	free(w->taken);
 	free(w);
 }
 
@@ -160,8 +107,10 @@ static void want_tell(struct want *w, enum seat_lock_outcome outcome)
 	if (!fn)
 		return;
 	w->fn = NULL;
-	w->told->outcome = outcome;
-	fn(w->arg, w->told);
+	w->told.outcome = outcome;
+	w->told.prices_minor = w->w.prices_minor;
+	w->told.categories = w->w.categories;
+	fn(w->arg, &w->told);
 }
 
 /* other: the id is that of another request's lock, which goes on counting for the session. */
@@ -263,20 +212,30 @@ static size_t want_keys(const struct want *w, uint64_t *keys)
 	return n;
 }
 
-static struct batch *batch_form(struct seat_batch *b)
+static struct batch *batch_empty(void)
 {
 	struct batch *t = xcalloc(1, sizeof(*t));
-	uint64_t keys[SEAT_ASK_MAX + 3];
-	size_t seats = 0, scanned = 0;
 
 	list_init(&t->link);
 	list_init(&t->wants);
+	return t;
+}
+
+static struct batch *batch_form(struct seat_batch *b)
+{
+	struct batch *t = batch_empty();
+	uint64_t keys[SEAT_ASK_MAX + 3];
+	size_t seats = 0, scanned = 0;
+
 	memset(b->taken, 0, TAKEN_SLOTS * sizeof(*b->taken));
 	list_for_each(at, next, &b->queue) {
 		struct want *w = list_entry(at, struct want, link);
 		size_t n = want_keys(w, keys);
-		bool waits = false;
+		bool careful = b->config.by_show || !seat_decide_quick(w), waits;
 
+		if (list_empty(&t->wants))
+			t->careful = careful;
+		waits = careful != t->careful;
 		if (++scanned > SCAN_MAX || t->n == b->config.requests_max || seats + n > SEATS_MAX)
 			break;
 		for (size_t i = 0; i < n && !waits; i++)
@@ -304,97 +263,6 @@ static int by_show(const void *a, const void *b)
 	return uuid_cmp(&x->w.show, &y->w.show);
 }
 
-struct seat_of {
-	int32_t seat, req;
-};
-
-static int by_seat(const void *a, const void *b)
-{
-	const struct seat_of *x = a, *y = b;
-
-	return x->seat < y->seat ? -1 : x->seat > y->seat;
-}
-
-static void add_change(struct want *w, uint32_t seat, uint8_t state, int64_t fence, int64_t left_ms,
-		       const struct uuid *lock)
-{
-	w->changes[w->n_changes++] = (struct seat_change){
-		.seat_no = seat, .state = state, .fence = (int32_t)fence, .left_ms = left_ms, .lock = *lock};
-}
-
-static void read_locked(struct seat_batch *b, struct want *w, const struct pg_result *r, int row)
-{
-	struct seat_lock_told *told = w->told;
-	int64_t *fences, *prices, *categories, *freed, *freed_fences, left_ms;
-	struct str currency = pg_get_text(r, row, 7);
-	size_t n;
-
-	n = pg_get_ints(r, row, 3, &b->arena, &fences);
-	pg_get_ints(r, row, 4, &b->arena, &prices);
-	pg_get_ints(r, row, 5, &b->arena, &categories);
-	assert(n == w->w.n_seats);
-	told->total_minor = pg_get_int(r, row, 6);
-	memcpy(told->currency, currency.p, currency.n < 3 ? currency.n : 3);
-	told->created_us = pg_get_time(r, row, 8);
-	told->expires_us = pg_get_time(r, row, 9);
-	left_ms = (told->expires_us - told->created_us) / 1000;
-	w->changes = xreallocarray(NULL, n + SEAT_ASK_MAX, sizeof(*w->changes));
-	for (size_t i = 0; i < n; i++) {
-		told->prices_minor[i] = prices[i];
-		told->categories[i] = (uint16_t)categories[i];
-		add_change(w, w->w.seats[i], SEAT_LOCKED, fences[i], left_ms, &w->w.lock);
-	}
-	if (!pg_is_null(r, row, 15)) {
-		n = pg_get_ints(r, row, 15, &b->arena, &freed);
-		pg_get_ints(r, row, 16, &b->arena, &freed_fences);
-		for (size_t i = 0; i < n && i < SEAT_ASK_MAX; i++)
-			add_change(w, (uint32_t)freed[i], SEAT_FREE, freed_fences[i], 0, &w->w.replaces);
-	}
-	w->replaced = !uuid_is_zero(&w->w.replaces);
-}
-
-/* PostgreSQL disagrees with what Redis admitted: its truth is written back. */
-static void read_taken(struct seat_batch *b, struct want *w, const struct pg_result *r, int row)
-{
-	int64_t *seats, *states, *fences, *ms;
-	struct uuid *locks;
-	size_t n = pg_get_ints(r, row, 10, &b->arena, &seats);
-
-	pg_get_ints(r, row, 11, &b->arena, &states);
-	pg_get_ints(r, row, 12, &b->arena, &fences);
-	pg_get_uuids(r, row, 13, &b->arena, &locks);
-	pg_get_ints(r, row, 14, &b->arena, &ms);
-	w->changes = xreallocarray(NULL, n, sizeof(*w->changes));
-	for (size_t i = 0; i < n && i < SEAT_ASK_MAX; i++) {
-		w->told->taken[w->told->n_taken++] = (uint32_t)seats[i];
-		add_change(w, (uint32_t)seats[i], (uint8_t)states[i], fences[i], ms[i] > 0 ? ms[i] : 0, &locks[i]);
-	}
-}
-
-static void on_show(void *arg, const struct pg_answer *a)
-{
-	struct part *p = arg;
-
-	if (a->status != PG_OK) {
-		p->b->statement_failed = true;
-		return;
-	}
-	assert((size_t)pg_rows(a->result) == p->n);
-	for (int row = 0; row < (int)p->n; row++) {
-		struct want *w = p->wants[row];
-
-		w->outcome = (enum seat_lock_outcome)pg_get_int(a->result, row, 1);
-		w->n_changes = 0;
-		w->told->n_taken = 0;
-		free(w->changes);
-		w->changes = NULL;
-		if (w->outcome == SEAT_LOCK_OK)
-			read_locked(p->b, w, a->result, row);
-		else if (w->outcome == SEAT_LOCK_TAKEN)
-			read_taken(p->b, w, a->result, row);
-	}
-}
-
 static void write_back(struct seat_batch *b, struct part *p)
 {
 	size_t n = 0, n_sessions = 0;
@@ -415,7 +283,7 @@ static void write_back(struct seat_batch *b, struct part *p)
 		if (w->outcome != SEAT_LOCK_OK)
 			continue;
 		sessions[n_sessions++] = (struct seat_session_change){
-			w->w.session, w->w.lock, (w->told->expires_us - w->told->created_us) / 1000};
+			w->w.session, w->w.lock, (w->told.expires_us - w->told.created_us) / 1000};
 		if (w->replaced)
 			sessions[n_sessions++] = (struct seat_session_change){w->w.session, w->w.replaces, 0};
 	}
@@ -433,15 +301,6 @@ static void batch_push(struct seat_batch *b, struct batch *t, bool front)
 		list_append(&b->parts, &t->link);
 }
 
-static struct batch *batch_empty(void)
-{
-	struct batch *t = xcalloc(1, sizeof(*t));
-
-	list_init(&t->link);
-	list_init(&t->wants);
-	return t;
-}
-
 static void batch_move(struct batch *to, struct want *w)
 {
 	list_remove(&w->link);
@@ -451,7 +310,7 @@ static void batch_move(struct batch *to, struct want *w)
 
 static void batch_committed(struct seat_batch *b)
 {
-	struct batch *again = batch_empty();
+	struct batch *again = batch_empty(), *careful = batch_empty();
 
 	test_crash("after_commit");
 	/* Redis is told before the buyers are, so that what they do next, perhaps through another process, comes after it
@@ -462,8 +321,9 @@ static void batch_committed(struct seat_batch *b)
 		for (size_t i = 0; i < b->shows[s].n; i++) {
 			struct want *w = b->shows[s].wants[i];
 
-			if (w->outcome == SEAT_LOCK_AGAIN) {
-				batch_move(again, w);
+			if (w->outcome == SEAT_LOCK_AGAIN || w->outcome == SEAT_LOCK_CAREFUL) {
+				w->careful = w->careful || w->outcome == SEAT_LOCK_CAREFUL;
+				batch_move(w->outcome == SEAT_LOCK_CAREFUL ? careful : again, w);
 				continue;
 			}
 			if (w->outcome != SEAT_LOCK_OK && w->outcome != SEAT_LOCK_EXISTS)
@@ -473,7 +333,9 @@ static void batch_committed(struct seat_batch *b)
 		}
 	}
 	deferred_post(b->tell);
+	again->careful = careful->careful = true;
 	again->not_before_us = loop_now_us(b->config.loop) + AGAIN_MS * INT64_C(1000);
+	batch_push(b, careful, false);
 	batch_push(b, again, false);
 }
 
@@ -496,8 +358,10 @@ static void batch_split(struct seat_batch *b, struct batch *t, bool waited)
 	struct batch **to = arena_array(&b->arena, struct batch *, parts);
 
 	metric_add(b->config.metrics, METRIC_BATCH_RETRIES, 0, 0, 1);
-	for (size_t i = 0; i < parts; i++)
+	for (size_t i = 0; i < parts; i++) {
 		to[i] = batch_empty();
+		to[i]->careful = t->careful;
+	}
 	for (size_t s = 0; s < b->n_shows; s++) {
 		for (size_t i = 0; i < b->shows[s].n; i++) {
 			half = i * 2 / b->shows[s].n;
@@ -572,58 +436,6 @@ static void on_commit(void *arg, const struct pg_answer *a)
 		deferred_post(b->start);
 }
 
-static void run_show(struct seat_batch *b, struct pg_tx *tx, struct part *p)
-{
-	struct uuid *locks = arena_array(&b->arena, struct uuid, p->n),
-		    *sessions = arena_array(&b->arena, struct uuid, p->n);
-	struct uuid *replaces = arena_array(&b->arena, struct uuid, p->n),
-		    *notify = arena_array(&b->arena, struct uuid, p->n);
-	struct str *hashes = arena_array(&b->arena, struct str, p->n);
-	struct uuid outbox = crypto_uuid_v7(wall_now_us());
-	struct seat_of *order;
-	int32_t *seats, *reqs;
-	struct pg_args args;
-	size_t n = 0;
-
-	for (size_t i = 0; i < p->n; i++)
-		n += p->wants[i]->w.n_seats;
-	order = arena_array(&b->arena, struct seat_of, n);
-	seats = arena_array(&b->arena, int32_t, n);
-	reqs = arena_array(&b->arena, int32_t, n);
-	n = 0;
-	for (size_t i = 0; i < p->n; i++) {
-		const struct seat_lock_want *w = &p->wants[i]->w;
-
-		locks[i] = w->lock;
-		sessions[i] = w->session;
-		replaces[i] = w->replaces;
-		notify[i] = w->notify_buyer;
-		hashes[i] = (struct str){(const char *)w->hash, sizeof(w->hash)};
-		for (uint32_t k = 0; k < w->n_seats; k++)
-			order[n++] = (struct seat_of){(int32_t)w->seats[k], (int32_t)i + 1};
-	}
-	qsort(order, n, sizeof(*order), by_seat);
-	for (size_t i = 0; i < n; i++) {
-		seats[i] = order[i].seat;
-		reqs[i] = order[i].req;
-	}
-	pg_args_init(&args, &b->arena);
-	pg_arg_uuid(&args, &p->wants[0]->w.show);
-	pg_arg_uuid(&args, &outbox);
-	pg_arg_interval_us(&args, b->config.lifetime_us);
-	pg_arg_i32(&args, (int32_t)b->config.locks_per_session);
-	/* without Redis nobody has counted the session's locks across processes */
-	pg_arg_bool(&args, !p->wants[0]->w.admitted);
-	pg_arg_uuids(&args, locks, p->n);
-	pg_arg_uuids(&args, sessions, p->n);
-	pg_arg_uuids(&args, replaces, p->n);
-	pg_arg_bytess(&args, hashes, p->n);
-	pg_arg_uuids(&args, notify, p->n);
-	pg_arg_i32s(&args, seats, n);
-	pg_arg_i32s(&args, reqs, n);
-	pg_tx_exec(tx, &seat_sql_lock_batch, &args, on_show, p);
-}
-
 static void batch_run(struct seat_batch *b, struct batch *t)
 {
 	struct want **all = arena_array(&b->arena, struct want *, t->n);
@@ -637,8 +449,6 @@ static void batch_run(struct seat_batch *b, struct batch *t)
 	list_for_each(at, next, &t->wants) {
 		struct want *w = list_entry(at, struct want, link);
 
-		if (!w->told)
-			w->told = xcalloc(1, sizeof(*w->told));
 		all[n++] = w;
 		if (!w->maybe && (w->deadline_us - now) / 1000 < try_ms)
 			try_ms = (w->deadline_us - now) / 1000;
@@ -663,8 +473,7 @@ static void batch_run(struct seat_batch *b, struct batch *t)
 		}
 	}
 	tx = pg_tx_start(b->config.pg, b->lane, try_ms < TRY_MIN_MS ? TRY_MIN_MS : try_ms);
-	for (size_t s = 0; s < b->n_shows; s++)
-		run_show(b, tx, &b->shows[s]);
+	seat_decide(b, tx, t->careful);
 	pg_tx_commit(tx, on_commit, b);
 }
 
@@ -702,7 +511,6 @@ void seat_batch_lock(struct seat_batch *b, const struct seat_lock_want *want, se
 	w->w = *want;
 	w->fn = fn;
 	w->arg = arg;
-	w->told = xcalloc(1, sizeof(*w->told));
 	w->deadline_us = loop_now_us(b->config.loop) + b->config.deadline_ms * 1000;
 	/* The queue is bounded by the caller's check of seat_batch_waiting; this is the last line. */
 	list_append(&b->queue, &w->link);

@@ -28,6 +28,7 @@ struct seat_batch_config {
 	uint32_t requests_max; /* in one batch; 256 */
 	uint32_t locks_per_session;
 	int64_t lifetime_us;
+	bool by_show;	     /* PostgreSQL is distributed by show: no statement over several */
 	int64_t deadline_ms; /* of a request, from its start until it is told or tried for the last time; 3,000 */
 };
 
@@ -45,6 +46,7 @@ enum seat_lock_outcome {
 	SEAT_LOCK_EXISTS = 6,	/* it is there already: ask the store for it */
 	SEAT_LOCK_AGAIN = 7,	/* never told */
 	SEAT_LOCK_NO_REPLACED = 8,
+	SEAT_LOCK_CAREFUL = 9, /* never told: it has to be asked about the careful way */
 	SEAT_LOCK_UNAVAILABLE, /* nothing happened */
 	SEAT_LOCK_UNKNOWN,     /* may have happened; the batcher goes on until it knows */
 	SEAT_LOCK_OVERLOADED,
@@ -56,22 +58,30 @@ struct seat_lock_want {
 	uint8_t hash[32];
 	uint32_t n_seats;
 	uint32_t seats[SEAT_ASK_MAX]; /* ascending */
-	bool admitted;		      /* Redis counted and admitted it */
-	bool marked;		      /* Redis may hold pending marks of it: withdrawn when it comes to nothing */
+	/* What the seats cost and are, as of that revision of the show (0: not known); PostgreSQL compares the revision. */
+	int64_t revision;
+	int64_t prices_minor[SEAT_ASK_MAX];
+	int16_t categories[SEAT_ASK_MAX];
+	int64_t total_minor;
+	char currency[4];
+	bool has_key;  /* the lock's id comes from a key: it may be there already */
+	bool admitted; /* Redis counted and admitted it */
+	bool marked;   /* Redis may hold pending marks of it: withdrawn when it comes to nothing */
 };
 
 struct seat_lock_told {
 	enum seat_lock_outcome outcome;
-	/* SEAT_LOCK_OK */
-	int64_t prices_minor[SEAT_ASK_MAX];
-	uint16_t categories[SEAT_ASK_MAX];
+	/* SEAT_LOCK_OK; one each per seat that was wanted */
+	const int64_t *prices_minor;
+	const int16_t *categories;
 	int64_t total_minor;
 	char currency[4];
 	int64_t created_us, expires_us;
 	/* SEAT_LOCK_TAKEN */
 	uint32_t n_taken;
-	uint32_t taken[SEAT_ASK_MAX];
+	const uint32_t *taken;
 };
+/* told is valid during the call. */
 typedef void seat_lock_fn(void *arg, const struct seat_lock_told *told);
 
 /* Copies the want. fn runs exactly once, after commit, never before this returns. */

@@ -33,6 +33,7 @@ struct flow {
 	uint8_t *taken; /* best: a byte per seat */
 	int tries;
 	bool limit_checked, looked_up;
+	bool fresh; /* the show was read just now */
 };
 
 static void flow_admit(struct flow *f);
@@ -206,6 +207,18 @@ static bool choose_again(struct flow *f, const uint32_t *taken, uint32_t n)
 	return true;
 }
 
+/* With the times of sale as they are now; if they cannot be had, as they were. */
+static void on_closed(void *arg, enum err err, struct show *show)
+{
+	struct flow *f = arg;
+
+	if (err == ERR_NONE) {
+		show_unref(f->show);
+		f->show = show_ref(show);
+	}
+	refuse_not_on_sale(f);
+}
+
 static void on_told(void *arg, const struct seat_lock_told *told)
 {
 	struct flow *f = arg;
@@ -220,7 +233,7 @@ static void on_told(void *arg, const struct seat_lock_told *told)
 		return;
 	case SEAT_LOCK_NOT_ON_SALE:
 		event_show_forget(f->s->config.event, &f->want.show);
-		refuse_not_on_sale(f);
+		event_show_get(f->s->config.event, &f->want.show, on_closed, f);
 		return;
 	case SEAT_LOCK_LIMIT:
 		refuse_limit(f);
@@ -248,6 +261,7 @@ static void on_told(void *arg, const struct seat_lock_told *told)
 		refuse(f, ERR_INTERNAL, NULL, LOCK_OUTCOME_INTERNAL);
 		return;
 	case SEAT_LOCK_AGAIN:
+	case SEAT_LOCK_CAREFUL:
 	case SEAT_LOCK_UNAVAILABLE:
 		break;
 	}
@@ -304,12 +318,30 @@ static void on_notice_buyer(void *arg, const struct pg_answer *a)
 	seat_batch_lock(f->s->batch, &f->want, on_told, f);
 }
 
+/* What the seats cost, as far as known here: PostgreSQL takes it if the show's row is still the one that says so. */
+static void flow_price(struct flow *f)
+{
+	const struct show *show = f->show;
+
+	f->want.total_minor = 0;
+	for (uint32_t i = 0; i < f->want.n_seats; i++) {
+		uint32_t category = plan_seat_category(show->plan, f->want.seats[i]);
+
+		f->want.categories[i] = (int16_t)category;
+		f->want.prices_minor[i] = show->prices_minor[category];
+		f->want.total_minor += show->prices_minor[category];
+	}
+	memcpy(f->want.currency, show->currency->code, sizeof(f->want.currency));
+	f->want.revision = show->revision;
+}
+
 static void flow_decide(struct flow *f)
 {
 	struct pg_args args;
 	char folded[EMAIL_FOLDED_MAX];
 	uint8_t hash[CRYPTO_HASH];
 
+	flow_price(f);
 	if (f->ask.notify_email.n == 0 || !uuid_is_zero(&f->want.notify_buyer)) {
 		seat_batch_lock(f->s->batch, &f->want, on_told, f);
 		return;
@@ -404,6 +436,18 @@ static void flow_read_map(struct flow *f)
 
 /* ---- the beginning ---- */
 
+static void on_show(void *arg, enum err err, struct show *show);
+
+/* Nobody is refused by what was true a while ago. false: it was read just now. */
+static bool read_again(struct flow *f)
+{
+	if (f->fresh)
+		return false;
+	f->fresh = true;
+	event_show_get(f->s->config.event, &f->call->ids[0], on_show, f);
+	return true;
+}
+
 static void on_show(void *arg, enum err err, struct show *show)
 {
 	struct flow *f = arg;
@@ -412,18 +456,23 @@ static void on_show(void *arg, enum err err, struct show *show)
 	struct str bad_seat;
 	json_t *body;
 
+	if ((err != ERR_NONE || show->status == SHOW_DRAFT) && read_again(f))
+		return;
 	if (err != ERR_NONE || show->status == SHOW_DRAFT) {
 		refuse(f, err != ERR_NONE ? err : ERR_NOT_FOUND, NULL, LOCK_OUTCOME_INVALID);
 		return;
 	}
+	show_unref(f->show);
 	f->show = show_ref(show);
 	body = web_body(call);
-	if (!body || !auth_idempotent(f->s->config.auth, call, body, &f->idem)) {
+	if (!body || !auth_idempotent_if_keyed(f->s->config.auth, call, body, &f->idem)) {
 		count(f, LOCK_OUTCOME_INVALID);
 		flow_free(f);
 		return;
 	}
 	if (!seat_ask_read(body, show->plan, f->s->config.seats_per_lock, &f->ask, &bad_seat, &e)) {
+		if (read_again(f))
+			return;
 		seats_refuse(call, &e, bad_seat, f->s->config.seats_per_lock);
 		count(f, LOCK_OUTCOME_INVALID);
 		flow_free(f);
@@ -431,7 +480,8 @@ static void on_show(void *arg, enum err err, struct show *show)
 	}
 	/* PostgreSQL decides the sale window; this only spares it the crowd that comes minutes early. */
 	if (!f->idem.has_key && !show_on_sale(show, show_clock_us(show, f->s->config.loop))) {
-		refuse_not_on_sale(f);
+		if (!read_again(f))
+			refuse_not_on_sale(f);
 		return;
 	}
 	if (seat_batch_waiting(f->s->batch) >= f->s->config.queue_max) {
@@ -442,6 +492,7 @@ static void on_show(void *arg, enum err err, struct show *show)
 	f->want.lock = f->idem.id;
 	f->want.session = call->who.session_id;
 	f->want.replaces = f->ask.replaces;
+	f->want.has_key = f->idem.has_key;
 	memcpy(f->want.hash, f->idem.hash, sizeof(f->want.hash));
 	if (f->ask.best) {
 		flow_read_map(f);
@@ -458,5 +509,5 @@ void lock_post(struct web_call *call)
 
 	f->s = call->service;
 	f->call = call;
-	event_show_get(f->s->config.event, &call->ids[0], on_show, f);
+	event_show_get_known(f->s->config.event, &call->ids[0], on_show, f);
 }

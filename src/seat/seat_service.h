@@ -28,6 +28,7 @@ struct seat_service_config {
 	uint32_t seats_per_lock;    /* 1..SEAT_ASK_MAX */
 	uint32_t locks_per_session; /* per show */
 	uint32_t queue_max;
+	bool by_show; /* see seat_batch.h */
 	int64_t lock_lifetime_us;
 };
 

@@ -1,0 +1,97 @@
+-- The decision about a batch of lock requests when nothing is in the way: every seat free, every show on sale, nobody at
+-- their limit. That is nearly always so, because Redis has admitted them, and then each table is written once, by one
+-- statement for the whole batch, of one show or of many. A request that something stands in the way of is named in
+-- `careful` and nothing of it is kept: the caller asks seat_lock_batch about it, which knows the reasons.
+--
+-- Not for requests that replace a lock or that Redis has not counted. p_known: the lock's id may be there already (it comes
+-- from an Idempotency-Key, or a commit was lost).
+--
+-- shows:    p_show, p_revision (what the caller knew of the show: its row's xmin; another one means that prices or the sale
+--           window may be others), p_outbox
+-- requests: in the order of their shows, numbered from 1; p_req_show is the show's place. Their seats stand from p_from to
+--           p_to in p_seats, p_prices, p_categories
+-- rows:     the same seats ascending by show and seat, the order in which every writer takes them: w_show place of the
+--           show, w_req the request, w_at the seat's place in p_seats, w_event the beginning of its part of the event
+--
+-- Locks show_seats ascending. Answers one row: times, the new fences by place in p_seats (w_at), and the careful ones.
+CREATE FUNCTION seat_lock_batch_free(
+  p_lifetime interval, p_limit int,
+  p_show uuid[], p_revision bigint[], p_outbox uuid[],
+  p_req_show int[], p_lock uuid[], p_session uuid[], p_hash bytea[], p_notify uuid[], p_total bigint[], p_currency text[],
+  p_known boolean[],
+  p_from int[], p_to int[],
+  p_seats int[], p_prices bigint[], p_categories smallint[],
+  w_show int[], w_seat int[], w_req int[], w_at int[], w_event text[])
+RETURNS TABLE (created_at timestamptz, expires_at timestamptz, at int[], fences int[], careful int[])
+LANGUAGE plpgsql SET enable_hashjoin = off SET enable_mergejoin = off AS $$
+#variable_conflict use_column
+DECLARE
+  c_zero constant uuid := '00000000-0000-0000-0000-000000000000';
+  v_now timestamptz := statement_timestamp();
+  v_expires timestamptz := v_now + p_lifetime;
+  v_sold int;
+  v_careful int[] := '{}';
+  v_at int[];
+  v_req int[];
+  v_fences int[];
+  v_events text[];
+BEGIN
+  SELECT count(*) INTO v_sold
+    FROM unnest(p_show, p_revision) AS w (show_id, revision)
+    JOIN shows s ON s.show_id = w.show_id
+   WHERE s.xmin::text::bigint = w.revision AND s.status = 'published'
+     AND v_now >= s.sale_starts_at AND v_now < s.sale_ends_at;
+  IF v_sold <> cardinality(p_show) THEN
+    SELECT coalesce(array_agg(r.i), '{}') INTO v_careful FROM unnest(p_req_show) WITH ORDINALITY r (show, i)
+     WHERE NOT EXISTS (SELECT 1 FROM shows s WHERE s.show_id = p_show[r.show] AND s.xmin::text::bigint = p_revision[r.show]
+                          AND s.status = 'published' AND v_now >= s.sale_starts_at AND v_now < s.sale_ends_at);
+  END IF;
+
+  -- Redis has counted the session's locks; this catches what it forgot. And ids that are there already.
+  v_careful := v_careful || ARRAY(
+    SELECT r.i::int FROM unnest(p_session, p_req_show, p_known, p_lock) WITH ORDINALITY
+             AS r (session_id, show, known, lock_id, i)
+     WHERE (SELECT count(*) FROM seat_locks l WHERE l.session_id = r.session_id AND l.show_id = p_show[r.show]
+               AND (l.state = 'paying' OR (l.state = 'active' AND l.expires_at > v_now))) >= p_limit
+        OR (r.known AND (EXISTS (SELECT 1 FROM seat_locks l WHERE l.show_id = p_show[r.show] AND l.lock_id = r.lock_id)
+            OR EXISTS (SELECT 1 FROM seat_lock_history h WHERE h.show_id = p_show[r.show] AND h.lock_id = r.lock_id))));
+
+  WITH taken AS (
+    UPDATE show_seats s SET state = 1, lock_id = p_lock[w.req], expires_at = v_expires, fence = s.fence + 1
+      FROM unnest(w_show, w_seat, w_req, w_at, w_event) AS w (show, seat_no, req, at, event)
+     WHERE s.show_id = p_show[w.show] AND s.seat_no = w.seat_no AND s.state = 0 AND s.category = p_categories[w.at]
+       AND w.req <> ALL (v_careful)
+    RETURNING w.at, w.req, s.fence, w.event || s.fence AS event)
+  SELECT array_agg(t.at), array_agg(t.req), array_agg(t.fence), array_agg(t.event) INTO v_at, v_req, v_fences, v_events
+    FROM taken t;
+
+  IF coalesce(cardinality(v_at), 0) <> cardinality(w_seat) THEN
+    -- Requests of which not every seat could be had give back what they got, as it was.
+    v_careful := ARRAY(
+      SELECT r.i::int FROM unnest(p_from, p_to) WITH ORDINALITY AS r (a, z, i)
+       WHERE r.z - r.a + 1 <> (SELECT count(*) FROM unnest(v_req) g (req) WHERE g.req = r.i));
+    -- (Only what was taken here: under the very same lock id another process may hold them meanwhile.)
+    UPDATE show_seats s SET state = 0, lock_id = c_zero, expires_at = '-infinity', fence = s.fence - 1
+      FROM unnest(v_at, v_req) AS t (at, req)
+     WHERE t.req = ANY (v_careful) AND s.show_id = p_show[p_req_show[t.req]] AND s.seat_no = p_seats[t.at];
+  END IF;
+
+  IF cardinality(v_careful) < cardinality(p_lock) THEN
+    INSERT INTO seat_locks (show_id, lock_id, session_id, seats, prices, categories, total_minor, currency, created_at,
+                            expires_at, notify_buyer, request_hash)
+    SELECT p_show[r.show], r.lock_id, r.session_id, p_seats[r.a:r.z], p_prices[r.a:r.z], p_categories[r.a:r.z], r.total,
+           r.currency, v_now, v_expires, r.notify, r.hash
+      FROM unnest(p_req_show, p_lock, p_session, p_hash, p_notify, p_total, p_currency, p_from, p_to) WITH ORDINALITY
+             AS r (show, lock_id, session_id, hash, notify, total, currency, a, z, i)
+     WHERE r.i <> ALL (v_careful);
+    INSERT INTO outbox (show_id, outbox_id, topic, events)
+    SELECT p_show[e.show], p_outbox[e.show], 'seat', ('[' || substr(e.text, 4) || '}}]')::json
+      FROM (SELECT p_req_show[t.req] AS show, string_agg(t.event, '' ORDER BY t.at) AS text
+              FROM unnest(v_at, v_req, v_events) AS t (at, req, event)
+             WHERE t.req <> ALL (v_careful)
+             GROUP BY p_req_show[t.req]) e;
+  END IF;
+  RETURN QUERY SELECT v_now, v_expires, v_at, v_fences, v_careful;
+END $$;
+
+GRANT EXECUTE ON FUNCTION seat_lock_batch_free TO boxoffice_app;

@@ -1,0 +1,68 @@
+/*
+ * What seat_batch.c (queue, batches, telling) and seat_decide.c (the statements of a batch) share. The states are drawn in
+ * seat_batch.h and at the top of seat_batch.c.
+ */
+#ifndef SEAT_SEAT_BATCH_INT_H
+#define SEAT_SEAT_BATCH_INT_H
+
+#include "base/list.h"
+#include "seat/seat_batch.h"
+
+struct want {
+	struct list link; /* in the queue, or in a batch */
+	struct seat_lock_want w;
+	seat_lock_fn *fn; /* NULL once told */
+	void *arg;
+	int64_t deadline_us, give_up_us;
+	bool maybe; /* a commit with it in was lost: what became of it is not known */
+	bool careful; /* something stood in its way when it was tried the quick way */
+	int transient;
+	enum seat_lock_outcome outcome; /* of the batch under way */
+	struct seat_lock_told told;
+	uint32_t *taken; /* told.taken */
+	/* for the write-back: memory of the batch under way */
+	struct seat_change *changes;
+	size_t n_changes;
+	bool replaced;
+};
+
+struct batch {
+	struct list link; /* in parts */
+	struct list wants;
+	size_t n;
+	bool careful; /* by the statement that knows all reasons; see seat_decide.c */
+	int64_t not_before_us;
+};
+
+/* One show of the batch under way. */
+struct part {
+	struct seat_batch *b;
+	struct want **wants;
+	size_t n;
+};
+
+struct seat_batch {
+	struct seat_batch_config config;
+	struct pg_lane *lane;
+	struct list queue, parts;
+	size_t n_queue;
+	struct batch *running;
+	struct arena arena; /* of the batch under way */
+	struct part *shows;
+	size_t n_shows;
+	bool statement_failed;
+	struct list told; /* committed, written back, to be told at the end of the turn */
+	struct deferred *start, *tell;
+	struct timer *again, *parked, *clock; /* again: nothing can run before; parked: a part may */
+	int64_t started_us;
+	uint64_t
+		*taken; /* open-addressing set of (show, seat), (session, show) and replaced locks in a batch: hashes */
+};
+
+/* Sends the statements of the batch under way: its shows are in b->shows. What comes back is in each want's outcome, told
+ * and changes; b->statement_failed when a statement was refused. */
+void seat_decide(struct seat_batch *b, struct pg_tx *tx, bool careful);
+/* May it be decided the quick way, with others in one statement? */
+bool seat_decide_quick(const struct want *w);
+
+#endif

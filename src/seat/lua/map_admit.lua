@@ -1,82 +1,139 @@
--- Admission of one lock request: refuses it naming the seats that are not free, or marks all of them pending.
--- Atomic, so no other lock is needed around it.
+-- Admission of lock requests for one show: each is refused naming the seats that are not free, or all its seats are marked
+-- pending. Requests that came in the same turn of a process share one call; they are judged one after the other, as if each
+-- had its own. Atomic, so no other lock is needed around it.
 --
 -- KEYS  1 the show's map   2 the locks of its sessions
 -- ARGV  1 context (server run id and database timeline: a map made under another one is worthless)
---       2 lock id  3 session  4 lock it replaces or ''  5 locks a session may hold  6 ms a pending mark lasts  7.. seats
+--       2 locks a session may hold  3 ms a pending mark lasts
+--       then per request: lock id, session, lock it replaces or '', number of seats, seats
 --
 -- A seat's value: state (P pending, L locked, B booked, X blocked, F free: only while loading), lock id (16 bytes), fence
 -- (10 digits), end in ms of this server's clock (0: none). Ends are only ever compared with the clock they were made by.
+-- A session's value: per lock its id (16 bytes) and end (13 digits).
 --
--- Answers {0} admitted, {1, seat, state, ...} taken, {2} no map, {3, lock id, ...} the session holds too many
+-- Answers {2}: no map; or {0, a request's answer, ...}: 0 admitted, {1, seat, state, ...} taken, {3, lock id, ...} the session
+-- holds too many
+local sub, call = string.sub, redis.call
 local map, sessions = KEYS[1], KEYS[2]
-local id, who, replaces = ARGV[2], ARGV[3], ARGV[4]
-local got = redis.call('HMGET', map, 'c', unpack(ARGV, 7))
-if got[1] ~= ARGV[1] then return {2} end
-local t = redis.call('TIME')
-local now = t[1] * 1000 + math.floor(t[2] / 1000)
+local limit = tonumber(ARGV[2])
 
-local taken = {1}
-local mine = 0
-local held_on = {} -- argument: true, of seats the replaced lock holds
-for i = 7, #ARGV do
-  local v = got[i - 5]
-  if v then
-    local s = string.sub(v, 1, 1)
-    local owner = string.sub(v, 2, 17)
-    if owner == id and (s == 'P' or s == 'L') then
-      mine = mine + 1
-    elseif s == 'B' or s == 'X' then
-      taken[#taken + 1] = ARGV[i]
-      taken[#taken + 1] = s
-    elseif s ~= 'F' then
-      local ends = tonumber(string.sub(v, 28))
-      if owner == replaces then
-        held_on[i] = ends == 0 or ends > now
-      elseif ends == 0 or ends > now then
-        taken[#taken + 1] = ARGV[i]
-        taken[#taken + 1] = 'L'
+local fields, whos = {'c'}, {}
+do
+  local at, last, f, w = 4, #ARGV, 1, 0
+  while at < last do
+    local n = tonumber(ARGV[at + 3])
+    w = w + 1
+    whos[w] = ARGV[at + 1]
+    for i = at + 4, at + 3 + n do
+      f = f + 1
+      fields[f] = ARGV[i]
+    end
+    at = at + 4 + n
+  end
+end
+local got = call('HMGET', map, unpack(fields))
+if got[1] ~= ARGV[1] then return {2} end
+local t = call('TIME')
+local now = t[1] * 1000 + math.floor(t[2] / 1000)
+local ends = now + ARGV[3]
+local ends_text = string.format('%d', ends)
+
+-- what earlier requests of this call have changed; a seat's or session's value as it stands after them
+local new_seat, new_session = {}, {}
+local held -- values of the sessions, read when the first of them is asked about
+local answers = {0}
+
+local function judge(r, at, n, f)
+  local id, who, replaces = ARGV[at], ARGV[at + 1], ARGV[at + 2]
+  local taken
+  local mine = 0
+  local keeps -- places of seats that this lock, or the one it replaces, holds: no marks of this request's
+  for i = 1, n do
+    local seat = fields[f + i]
+    local v = new_seat[seat] or got[f + i]
+    if v then
+      local s = sub(v, 1, 1)
+      local owner = sub(v, 2, 17)
+      if owner == id and (s == 'P' or s == 'L') then
+        mine = mine + 1
+        if s == 'L' then
+          keeps = keeps or {}
+          keeps[i] = true
+        end
+      elseif s == 'B' or s == 'X' then
+        taken = taken or {1}
+        taken[#taken + 1] = seat
+        taken[#taken + 1] = s
+      elseif s ~= 'F' then
+        local til = tonumber(sub(v, 28))
+        if til == 0 or til > now then
+          if owner == replaces then
+            -- only what its time has not ended: the rest may be had by anybody
+            keeps = keeps or {}
+            keeps[i] = true
+          else
+            taken = taken or {1}
+            taken[#taken + 1] = seat
+            taken[#taken + 1] = 'L'
+          end
+        end
       end
     end
   end
-end
-if #taken > 1 then return taken end
-if mine == #ARGV - 6 then return {0} end -- asked again: already marked for this very lock
+  if taken then return taken end
+  if mine == n then return 0 end -- asked again: already marked for this very lock
 
-local held = redis.call('HGET', sessions, who)
-local keep, count = '', 0
-local ends = now + ARGV[6]
-local counts = ends -- a lock of this id that is there already (asked again with other seats) counts on as long as it did
-if held then
-  for at = 1, #held, 29 do
-    local lock = string.sub(held, at, at + 15)
-    local til = tonumber(string.sub(held, at + 16, at + 28))
-    if lock == id then
-      counts = math.max(counts, til)
-    elseif til > now then
-      keep = keep .. string.sub(held, at, at + 28)
-      if lock ~= replaces then count = count + 1 end
+  held = held or call('HMGET', sessions, unpack(whos))
+  local has = new_session[who] or held[r]
+  local keep, count = '', 0
+  local counts = ends -- a lock of this id that is there already (asked again with other seats) counts on as long as it did
+  if has then
+    for k = 1, #has, 29 do
+      local lock = sub(has, k, k + 15)
+      local til = tonumber(sub(has, k + 16, k + 28))
+      if lock == id then
+        counts = math.max(counts, til)
+      elseif til > now then
+        keep = keep .. sub(has, k, k + 28)
+        if lock ~= replaces then count = count + 1 end
+      end
     end
   end
-end
-if count >= tonumber(ARGV[5]) then
-  local over = {3}
-  for at = 1, #keep, 29 do over[#over + 1] = string.sub(keep, at, at + 15) end
-  return over
+  if count >= limit then
+    local over = {3}
+    for k = 1, #keep, 29 do over[#over + 1] = sub(keep, k, k + 15) end
+    return over
+  end
+  for i = 1, n do
+    if not (keeps and keeps[i]) then
+      local seat = fields[f + i]
+      local v = new_seat[seat] or got[f + i]
+      new_seat[seat] = 'P' .. id .. (v and sub(v, 18, 27) or '0000000000') .. ends_text
+    end
+  end
+  new_session[who] = keep .. id .. string.format('%013d', counts)
+  return 0
 end
 
-local set = {}
-for i = 7, #ARGV do
-  local v = got[i - 5]
-  -- What this very lock holds already, or the one it replaces, is no mark of this request's: it outlives its refusal. (Of
-  -- the replaced lock only what its time has not ended: that may be had by anybody.)
-  local owner = v and string.sub(v, 2, 17)
-  if not (v and string.sub(v, 1, 1) == 'L' and owner == id) and not (v and owner == replaces and held_on[i]) then
-    local fence = v and string.sub(v, 18, 27) or '0000000000'
-    set[#set + 1] = ARGV[i]
-    set[#set + 1] = 'P' .. id .. fence .. string.format('%d', ends)
+do
+  local at, last, f = 4, #ARGV, 1
+  for r = 1, #whos do
+    local n = tonumber(ARGV[at + 3])
+    answers[r + 1] = judge(r, at, n, f)
+    at = at + 4 + n
+    f = f + n
   end
 end
-if #set > 0 then redis.call('HSET', map, unpack(set)) end
-redis.call('HSET', sessions, who, keep .. id .. string.format('%013d', counts))
-return {0}
+
+local function flat(changes)
+  local out, k = {}, 0
+  for field, value in pairs(changes) do
+    out[k + 1] = field
+    out[k + 2] = value
+    k = k + 2
+  end
+  return out
+end
+if next(new_seat) then call('HSET', map, unpack(flat(new_seat))) end
+if next(new_session) then call('HSET', sessions, unpack(flat(new_session))) end
+return answers

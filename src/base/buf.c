@@ -71,11 +71,6 @@ bool buf_addstr(struct buf *b, struct str s)
 	return buf_add(b, s.p, s.n);
 }
 
-bool buf_addc(struct buf *b, char c)
-{
-	return buf_add(b, &c, 1);
-}
-
 bool buf_addv(struct buf *b, const char *fmt, va_list ap)
 {
 	va_list again;

@@ -126,8 +126,9 @@ void json_pointer_index(char *out, const char *parent, size_t index)
 
 void json_in_init(struct json_in *in, const json_t *value, const char *path, struct error *error)
 {
-	memset(in, 0, sizeof(*in));
 	in->error = error;
+	in->object = NULL;
+	in->n_known = 0;
 	snprintf(in->path, sizeof(in->path), "%s", path);
 	if (json_is_object(value))
 		in->object = value;
@@ -363,8 +364,10 @@ bool json_in_object(struct json_in *in, const char *name, enum json_need need, s
 	const json_t *v = json_in_value(in, name, need);
 	char path[ERROR_PATH_MAX];
 
-	memset(child, 0, sizeof(*child));
 	child->error = in->error;
+	child->object = NULL;
+	child->n_known = 0;
+	child->path[0] = '\0';
 	if (!v)
 		return false;
 	json_pointer(path, in->path, name);
@@ -431,15 +434,33 @@ void jw_arr_end(struct jw *w)
 	close_level(w, ']');
 }
 
+static bool plain(unsigned char c)
+{
+	return c >= 0x20 && c != '"' && c != '\\';
+}
+
 static void quoted(struct jw *w, struct str v)
 {
-	size_t from = 0;
+	size_t from = 0, n = 0;
+	char *at;
 
+	while (n < v.n && plain((unsigned char)v.p[n]))
+		n++;
+	at = n == v.n ? buf_room(w->out, n + 2) : NULL;
+	if (at) { /* nearly always: nothing to escape */
+		*at = '"';
+		if (n)
+			memcpy(at + 1, v.p, n);
+		at[n + 1] = '"';
+		at[n + 2] = '\0';
+		w->out->n += n + 2;
+		return;
+	}
 	buf_addc(w->out, '"');
 	for (size_t i = 0; i < v.n; i++) {
 		unsigned char c = (unsigned char)v.p[i];
 
-		if (c >= 0x20 && c != '"' && c != '\\')
+		if (plain(c))
 			continue;
 		if (i > from)
 			buf_add(w->out, v.p + from, i - from);
@@ -516,18 +537,34 @@ void jw_null(struct jw *w)
 	buf_adds(w->out, "null");
 }
 
+/* In quotes, and nothing to escape. */
+static void bare(struct jw *w, const char *p, size_t n)
+{
+	char *at;
+
+	before_value(w);
+	at = buf_room(w->out, n + 2);
+	if (!at)
+		return;
+	*at = '"';
+	memcpy(at + 1, p, n);
+	memcpy(at + 1 + n, "\"", 2);
+	w->out->n += n + 2;
+}
+
 void jw_uuid(struct jw *w, const struct uuid *v)
 {
 	char text[UUID_TEXT];
 
-	jw_str(w, (struct str){uuid_format(v, text), UUID_TEXT - 1});
+	bare(w, uuid_format(v, text), UUID_TEXT - 1);
 }
 
 void jw_time(struct jw *w, int64_t us)
 {
 	char text[TIME_TEXT_MAX];
+	size_t n = time_format(us, text);
 
-	jw_str(w, (struct str){text, time_format(us, text)});
+	bare(w, text, n);
 }
 
 void jw_money(struct jw *w, int64_t amount_minor, const char *currency)

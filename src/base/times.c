@@ -29,10 +29,18 @@ void civil_from_days(int64_t days, int64_t *ret_y, int *ret_m, int *ret_d)
 	*ret_y = yoe + era * 400 + (*ret_m <= 2);
 }
 
+static char *put_digits(char *at, int v, int count)
+{
+	for (int i = count; i-- > 0; v /= 10)
+		at[i] = (char)('0' + v % 10);
+	return at + count;
+}
+
 size_t time_format(int64_t us, char out[TIME_TEXT_MAX])
 {
 	int64_t days = us / US_PER_DAY, rest = us % US_PER_DAY, y;
-	int m, d, n, ms;
+	char *at = out;
+	int m, d, ms;
 
 	if (rest < 0) {
 		rest += US_PER_DAY;
@@ -40,12 +48,27 @@ size_t time_format(int64_t us, char out[TIME_TEXT_MAX])
 	}
 	civil_from_days(days, &y, &m, &d);
 	ms = (int)(rest / 1000 % 1000);
-	n = snprintf(out, TIME_TEXT_MAX, "%04lld-%02d-%02dT%02d:%02d:%02d", (long long)y, m, d,
-		     (int)(rest / US_PER_HOUR), (int)(rest / US_PER_MINUTE % 60), (int)(rest / US_PER_SECOND % 60));
-	if (ms)
-		n += snprintf(out + n, (size_t)(TIME_TEXT_MAX - n), ".%03d", ms);
-	n += snprintf(out + n, (size_t)(TIME_TEXT_MAX - n), "Z");
-	return (size_t)n;
+	if (y >= 0 && y <= 9999)
+		at = put_digits(at, (int)y, 4);
+	else
+		at += snprintf(at, TIME_TEXT_MAX - 20, "%04lld", (long long)y);
+	*at++ = '-';
+	at = put_digits(at, m, 2);
+	*at++ = '-';
+	at = put_digits(at, d, 2);
+	*at++ = 'T';
+	at = put_digits(at, (int)(rest / US_PER_HOUR), 2);
+	*at++ = ':';
+	at = put_digits(at, (int)(rest / US_PER_MINUTE % 60), 2);
+	*at++ = ':';
+	at = put_digits(at, (int)(rest / US_PER_SECOND % 60), 2);
+	if (ms) {
+		*at++ = '.';
+		at = put_digits(at, ms, 3);
+	}
+	*at++ = 'Z';
+	*at = '\0';
+	return (size_t)(at - out);
 }
 
 static bool digits(struct str *s, int count, int *ret)

@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SEGMENTS_MAX = 10, BODY_MAX_DEFAULT = 64 * 1024 };
+enum { SEGMENTS_MAX = 10, BODY_MAX_DEFAULT = 64 * 1024, ANSWER_BYTES_MAX = 64 * 1024 * 1024, SPARE_BYTES_MAX = 16 * 1024 };
 
 enum segment_kind { SEGMENT_LITERAL, SEGMENT_UUID, SEGMENT_TEXT };
 
@@ -31,6 +31,7 @@ struct web {
 	struct web_config config;
 	struct compiled routes[WEB_ROUTES_MAX];
 	size_t n;
+	struct buf spare; /* of an answered call, for the next one's answer */
 };
 
 struct web *web_new(const struct web_config *config)
@@ -38,6 +39,7 @@ struct web *web_new(const struct web_config *config)
 	struct web *w = xcalloc(1, sizeof(*w));
 
 	w->config = *config;
+	buf_init(&w->spare, ANSWER_BYTES_MAX);
 	if (!w->config.json_body_max)
 		w->config.json_body_max = BODY_MAX_DEFAULT;
 	return w;
@@ -45,6 +47,8 @@ struct web *web_new(const struct web_config *config)
 
 void web_free(struct web *w)
 {
+	if (w)
+		buf_done(&w->spare);
 	free(w);
 }
 
@@ -120,21 +124,15 @@ static bool split_path(struct str path, struct str *parts, int *ret_n)
 	return true;
 }
 
+/* Of a segment with a name in it. */
 static bool segment_matches(const struct segment *s, struct str part, struct str *ret_value)
 {
 	struct uuid id;
 
-	switch (s->kind) {
-	case SEGMENT_LITERAL:
-		return str_eq(s->text, part);
-	case SEGMENT_UUID:
-	case SEGMENT_TEXT:
-		if (part.n <= s->text.n || !str_eq((struct str){part.p + part.n - s->text.n, s->text.n}, s->text))
-			return false;
-		*ret_value = (struct str){part.p, part.n - s->text.n};
-		return s->kind == SEGMENT_TEXT || uuid_parse(*ret_value, &id);
-	}
-	return false;
+	if (part.n <= s->text.n || !str_eq((struct str){part.p + part.n - s->text.n, s->text.n}, s->text))
+		return false;
+	*ret_value = (struct str){part.p, part.n - s->text.n};
+	return s->kind == SEGMENT_TEXT || uuid_parse(*ret_value, &id);
 }
 
 static bool path_matches(const struct compiled *c, const struct str *parts, int n, struct str *values)
@@ -143,10 +141,16 @@ static bool path_matches(const struct compiled *c, const struct str *parts, int 
 
 	if (c->n != n)
 		return false;
+	/* words first: they tell routes apart, and cost less than reading an id */
+	for (int i = 0; i < n; i++)
+		if (c->segments[i].kind == SEGMENT_LITERAL && !str_eq(c->segments[i].text, parts[i]))
+			return false;
 	for (int i = 0; i < n; i++) {
+		if (c->segments[i].kind == SEGMENT_LITERAL)
+			continue;
 		if (!segment_matches(&c->segments[i], parts[i], &values[v]))
 			return false;
-		v += c->segments[i].kind != SEGMENT_LITERAL;
+		v++;
 	}
 	return true;
 }
@@ -265,7 +269,9 @@ void web_handle(void *web, struct http_req *req)
 	call->arena = req->arena;
 	call->web = w;
 	call->route_index = -1;
-	buf_init(&call->out, 64 * 1024 * 1024);
+	call->out = w->spare;
+	buf_init(&w->spare, ANSWER_BYTES_MAX);
+	buf_reset(&call->out);
 	req->user_p = call;
 	c = find(w, req, values, &methods);
 	if (!c) {
@@ -367,17 +373,27 @@ static size_t with_defaults(struct http_header *out, const struct http_header *h
 	return k;
 }
 
+/* The call is gone with its request's arena; its buffer serves the next one. */
+static void keep_buffer(struct web *w, struct buf *out)
+{
+	if (!w->spare.p && out->cap <= SPARE_BYTES_MAX)
+		w->spare = *out;
+	else
+		buf_done(out);
+}
+
 void web_bytes(struct web_call *call, int status, const struct http_header *headers, size_t n, struct str body)
 {
 	struct http_header all[12];
 	struct buf out = call->out;
+	struct web *w = call->web;
 
 	assert(!call->answered);
 	call->answered = true;
 	n = with_defaults(all, headers, n, STR_NULL);
 	/* the reply ends the request and with it the arena that holds the call */
 	http_reply(call->req, status, all, n, body);
-	buf_done(&out);
+	keep_buffer(w, &out);
 }
 
 void web_shared(struct web_call *call, int status, const struct http_header *headers, size_t n,
@@ -385,12 +401,13 @@ void web_shared(struct web_call *call, int status, const struct http_header *hea
 {
 	struct http_header all[12];
 	struct buf out = call->out;
+	struct web *w = call->web;
 
 	assert(!call->answered);
 	call->answered = true;
 	n = with_defaults(all, headers, n, STR_NULL);
 	http_reply_shared(call->req, status, all, n, body);
-	buf_done(&out);
+	keep_buffer(w, &out);
 }
 
 void web_empty(struct web_call *call, int status)

@@ -65,14 +65,17 @@ bool seat_list_read(const json_t *array, const char *path, const struct plan *pl
 		const json_t *v = json_array_get(array, i);
 		int64_t seat_no;
 
-		json_pointer_index(at, path, i);
-		if (!json_is_string(v))
+		if (!json_is_string(v)) {
+			json_pointer_index(at, path, i);
 			return error_set(e, ERR_INVALID_REQUEST, at, "A seat is named by a string.");
+		}
 		*ret_bad_seat = (struct str){json_string_value(v), json_string_length(v)};
 		seat_no = plan_seat_by_guid(plan, *ret_bad_seat);
-		if (seat_no < 0)
+		if (seat_no < 0) {
+			json_pointer_index(at, path, i);
 			return error_set(e, ERR_UNKNOWN_SEAT, at, "There is no seat \"%.64s\" in this show.",
 					 json_string_value(v));
+		}
 		ret_seats[i] = (uint32_t)seat_no;
 	}
 	qsort(ret_seats, n, sizeof(*ret_seats), by_number);

@@ -47,6 +47,7 @@ struct seat_batch *seat_batch_new(const struct seat_batch_config *config)
 	b->parked = timer_new(config->loop, batch_go, b);
 	b->clock = timer_new(config->loop, on_clock, b);
 	b->taken = xcalloc(TAKEN_SLOTS, sizeof(*b->taken));
+	b->used = xcalloc(TAKEN_SLOTS, sizeof(*b->used));
 	return b;
 }
 
@@ -95,6 +96,7 @@ void seat_batch_free(struct seat_batch *b)
 	timer_free(b->clock);
 	arena_done(&b->arena);
 	free(b->taken);
+	free(b->used);
 	free(b);
 }
 
@@ -193,8 +195,10 @@ static bool set_has_or_add(struct seat_batch *b, uint64_t h, bool add)
 	for (; b->taken[i]; i = (i + 1) & (TAKEN_SLOTS - 1))
 		if (b->taken[i] == h)
 			return true;
-	if (add)
+	if (add) {
 		b->taken[i] = h;
+		b->used[b->n_used++] = (uint32_t)i;
+	}
 	return false;
 }
 
@@ -227,7 +231,9 @@ static struct batch *batch_form(struct seat_batch *b)
 	uint64_t keys[SEAT_ASK_MAX + 3];
 	size_t seats = 0, scanned = 0;
 
-	memset(b->taken, 0, TAKEN_SLOTS * sizeof(*b->taken));
+	/* a batch of one is common, and clearing everything would be most of its cost */
+	while (b->n_used)
+		b->taken[b->used[--b->n_used]] = 0;
 	list_for_each(at, next, &b->queue) {
 		struct want *w = list_entry(at, struct want, link);
 		size_t n = want_keys(w, keys);
@@ -505,10 +511,20 @@ static void batch_go(void *arg)
 
 void seat_batch_lock(struct seat_batch *b, const struct seat_lock_want *want, seat_lock_fn *fn, void *arg)
 {
-	struct want *w = xcalloc(1, sizeof(*w));
+	size_t n = want->n_seats;
+	struct want *w = xmalloc(sizeof(*w) + n * (sizeof(*w->prices_minor) + sizeof(*w->seats) + sizeof(*w->categories)));
 
+	memset(w, 0, sizeof(*w));
 	list_init(&w->link);
 	w->w = *want;
+	w->seats = (uint32_t *)(w->prices_minor + n);
+	w->categories = (int16_t *)(w->seats + n);
+	memcpy(w->prices_minor, want->prices_minor, n * sizeof(*w->prices_minor));
+	memcpy(w->seats, want->seats, n * sizeof(*w->seats));
+	memcpy(w->categories, want->categories, n * sizeof(*w->categories));
+	w->w.prices_minor = w->prices_minor;
+	w->w.seats = w->seats;
+	w->w.categories = w->categories;
 	w->fn = fn;
 	w->arg = arg;
 	w->deadline_us = loop_now_us(b->config.loop) + b->config.deadline_ms * 1000;

@@ -57,11 +57,11 @@ struct seat_lock_want {
 	struct uuid show, lock, session, replaces /* or zero */, notify_buyer /* or zero */;
 	uint8_t hash[32];
 	uint32_t n_seats;
-	uint32_t seats[SEAT_ASK_MAX]; /* ascending */
+	const uint32_t *seats; /* ascending */
 	/* What the seats cost and are, as of that revision of the show (0: not known); PostgreSQL compares the revision. */
 	int64_t revision;
-	int64_t prices_minor[SEAT_ASK_MAX];
-	int16_t categories[SEAT_ASK_MAX];
+	const int64_t *prices_minor;
+	const int16_t *categories;
 	int64_t total_minor;
 	char currency[4];
 	bool has_key;  /* the lock's id comes from a key: it may be there already */
@@ -84,7 +84,7 @@ struct seat_lock_told {
 /* told is valid during the call. */
 typedef void seat_lock_fn(void *arg, const struct seat_lock_told *told);
 
-/* Copies the want. fn runs exactly once, after commit, never before this returns. */
+/* Copies the want with its arrays. fn runs exactly once, after commit, never before this returns. */
 void seat_batch_lock(struct seat_batch *b, const struct seat_lock_want *want, seat_lock_fn *fn, void *arg);
 size_t seat_batch_waiting(const struct seat_batch *b);
 

@@ -10,7 +10,7 @@
 
 struct want {
 	struct list link; /* in the queue, or in a batch */
-	struct seat_lock_want w;
+	struct seat_lock_want w; /* its arrays are the ones below */
 	seat_lock_fn *fn; /* NULL once told */
 	void *arg;
 	int64_t deadline_us, give_up_us;
@@ -24,6 +24,9 @@ struct want {
 	struct seat_change *changes;
 	size_t n_changes;
 	bool replaced;
+	uint32_t *seats;
+	int16_t *categories;
+	int64_t prices_minor[]; /* w.n_seats of each; seats and categories behind them */
 };
 
 struct batch {
@@ -55,8 +58,10 @@ struct seat_batch {
 	struct deferred *start, *tell;
 	struct timer *again, *parked, *clock; /* again: nothing can run before; parked: a part may */
 	int64_t started_us;
-	uint64_t
-		*taken; /* open-addressing set of (show, seat), (session, show) and replaced locks in a batch: hashes */
+	/* open-addressing set of (show, seat), (session, show) and replaced locks in a batch: hashes; used: its full slots */
+	uint64_t *taken;
+	uint32_t *used;
+	size_t n_used;
 };
 
 /* Sends the statements of the batch under way: its shows are in b->shows. What comes back is in each want's outcome, told

@@ -63,8 +63,8 @@ static void read_locked(struct seat_batch *b, struct want *w, const struct pg_re
 	left_ms = (told->expires_us - told->created_us) / 1000;
 	w->changes = arena_array(&b->arena, struct seat_change, n + SEAT_ASK_MAX);
 	for (size_t i = 0; i < n; i++) {
-		w->w.prices_minor[i] = prices[i];
-		w->w.categories[i] = (int16_t)categories[i];
+		w->prices_minor[i] = prices[i];
+		w->categories[i] = (int16_t)categories[i];
 		add_change(w, w->w.seats[i], SEAT_LOCKED, fences[i], left_ms, &w->w.lock);
 	}
 	if (!pg_is_null(r, row, 15)) {

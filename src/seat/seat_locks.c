@@ -28,7 +28,7 @@ struct flow {
 	struct web_call *call;
 	struct show *show;
 	struct idempotent idem;
-	struct seat_ask ask;
+	struct seat_ask *ask; /* like the arrays of want: memory of the request */
 	struct seat_lock_want want;
 	uint8_t *taken; /* best: a byte per seat */
 	int tries;
@@ -142,7 +142,7 @@ static void on_existing(void *arg, const struct pg_answer *a)
 	if (pg_rows(a->result) == 0) {
 		/* looked up before the attempt: it is a first time after all */
 		f->looked_up = true;
-		if (f->ask.best)
+		if (f->ask->best)
 			flow_choose(f);
 		else
 			flow_admit(f);
@@ -195,7 +195,7 @@ static void withdraw_marks(struct flow *f, const struct lock_view *alive)
 /* false: the seats were named by the buyer, or too many tries were lost; nothing was begun. */
 static bool choose_again(struct flow *f, const uint32_t *taken, uint32_t n)
 {
-	if (!f->ask.best || ++f->tries >= BEST_TRIES_MAX)
+	if (!f->ask->best || ++f->tries >= BEST_TRIES_MAX)
 		return false;
 	for (uint32_t i = 0; i < n; i++)
 		f->taken[taken[i]] = 1;
@@ -322,13 +322,17 @@ static void on_notice_buyer(void *arg, const struct pg_answer *a)
 static void flow_price(struct flow *f)
 {
 	const struct show *show = f->show;
+	int64_t *prices = arena_array(f->call->arena, int64_t, f->want.n_seats);
+	int16_t *categories = arena_array(f->call->arena, int16_t, f->want.n_seats);
 
+	f->want.prices_minor = prices;
+	f->want.categories = categories;
 	f->want.total_minor = 0;
 	for (uint32_t i = 0; i < f->want.n_seats; i++) {
 		uint32_t category = plan_seat_category(show->plan, f->want.seats[i]);
 
-		f->want.categories[i] = (int16_t)category;
-		f->want.prices_minor[i] = show->prices_minor[category];
+		categories[i] = (int16_t)category;
+		prices[i] = show->prices_minor[category];
 		f->want.total_minor += show->prices_minor[category];
 	}
 	memcpy(f->want.currency, show->currency->code, sizeof(f->want.currency));
@@ -342,18 +346,18 @@ static void flow_decide(struct flow *f)
 	uint8_t hash[CRYPTO_HASH];
 
 	flow_price(f);
-	if (f->ask.notify_email.n == 0 || !uuid_is_zero(&f->want.notify_buyer)) {
+	if (f->ask->notify_email.n == 0 || !uuid_is_zero(&f->want.notify_buyer)) {
 		seat_batch_lock(f->s->batch, &f->want, on_told, f);
 		return;
 	}
 	f->want.notify_buyer = crypto_uuid_v7(wall_now_us());
-	crypto_mac(&f->s->email_key, email_fold(f->ask.notify_email, folded), hash);
+	crypto_mac(&f->s->email_key, email_fold(f->ask->notify_email, folded), hash);
 	pg_args_init(&args, f->call->arena);
 	pg_arg_uuid(&args, &f->want.notify_buyer);
 	pg_arg_uuid(&args, &f->show->organizer_id);
-	pg_arg_text(&args, f->ask.notify_email);
+	pg_arg_text(&args, f->ask->notify_email);
 	pg_arg_bytes(&args, (struct str){(const char *)hash, sizeof(hash)});
-	pg_arg_text(&args, f->ask.notify_locale.n ? f->ask.notify_locale : STR("en"));
+	pg_arg_text(&args, f->ask->notify_locale.n ? f->ask->notify_locale : STR("en"));
 	pg_query_start(f->s->config.pg, &seat_sql_buyer_for_notice, &args, QUERY_MS, on_notice_buyer, f);
 }
 
@@ -394,18 +398,18 @@ static void flow_admit(struct flow *f)
 
 static void flow_choose(struct flow *f)
 {
-	struct seat_best_ask ask = {.quantity = f->ask.quantity, .category = f->ask.category};
+	struct seat_best_ask ask = {.quantity = f->ask->quantity, .category = f->ask->category};
 
 	/* after a conflict the seats just lost are marked; spreading keeps the losers apart */
 	ask.spread = f->tries ? (uint32_t)(2 << (f->tries < 5 ? f->tries : 5)) : 1;
 	if (ask.spread > SEAT_BEST_SPREAD_MAX)
 		ask.spread = SEAT_BEST_SPREAD_MAX;
 	crypto_random(&ask.seed, sizeof(ask.seed));
-	if (!seat_best(f->show->plan, f->taken, &ask, f->want.seats)) {
+	if (!seat_best(f->show->plan, f->taken, &ask, f->ask->seats)) {
 		refuse(f, ERR_NO_SEATS_TOGETHER, NULL, LOCK_OUTCOME_TAKEN_CACHE);
 		return;
 	}
-	f->want.n_seats = f->ask.quantity;
+	f->want.n_seats = f->ask->quantity;
 	flow_admit(f);
 }
 
@@ -470,7 +474,7 @@ static void on_show(void *arg, enum err err, struct show *show)
 		flow_free(f);
 		return;
 	}
-	if (!seat_ask_read(body, show->plan, f->s->config.seats_per_lock, &f->ask, &bad_seat, &e)) {
+	if (!seat_ask_read(body, show->plan, f->s->config.seats_per_lock, f->ask, &bad_seat, &e)) {
 		if (read_again(f))
 			return;
 		seats_refuse(call, &e, bad_seat, f->s->config.seats_per_lock);
@@ -491,15 +495,15 @@ static void on_show(void *arg, enum err err, struct show *show)
 	f->want.show = show->show_id;
 	f->want.lock = f->idem.id;
 	f->want.session = call->who.session_id;
-	f->want.replaces = f->ask.replaces;
+	f->want.replaces = f->ask->replaces;
 	f->want.has_key = f->idem.has_key;
 	memcpy(f->want.hash, f->idem.hash, sizeof(f->want.hash));
-	if (f->ask.best) {
+	f->want.seats = f->ask->seats;
+	if (f->ask->best) {
 		flow_read_map(f);
 		return;
 	}
-	f->want.n_seats = f->ask.n_seats;
-	memcpy(f->want.seats, f->ask.seats, f->ask.n_seats * sizeof(f->ask.seats[0]));
+	f->want.n_seats = f->ask->n_seats;
 	flow_admit(f);
 }
 
@@ -509,5 +513,6 @@ void lock_post(struct web_call *call)
 
 	f->s = call->service;
 	f->call = call;
+	f->ask = arena_alloc(call->arena, sizeof(*f->ask));
 	event_show_get_known(f->s->config.event, &call->ids[0], on_show, f);
 }

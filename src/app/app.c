@@ -137,6 +137,7 @@ bool app_init(struct app *app, const struct config *config, struct metrics *metr
 					   .seats_per_lock = (uint32_t)config->seats_per_lock,
 					   .locks_per_session = (uint32_t)config->locks_per_session,
 					   .queue_max = (uint32_t)config->lock_queue,
+					   .wait_max_us = config->lock_wait_ms * 1000,
 					   .by_show = config->distributed_by_show == 1,
 					   .lock_lifetime_us = config->lock_seconds * US_PER_SECOND};
 

@@ -126,10 +126,14 @@ void json_pointer_index(char *out, const char *parent, size_t index)
 
 void json_in_init(struct json_in *in, const json_t *value, const char *path, struct error *error)
 {
+	size_t n;
+
 	in->error = error;
 	in->object = NULL;
 	in->n_known = 0;
-	snprintf(in->path, sizeof(in->path), "%s", path);
+	n = strnlen(path, sizeof(in->path) - 1);
+	memcpy(in->path, path, n);
+	in->path[n] = '\0';
 	if (json_is_object(value))
 		in->object = value;
 	else
@@ -439,11 +443,26 @@ static bool plain(unsigned char c)
 	return c >= 0x20 && c != '"' && c != '\\';
 }
 
+/* Eight at once: a byte below 0x20, a quote or a backslash makes one of the high bits. (It may call a plain one special that
+ * follows a special one; never the other way round.) */
+static bool plain_8(const char *p)
+{
+	const uint64_t ones = UINT64_C(0x0101010101010101), highs = ones << 7;
+	uint64_t x, quote, slash;
+
+	memcpy(&x, p, sizeof(x));
+	quote = x ^ ones * '"';
+	slash = x ^ ones * '\\';
+	return ((((x - ones * 0x20) & ~x) | ((quote - ones) & ~quote) | ((slash - ones) & ~slash)) & highs) == 0;
+}
+
 static void quoted(struct jw *w, struct str v)
 {
 	size_t from = 0, n = 0;
 	char *at;
 
+	while (n + 8 <= v.n && plain_8(v.p + n))
+		n += 8;
 	while (n < v.n && plain((unsigned char)v.p[n]))
 		n++;
 	at = n == v.n ? buf_room(w->out, n + 2) : NULL;

@@ -284,6 +284,10 @@ void web_handle(void *web, struct http_req *req)
 	call->route = c->route;
 	call->route_index = (int)(c - w->routes);
 	call->service = c->service_arg;
+	if (c->route->full && c->route->full(c->service_arg)) {
+		web_refuse(call, ERR_OVERLOADED, NULL);
+		return;
+	}
 	for (int i = 0; i < c->n; i++) {
 		if (c->segments[i].kind == SEGMENT_UUID)
 			uuid_parse(values[v++], &call->ids[ids++]);

@@ -68,6 +68,8 @@ struct web_route {
 	unsigned scope;	 /* WEB_STAFF */
 	size_t body_max; /* 0: the default for bodies of this method */
 	bool raw_body;	 /* the body is not JSON: no content type check */
+	/* true: too much is waiting already; answered 503 before anybody is asked who they are. May be NULL. */
+	bool (*full)(void *service);
 };
 
 struct web_call {

@@ -24,7 +24,7 @@ struct seat_service *seat_service_new(const struct seat_service_config *config)
 					  .map = config->map,
 					  .metrics = config->metrics,
 					  .queue_max = config->queue_max,
-					  .requests_max = 256,
+					  .requests_max = SEAT_BATCH_REQUESTS,
 					  .by_show = config->by_show,
 					  .locks_per_session = config->locks_per_session,
 					  .lifetime_us = config->lock_lifetime_us,
@@ -511,7 +511,7 @@ static void blocks_delete_handler(struct web_call *call)
 static const struct web_route routes[] = {
 	{HTTP_GET, "/v1/shows/{show}/seatmap", seatmap_get, WEB_ANYBODY, 0, 0, false},
 	{HTTP_GET, "/v1/shows/{show}/seats", seats_get, WEB_ANYBODY, 0, 0, false},
-	{HTTP_POST, "/v1/shows/{show}/locks", lock_post, WEB_SESSION, 0, 16 * 1024, false},
+	{HTTP_POST, "/v1/shows/{show}/locks", lock_post, WEB_SESSION, 0, 16 * 1024, false, lock_post_full},
 	{HTTP_GET, "/v1/shows/{show}/locks/{lock}", lock_get_handler, WEB_SESSION, 0, 0, false},
 	{HTTP_DELETE, "/v1/shows/{show}/locks/{lock}", lock_delete_handler, WEB_SESSION, 0, 0, false},
 	{HTTP_GET, "/v1/me/locks", my_locks_handler, WEB_SESSION, 0, 0, false},

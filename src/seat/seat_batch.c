@@ -25,6 +25,8 @@ enum {
 	SCAN_MAX = 2000,	 /* queued requests looked at when forming a batch */
 	TAKEN_SLOTS = 8192,	 /* of the set of seats in a batch; a power of two */
 	SEATS_MAX = 2000,	 /* in a batch */
+	PACE_REQUESTS = 16,	 /* a batch that tells how quick we are */
+	PACE_FIRST_NS = 50000,	 /* until one has */
 };
 
 static void batch_go(void *arg);
@@ -36,6 +38,7 @@ struct seat_batch *seat_batch_new(const struct seat_batch_config *config)
 	struct seat_batch *b = xcalloc(1, sizeof(*b));
 
 	b->config = *config;
+	b->each_ns = PACE_FIRST_NS;
 	b->lane = pg_lane_new(config->pg);
 	list_init(&b->queue);
 	list_init(&b->parts);
@@ -59,6 +62,23 @@ bool seat_batch_ready(const struct seat_batch *b)
 size_t seat_batch_waiting(const struct seat_batch *b)
 {
 	return b->n_queue;
+}
+
+int64_t seat_batch_wait_us(const struct seat_batch *b, size_t ahead)
+{
+	return (int64_t)ahead * b->each_ns / 1000;
+}
+
+/* A batch starts. Small ones say nothing: most of what they take does not grow with their number. */
+static void take_pace(struct seat_batch *b, int64_t now_us, size_t n)
+{
+	if (b->started_n >= PACE_REQUESTS) {
+		int64_t each_ns = (now_us - b->started_us) * 1000 / (int64_t)b->started_n;
+
+		b->each_ns += (each_ns - b->each_ns) / 8;
+	}
+	b->started_us = now_us;
+	b->started_n = n;
 }
 
 static void want_free(struct want *w)
@@ -440,6 +460,8 @@ static void on_commit(void *arg, const struct pg_answer *a)
 		timer_set_ms(b->again, RETRY_MS);
 	else if (b->n_queue || !list_empty(&b->parts))
 		deferred_post(b->start);
+	if (wait || !b->n_queue)
+		b->started_n = 0;
 }
 
 static void batch_run(struct seat_batch *b, struct batch *t)
@@ -451,7 +473,7 @@ static void batch_run(struct seat_batch *b, struct batch *t)
 
 	b->running = t;
 	b->statement_failed = false;
-	b->started_us = now;
+	take_pace(b, now, t->n);
 	list_for_each(at, next, &t->wants) {
 		struct want *w = list_entry(at, struct want, link);
 

@@ -19,6 +19,8 @@
 
 struct seat_batch;
 
+enum { SEAT_BATCH_REQUESTS = 256 }; /* in one batch, unless configured otherwise */
+
 struct seat_batch_config {
 	struct loop *loop;
 	struct pg *pg;
@@ -87,5 +89,7 @@ typedef void seat_lock_fn(void *arg, const struct seat_lock_told *told);
 /* Copies the want with its arrays. fn runs exactly once, after commit, never before this returns. */
 void seat_batch_lock(struct seat_batch *b, const struct seat_lock_want *want, seat_lock_fn *fn, void *arg);
 size_t seat_batch_waiting(const struct seat_batch *b);
+/* How long a request would wait that has `ahead` others before it, by what batches took lately. */
+int64_t seat_batch_wait_us(const struct seat_batch *b, size_t ahead);
 
 #endif

@@ -58,6 +58,9 @@ struct seat_batch {
 	struct deferred *start, *tell;
 	struct timer *again, *parked, *clock; /* again: nothing can run before; parked: a part may */
 	int64_t started_us;
+	/* the pace: what a request takes when batches follow each other at once */
+	size_t started_n; /* requests of the batch started last; 0: the next one does not follow it at once */
+	int64_t each_ns;
 	/* open-addressing set of (show, seat), (session, show) and replaced locks in a batch: hashes; used: its full slots */
 	uint64_t *taken;
 	uint32_t *used;

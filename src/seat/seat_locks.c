@@ -47,6 +47,7 @@ static void count(struct flow *f, enum metric_lock_outcome outcome)
 
 static void flow_free(struct flow *f)
 {
+	f->s->open_locks--;
 	show_unref(f->show);
 	free(f->taken);
 	free(f);
@@ -488,10 +489,6 @@ static void on_show(void *arg, enum err err, struct show *show)
 			refuse_not_on_sale(f);
 		return;
 	}
-	if (seat_batch_waiting(f->s->batch) >= f->s->config.queue_max) {
-		refuse(f, ERR_OVERLOADED, NULL, LOCK_OUTCOME_OVERLOADED);
-		return;
-	}
 	f->want.show = show->show_id;
 	f->want.lock = f->idem.id;
 	f->want.session = call->who.session_id;
@@ -507,6 +504,20 @@ static void on_show(void *arg, enum err err, struct show *show)
 	flow_admit(f);
 }
 
+/* By its number, those who wait are bounded; by the pace, the time. In a crowd that is more than can be served the rest is
+ * told so before anything was done for them: what is done for them would be taken from those who are served. */
+bool lock_post_full(void *service)
+{
+	struct seat_service *s = service;
+
+	/* one batch may always come together: without it a pace that was slow once would never be known to be quick again */
+	if (s->open_locks < s->config.queue_max &&
+	    (s->open_locks < SEAT_BATCH_REQUESTS || seat_batch_wait_us(s->batch, s->open_locks) < s->config.wait_max_us))
+		return false;
+	metric_add(s->config.metrics, METRIC_LOCKS, LOCK_OUTCOME_OVERLOADED, 0, 1);
+	return true;
+}
+
 void lock_post(struct web_call *call)
 {
 	struct flow *f = xcalloc(1, sizeof(*f));
@@ -514,5 +525,6 @@ void lock_post(struct web_call *call)
 	f->s = call->service;
 	f->call = call;
 	f->ask = arena_alloc(call->arena, sizeof(*f->ask));
+	f->s->open_locks++;
 	event_show_get_known(f->s->config.event, &call->ids[0], on_show, f);
 }

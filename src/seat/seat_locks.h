@@ -11,6 +11,7 @@ struct seat_service {
 	struct seat_batch *batch;
 	struct crypto_key email_key;
 	struct availability *availability; /* bodies by show (seat_maps.c) */
+	size_t open_locks;		   /* requests for locks that are not answered yet */
 };
 
 /*
@@ -28,6 +29,8 @@ void lock_view_read(const struct pg_result *r, int row, struct arena *arena, str
 void seats_refuse(struct web_call *call, const struct error *e, struct str bad_seat, uint32_t limit);
 
 void lock_post(struct web_call *call);
+/* Whether a request for a lock would wait too long; it is counted then. */
+bool lock_post_full(void *service);
 void seatmap_get(struct web_call *call);
 void seats_get(struct web_call *call);
 struct availability *availability_new(void);

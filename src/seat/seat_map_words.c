@@ -4,7 +4,6 @@
 #include "base/xmalloc.h"
 
 #include <assert.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -21,7 +20,14 @@ void map_keys(const struct uuid *show, struct map_keys *k)
 
 void map_context(const struct seat_map *m, char out[MAP_CONTEXT_MAX])
 {
-	snprintf(out, MAP_CONTEXT_MAX, "%s/%s", redis_run_id(m->config.redis), pg_timeline(m->config.pg));
+	const char *run_id = redis_run_id(m->config.redis), *timeline = pg_timeline(m->config.pg);
+	size_t a = strnlen(run_id, 79), b = strnlen(timeline, 79);
+
+	static_assert(MAP_CONTEXT_MAX >= 79 + 1 + 79 + 1, "both and what is between");
+	memcpy(out, run_id, a);
+	out[a] = '/';
+	memcpy(out + a + 1, timeline, b);
+	out[a + 1 + b] = '\0';
 }
 
 struct str map_uuid(const struct uuid *u)

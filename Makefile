@@ -14,6 +14,8 @@ HOST :=
 WORKERS :=
 DEMO :=
 SECONDS := 10
+BENCH := all
+ROUNDS := 5
 PYTEST_ARGS :=
 export GOTOOLCHAIN := local
 
@@ -99,6 +101,11 @@ unit: asan ## the tests beside the code
 .PHONY: integration
 integration: asan $(B)/venv/made-from.txt $(B)/history-check ## tests against the real servers: PYTEST_ARGS='-k name -x'
 	@BOXOFFICE_BUILD_DIR=$(B)/asan $(B)/venv/bin/python -m pytest $(PYTEST_ARGS)
+
+.PHONY: bench
+bench: $(B)/release/build.ninja $(B)/venv/made-from.txt ## how far from the goals: BENCH=lock,refuse ROUNDS=5; BENCH=list
+	@$(if $(filter list,$(BENCH)),:,ninja -C $(B)/release && ninja -C $(B)/release tests/bench/bench_drive tests/bench/bench_static)
+	@exec $(B)/venv/bin/python tests/bench/bench.py --build $(B)/release --out $(B)/bench.json --rounds '$(ROUNDS)' --rows '$(BENCH)'
 
 # judges the history of a race: were its locks linearizable? go knows by itself whether something changed
 .PHONY: $(B)/history-check

@@ -123,8 +123,13 @@ bool app_init(struct app *app, const struct config *config, struct metrics *metr
 	event.plan_limits.seats_max = (uint32_t)config->plan_seats_max;
 	event.seats_per_lock = (uint32_t)config->seats_per_lock;
 	app->event = event_service_new(&event);
-	struct seat_map_config map = {
-		.loop = app->loop, .redis = app->redis, .pg = app->pg, .pending_ms = 10000, .stream_max = 1000};
+	struct seat_map_config map = {.loop = app->loop,
+				      .redis = app->redis,
+				      .pg = app->pg,
+				      .pending_ms = 10000,
+				      .stream_max = 1000,
+				      .lock_ms = config->lock_seconds * 1000,
+				      .by_show = config->distributed_by_show == 1};
 
 	app->map = seat_map_new(&map);
 	struct seat_service_config seat = {.loop = app->loop,

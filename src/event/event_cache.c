@@ -37,7 +37,7 @@ struct cached_show {
 	struct event_service *ev;
 	struct uuid id;
 	bool loading, forgotten;
-	bool changed; /* known to be another by now */
+	bool changed;	    /* known to be another by now */
 	struct show *show;  /* the last one read; may be stale */
 	struct show *fresh; /* being made, waiting for its plan */
 };
@@ -374,7 +374,8 @@ static void on_show_row(void *arg, const struct pg_answer *a)
 	}
 }
 
-static void cached_show_get(struct event_service *ev, const struct uuid *show_id, int64_t age_max_us, event_show_fn *fn, void *arg)
+static void cached_show_get(struct event_service *ev, const struct uuid *show_id, int64_t age_max_us, event_show_fn *fn,
+			    void *arg)
 {
 	struct cached_show *c = map_get_uuid(ev->shows, show_id);
 	struct waiter *w;

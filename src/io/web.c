@@ -11,7 +11,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SEGMENTS_MAX = 10, BODY_MAX_DEFAULT = 64 * 1024, ANSWER_BYTES_MAX = 64 * 1024 * 1024, SPARE_BYTES_MAX = 16 * 1024 };
+enum {
+	SEGMENTS_MAX = 10,
+	BODY_MAX_DEFAULT = 64 * 1024,
+	ANSWER_BYTES_MAX = 64 * 1024 * 1024,
+	SPARE_BYTES_MAX = 16 * 1024
+};
 
 enum segment_kind { SEGMENT_LITERAL, SEGMENT_UUID, SEGMENT_TEXT };
 

@@ -308,8 +308,9 @@ static void write_back(struct seat_batch *b, struct part *p)
 		n += w->n_changes;
 		if (w->outcome != SEAT_LOCK_OK)
 			continue;
-		sessions[n_sessions++] = (struct seat_session_change){
-			w->w.session, w->w.lock, (w->told.expires_us - w->told.created_us) / 1000};
+		if (!w->w.admitted) /* else it is counted since its admission */
+			sessions[n_sessions++] = (struct seat_session_change){
+				w->w.session, w->w.lock, (w->told.expires_us - w->told.created_us) / 1000};
 		if (w->replaced)
 			sessions[n_sessions++] = (struct seat_session_change){w->w.session, w->w.replaces, 0};
 	}
@@ -343,6 +344,7 @@ static void batch_committed(struct seat_batch *b)
 	 * there: what is sent to Redis leaves at the end of the turn, and the buyers are told behind that. */
 	for (size_t s = 0; s < b->n_shows; s++)
 		write_back(b, &b->shows[s]);
+	seat_map_flush(b->config.map);
 	for (size_t s = 0; s < b->n_shows; s++) {
 		for (size_t i = 0; i < b->shows[s].n; i++) {
 			struct want *w = b->shows[s].wants[i];
@@ -534,7 +536,8 @@ static void batch_go(void *arg)
 void seat_batch_lock(struct seat_batch *b, const struct seat_lock_want *want, seat_lock_fn *fn, void *arg)
 {
 	size_t n = want->n_seats;
-	struct want *w = xmalloc(sizeof(*w) + n * (sizeof(*w->prices_minor) + sizeof(*w->seats) + sizeof(*w->categories)));
+	struct want *w =
+		xmalloc(sizeof(*w) + n * (sizeof(*w->prices_minor) + sizeof(*w->seats) + sizeof(*w->categories)));
 
 	memset(w, 0, sizeof(*w));
 	list_init(&w->link);

@@ -9,12 +9,12 @@
 #include "seat/seat_batch.h"
 
 struct want {
-	struct list link; /* in the queue, or in a batch */
+	struct list link;	 /* in the queue, or in a batch */
 	struct seat_lock_want w; /* its arrays are the ones below */
-	seat_lock_fn *fn; /* NULL once told */
+	seat_lock_fn *fn;	 /* NULL once told */
 	void *arg;
 	int64_t deadline_us, give_up_us;
-	bool maybe; /* a commit with it in was lost: what became of it is not known */
+	bool maybe;   /* a commit with it in was lost: what became of it is not known */
 	bool careful; /* something stood in its way when it was tried the quick way */
 	int transient;
 	enum seat_lock_outcome outcome; /* of the batch under way */

@@ -170,7 +170,6 @@ static void run_show(struct seat_batch *b, struct pg_tx *tx, struct part *p)
 	pg_tx_exec(tx, &seat_sql_lock_batch, &args, on_show, p);
 }
 
-
 /* ---- quick: all of them ---- */
 
 /* A seat in the order in which rows are taken: by show, then by number. */
@@ -329,8 +328,8 @@ static void requests_args(struct seat_batch *b, struct pg_args *args, struct are
 
 static void seats_args(struct seat_batch *b, struct pg_args *args, struct arena *arena, size_t n)
 {
-	int32_t *seats = NEW(int32_t, n), *w_show = NEW(int32_t, n), *w_seat = NEW(int32_t, n), *w_req = NEW(int32_t, n),
-		*w_at = NEW(int32_t, n), req = 0;
+	int32_t *seats = NEW(int32_t, n), *w_show = NEW(int32_t, n), *w_seat = NEW(int32_t, n),
+		*w_req = NEW(int32_t, n), *w_at = NEW(int32_t, n), req = 0;
 	int64_t *prices = NEW(int64_t, n);
 	int16_t *categories = NEW(int16_t, n);
 	struct str *events = NEW(struct str, n), *w_event = NEW(struct str, n);

@@ -21,7 +21,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { BEST_TRIES_MAX = 12, QUERY_MS = 3000 };
+enum { BEST_TRIES_MAX = 12, QUERY_MS = 3000, NEVER_MADE_MS = 70000 /* a lost commit is repeated for a minute */ };
 
 struct flow {
 	struct seat_service *s;
@@ -294,6 +294,7 @@ static void on_over(void *arg, const struct pg_answer *a)
 
 static void check_limit(struct flow *f, const struct seat_admit_answer *a)
 {
+	bool old[32];
 	struct pg_args args;
 
 	if (f->limit_checked) {
@@ -304,6 +305,10 @@ static void check_limit(struct flow *f, const struct seat_admit_answer *a)
 	pg_args_init(&args, f->call->arena);
 	pg_arg_uuid(&args, &f->want.show);
 	pg_arg_uuids(&args, a->held, a->n_held);
+	/* a process that died after admission made none: nobody waits for a commit so long */
+	for (uint32_t i = 0; i < a->n_held; i++)
+		old[i] = a->held_ms[i] > NEVER_MADE_MS;
+	pg_arg_bools(&args, old, a->n_held);
 	pg_query_start(f->s->config.pg, &seat_sql_locks_over, &args, QUERY_MS, on_over, f);
 }
 
@@ -512,7 +517,8 @@ bool lock_post_full(void *service)
 
 	/* one batch may always come together: without it a pace that was slow once would never be known to be quick again */
 	if (s->open_locks < s->config.queue_max &&
-	    (s->open_locks < SEAT_BATCH_REQUESTS || seat_batch_wait_us(s->batch, s->open_locks) < s->config.wait_max_us))
+	    (s->open_locks < SEAT_BATCH_REQUESTS ||
+	     seat_batch_wait_us(s->batch, s->open_locks) < s->config.wait_max_us))
 		return false;
 	metric_add(s->config.metrics, METRIC_LOCKS, LOCK_OUTCOME_OVERLOADED, 0, 1);
 	return true;

@@ -263,8 +263,7 @@ static void on_load_timer(void *arg)
 	load_begin(arg);
 }
 
-void seat_map_load(struct seat_map *m, const struct uuid *show, void (*fn)(void *arg, bool loaded),
-		   void *arg)
+void seat_map_load(struct seat_map *m, const struct uuid *show, void (*fn)(void *arg, bool loaded), void *arg)
 {
 	struct waiter *w = xcalloc(1, sizeof(*w));
 	struct load *l = NULL;
@@ -486,6 +485,7 @@ static void on_turn(void *arg)
 {
 	struct seat_map *m = arg;
 
+	seat_map_apply_send(m); /* first: the others are to see it */
 	seat_map_admit_send(m);
 	list_for_each(at, next, &m->reads) {
 		struct map_reader *rd = list_entry(at, struct map_reader, link);

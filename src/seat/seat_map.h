@@ -24,6 +24,8 @@ struct seat_map_config {
 	struct redis *redis;
 	struct pg *pg;
 	int64_t pending_ms;  /* how long a mark of admission lasts; 10,000 */
+	int64_t lock_ms;     /* how long a lock lasts: so long a session's count of it */
+	bool by_show;	     /* Redis is distributed by show: no script over several */
 	uint32_t stream_max; /* changes kept per show for viewers that come back; 1,000 */
 };
 
@@ -46,6 +48,7 @@ struct seat_admit_answer {
 	uint8_t taken_state[SEAT_ASK_MAX]; /* enum seat_state */
 	uint32_t n_held;
 	struct uuid held[32];
+	int64_t held_ms[32]; /* since it was admitted */
 };
 typedef void seat_admit_fn(void *arg, const struct seat_admit_answer *answer);
 
@@ -77,6 +80,9 @@ typedef void seat_applied_fn(void *arg, bool applied);
 void seat_map_apply(struct seat_map *m, const struct uuid *show, const struct seat_change *changes, size_t n,
 		    const struct seat_session_change *sessions, size_t n_sessions, int64_t wait_ms, seat_applied_fn *fn,
 		    void *arg);
+
+/* What was to be applied leaves now and not at the end of the turn: before what the caller does next. */
+void seat_map_flush(struct seat_map *m);
 
 enum seat_read_outcome { SEAT_READ_SAME, SEAT_READ_ALL, SEAT_READ_FAILED };
 struct seat_read_answer {

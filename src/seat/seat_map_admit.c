@@ -1,9 +1,10 @@
 /*
- * Owns admissions: requests of one turn of the loop for one show go to Redis in one call of lua/map_admit.lua, which judges
- * them one after the other. A call of a script costs more than what it does for a request, so a crowd is cheaper together.
+ * Owns admissions: requests of one turn of the loop go to Redis in one call of lua/map_admit.lua, those of a show together,
+ * which judges them one after the other. A call of a script costs more than what it does for a request, so a crowd is cheaper
+ * together.
  *
- *   group: COLLECTING --end of the turn, or full--> SENT --answered--> each told
- *                                                     \--no map--> each waits for the load, then is collected once more
+ *   group: COLLECTING --end of the turn--> in a call, SENT --answered--> each told
+ *                                                         \--no map--> each waits for the load, then is collected once more
  */
 #include "seat/seat_map_int.h"
 
@@ -13,7 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { GROUP_REQUESTS = 64, GROUP_SEATS = 1000 };
+enum { GROUP_REQUESTS = 64, CALL_SHOWS = 64, CALL_SEATS = 1000 };
 
 struct admit {
 	struct list link; /* of its group; of none while its map is loaded */
@@ -26,13 +27,19 @@ struct admit {
 	uint32_t seats[];
 };
 
+/* The requests for a show. */
 struct group {
-	struct list link; /* map.groups, then map.sent */
-	struct seat_map *map;
+	struct list link; /* map.groups, then its call's */
 	struct uuid show;
 	uint32_t limit;
 	size_t n, n_seats;
 	struct list admits;
+};
+
+struct call {
+	struct list link; /* map.sent */
+	struct seat_map *map;
+	struct list groups;
 };
 
 static void admit_try(struct admit *a);
@@ -90,24 +97,24 @@ static void admit_answered(struct admit *a, const struct redis_value *v)
 						       : s.n && s.p[0] == 'X' ? SEAT_BLOCKED
 									      : SEAT_LOCKED;
 	}
-	for (size_t i = 1; answer.outcome == SEAT_ADMIT_LIMIT && i < n && answer.n_held < 32; i++) {
-		struct str s = redis_str(redis_item(v, i));
+	for (size_t i = 1; answer.outcome == SEAT_ADMIT_LIMIT && i + 1 < n && answer.n_held < 32; i += 2) {
+		struct str id = redis_str(redis_item(v, i));
 
-		if (s.n == 16)
-			memcpy(answer.held[answer.n_held++].b, s.p, 16);
+		if (id.n != 16)
+			continue;
+		memcpy(answer.held[answer.n_held].b, id.p, 16);
+		answer.held_ms[answer.n_held++] = redis_int(redis_item(v, i + 1));
 	}
 	admit_end(a, &answer);
 }
 
-static void on_admitted(void *arg, const struct redis_answer *r)
+/* A show's part of the answer; NULL: there is none. */
+static void group_answered(struct seat_map *m, struct group *g, enum redis_status status, const struct redis_value *v)
 {
-	struct group *g = arg;
-	struct seat_map *m = g->map;
-	bool no_map = r->status == REDIS_OK && redis_int(redis_item(r->value, 0)) == 2;
-	size_t i = 0, n = redis_count(r->value);
+	bool no_map = status == REDIS_OK && redis_int(redis_item(v, 0)) == 2;
+	size_t i = 0, n = redis_count(v);
 	struct admit *a;
 
-	list_remove(&g->link);
 	/* callbacks start new admissions: into groups of their own, this one is in no list any more */
 	while ((a = list_first(&g->admits, struct admit, link))) {
 		list_remove(&a->link);
@@ -116,53 +123,88 @@ static void on_admitted(void *arg, const struct redis_answer *r)
 		if (no_map && !a->loaded_once) {
 			a->loaded_once = true;
 			seat_map_load(m, &a->show, on_loaded, a);
-		} else if (r->status != REDIS_OK || no_map || i >= n) {
-			admit_unknown(a, r->status == REDIS_UNKNOWN);
+		} else if (status != REDIS_OK || no_map || i >= n) {
+			admit_unknown(a, status == REDIS_UNKNOWN);
 		} else {
-			admit_answered(a, redis_item(r->value, i));
+			admit_answered(a, redis_item(v, i));
 		}
 	}
 	free(g);
 }
 
-static void group_send(struct group *g)
+static void on_admitted(void *arg, const struct redis_answer *r)
 {
-	struct seat_map *m = g->map;
+	struct call *c = arg;
+	struct seat_map *m = c->map;
+	struct group *g;
+	size_t i = 0;
+
+	list_remove(&c->link);
+	while ((g = list_first(&c->groups, struct group, link))) {
+		list_remove(&g->link);
+		group_answered(m, g, r->status, redis_item(r->value, i++));
+	}
+	free(c);
+}
+
+static void words_group(struct words *w, const struct group *g)
+{
+	words_int(w, (int64_t)g->n);
+	list_for_each(at, next, &g->admits) {
+		const struct admit *a = list_entry(at, struct admit, link);
+
+		words_add(w, map_uuid(&a->lock));
+		words_add(w, map_uuid(&a->session));
+		words_add(w, uuid_is_zero(&a->replaces) ? STR("") : map_uuid(&a->replaces));
+		words_int(w, a->n_seats);
+		for (uint32_t i = 0; i < a->n_seats; i++)
+			words_int(w, a->seats[i]);
+	}
+}
+
+/* As many groups as fit. */
+static void call_send(struct seat_map *m)
+{
+	struct call *c = xcalloc(1, sizeof(*c));
+	struct group *g = list_first(&m->groups, struct group, link);
+	uint32_t limit = g->limit;
+	struct map_keys k[CALL_SHOWS];
+	struct str keys[2 * CALL_SHOWS];
 	char context[MAP_CONTEXT_MAX];
-	struct map_keys k;
+	size_t n = 0, seats = 0;
 	struct words w;
 
-	list_remove(&g->link);
-	list_append(&m->sent, &g->link);
-	map_keys(&g->show, &k);
+	c->map = m;
+	list_init(&c->groups);
+	list_append(&m->sent, &c->link);
 	map_context(m, context);
 	words_init(&w);
 	words_add(&w, str_from(context));
-	words_int(&w, g->limit);
+	words_int(&w, limit);
 	words_int(&w, m->config.pending_ms);
-	list_for_each(at, next, &g->admits) {
-		struct admit *a = list_entry(at, struct admit, link);
-
-		words_add(&w, map_uuid(&a->lock));
-		words_add(&w, map_uuid(&a->session));
-		words_add(&w, uuid_is_zero(&a->replaces) ? STR("") : map_uuid(&a->replaces));
-		words_int(&w, a->n_seats);
-		for (uint32_t i = 0; i < a->n_seats; i++)
-			words_int(&w, a->seats[i]);
+	words_int(&w, m->config.lock_ms);
+	while (g && n < CALL_SHOWS && (n == 0 || (!m->config.by_show && seats + g->n_seats <= CALL_SEATS)) &&
+	       g->limit == limit) {
+		list_remove(&g->link);
+		list_append(&c->groups, &g->link);
+		map_keys(&g->show, &k[n]);
+		keys[2 * n] = str_from(k[n].map);
+		keys[2 * n + 1] = str_from(k[n].sessions);
+		n++;
+		seats += g->n_seats;
+		words_group(&w, g);
+		g = list_first(&m->groups, struct group, link);
 	}
-	struct str keys[] = {str_from(k.map), str_from(k.sessions)};
-
 	/* not ready: the command answers REDIS_NOT_SENT by itself at the end of the turn */
-	redis_eval_start(m->config.redis, &seat_lua_map_admit, keys, 2, w.v, w.n, 0, on_admitted, g);
+	redis_eval_start(m->config.redis, &seat_lua_map_admit, keys, 2 * n, w.v, w.n, 0, on_admitted, c);
 	words_done(&w);
 }
 
 void seat_map_admit_send(struct seat_map *m)
 {
-	struct group *g;
-
-	while ((g = list_first(&m->groups, struct group, link)))
-		group_send(g);
+	while (!list_empty(&m->groups))
+		call_send(m);
+	m->n_collected = 0;
 }
 
 static void admit_try(struct admit *a)
@@ -173,14 +215,13 @@ static void admit_try(struct admit *a)
 	list_for_each(at, next, &m->groups) {
 		struct group *other = list_entry(at, struct group, link);
 
-		if (uuid_eq(&other->show, &a->show) && other->limit == a->limit) {
+		if (uuid_eq(&other->show, &a->show) && other->limit == a->limit && other->n < GROUP_REQUESTS) {
 			g = other;
 			break;
 		}
 	}
 	if (!g) {
 		g = xcalloc(1, sizeof(*g));
-		g->map = m;
 		g->show = a->show;
 		g->limit = a->limit;
 		list_init(&g->admits);
@@ -190,8 +231,9 @@ static void admit_try(struct admit *a)
 	list_append(&g->admits, &a->link);
 	g->n++;
 	g->n_seats += a->n_seats;
-	if (g->n == GROUP_REQUESTS || g->n_seats >= GROUP_SEATS)
-		group_send(g);
+	m->n_collected += a->n_seats;
+	if (m->n_collected >= CALL_SEATS)
+		seat_map_admit_send(m);
 }
 
 void seat_map_admit(struct seat_map *m, const struct uuid *show, const struct uuid *lock, const struct uuid *session,
@@ -236,5 +278,10 @@ static void groups_free(struct list *groups)
 void seat_map_admit_done(struct seat_map *m)
 {
 	groups_free(&m->groups);
-	groups_free(&m->sent);
+	list_for_each(at, next, &m->sent) {
+		struct call *c = list_entry(at, struct call, link);
+
+		groups_free(&c->groups);
+		free(c);
+	}
 }

@@ -16,6 +16,8 @@
 #include <string.h>
 
 enum {
+	BUNDLE_SHOWS = 64,
+	BUNDLE_SEATS = 2000,
 	APPLY_TRY_MS = 50,
 	APPLY_LIFE_MS = 5000,
 	APPLY_WAIT_MS = 100,
@@ -25,6 +27,7 @@ enum {
 
 struct apply {
 	struct list link;
+	struct list turn; /* map.to_apply, then its bundle's */
 	struct seat_map *map;
 	struct uuid show;
 	struct timer *retry, *wait; /* NULL until needed */
@@ -37,9 +40,16 @@ struct apply {
 	int64_t made_us;
 };
 
+/* What goes in one call of the script. */
+struct bundle {
+	struct list link; /* map.bundles */
+	struct list applies;
+};
+
 static void apply_free(struct apply *a)
 {
 	list_remove(&a->link);
+	list_remove(&a->turn);
 	a->map->n_applies--;
 	timer_free(a->retry);
 	timer_free(a->wait);
@@ -80,18 +90,16 @@ static void apply_later(struct apply *a)
 	timer_set_ms(a->retry, APPLY_TRY_MS);
 }
 
-static void on_apply(void *arg, const struct redis_answer *r)
+static void apply_answered(struct apply *a, enum redis_status status)
 {
-	struct apply *a = arg;
-
-	if (r->status == REDIS_OK) {
+	if (status == REDIS_OK) {
 		/* {-1}: no map; nothing to keep true */
 		a->map->stats.applied++;
 		apply_tell(a, true);
 		apply_free(a);
 		return;
 	}
-	if (r->status == REDIS_NOT_SENT)
+	if (status == REDIS_NOT_SENT)
 		apply_tell(a, false);
 	/* a repair that is still needed is found again */
 	if (a->map->n_applies > APPLY_OPEN_MAX || (a->n && a->changes[0].repair)) {
@@ -130,31 +138,83 @@ static size_t words_run(struct words *w, const struct apply *a, size_t i, int64_
 	return end;
 }
 
-static void apply_try(void *arg)
+static void words_apply(struct words *w, const struct apply *a)
 {
-	struct apply *a = arg;
 	int64_t late_ms = (loop_now_us(a->map->config.loop) - a->made_us) / 1000;
-	struct map_keys k;
-	struct words w;
-	char context[MAP_CONTEXT_MAX];
 
-	map_keys(&a->show, &k);
-	map_context(a->map, context);
-	words_init(&w);
-	words_add(&w, str_from(context));
-	words_int(&w, (int64_t)a->n);
-	words_int(&w, a->map->config.stream_max);
-	for (size_t i = 0; i < a->n; i = words_run(&w, a, i, late_ms))
+	words_int(w, (int64_t)a->n);
+	words_int(w, (int64_t)a->n_sessions);
+	for (size_t i = 0; i < a->n; i = words_run(w, a, i, late_ms))
 		;
 	for (size_t i = 0; i < a->n_sessions; i++) {
-		words_add(&w, map_uuid(&a->sessions[i].session));
-		words_add(&w, map_uuid(&a->sessions[i].lock));
-		words_int(&w, a->sessions[i].left_ms);
+		words_add(w, map_uuid(&a->sessions[i].session));
+		words_add(w, map_uuid(&a->sessions[i].lock));
+		words_int(w, a->sessions[i].left_ms);
 	}
-	struct str keys[] = {str_from(k.map), str_from(k.sessions), str_from(k.stream)};
+}
 
-	redis_eval_start(a->map->config.redis, &seat_lua_map_apply, keys, 3, w.v, w.n, 0, on_apply, a);
+static void on_bundle(void *arg, const struct redis_answer *r)
+{
+	struct bundle *b = arg;
+	struct apply *a;
+
+	list_remove(&b->link);
+	while ((a = list_first(&b->applies, struct apply, turn))) {
+		list_remove(&a->turn);
+		list_init(&a->turn);
+		apply_answered(a, r->status);
+	}
+	free(b);
+}
+
+/* As many as fit; each is a show's. */
+static void bundle_send(struct seat_map *m)
+{
+	struct bundle *b = xcalloc(1, sizeof(*b));
+	struct apply *a = list_first(&m->to_apply, struct apply, turn);
+	struct map_keys k[BUNDLE_SHOWS];
+	struct str keys[3 * BUNDLE_SHOWS];
+	char context[MAP_CONTEXT_MAX];
+	size_t n = 0, seats = 0;
+	struct words w;
+
+	list_init(&b->applies);
+	list_append(&m->bundles, &b->link);
+	map_context(m, context);
+	words_init(&w);
+	words_add(&w, str_from(context));
+	words_int(&w, m->config.stream_max);
+	while (a && n < BUNDLE_SHOWS && (n == 0 || (!m->config.by_show && seats + a->n <= BUNDLE_SEATS))) {
+		list_remove(&a->turn);
+		list_append(&b->applies, &a->turn);
+		map_keys(&a->show, &k[n]);
+		keys[3 * n] = str_from(k[n].map);
+		keys[3 * n + 1] = str_from(k[n].sessions);
+		keys[3 * n + 2] = str_from(k[n].stream);
+		n++;
+		seats += a->n;
+		words_apply(&w, a);
+		a = list_first(&m->to_apply, struct apply, turn);
+	}
+	redis_eval_start(m->config.redis, &seat_lua_map_apply, keys, 3 * n, w.v, w.n, 0, on_bundle, b);
 	words_done(&w);
+}
+
+void seat_map_apply_send(struct seat_map *m)
+{
+	while (!list_empty(&m->to_apply))
+		bundle_send(m);
+}
+
+void seat_map_flush(struct seat_map *m)
+{
+	seat_map_apply_send(m);
+}
+
+static void apply_try(struct apply *a)
+{
+	list_append(&a->map->to_apply, &a->turn);
+	deferred_post(a->map->turn);
 }
 
 static int by_seat_no(const void *key, const void *element)
@@ -233,6 +293,7 @@ void seat_map_apply(struct seat_map *m, const struct uuid *show, const struct se
 {
 	struct apply *a = xcalloc(1, sizeof(*a));
 
+	list_init(&a->turn);
 	a->map = m;
 	a->show = *show;
 	a->fn = fn;
@@ -259,10 +320,14 @@ void seat_map_apply(struct seat_map *m, const struct uuid *show, const struct se
 void seat_map_apply_init(struct seat_map *m)
 {
 	list_init(&m->applies);
+	list_init(&m->to_apply);
+	list_init(&m->bundles);
 }
 
 void seat_map_apply_done(struct seat_map *m)
 {
 	list_for_each(at, next, &m->applies)
 		apply_free(list_entry(at, struct apply, link));
+	list_for_each(bt, bnext, &m->bundles)
+		free(list_entry(bt, struct bundle, link));
 }

@@ -13,7 +13,9 @@ struct seat_map {
 	struct list loads, reads;
 	struct list applies;
 	size_t n_applies;
-	struct list groups, sent; /* of admissions: being collected in this turn, and under way */
+	struct list groups, sent;      /* of admissions: being collected in this turn, and calls under way */
+	size_t n_collected;	       /* seats in groups */
+	struct list to_apply, bundles; /* what was committed: to be sent in this turn, and calls under way */
 	struct deferred *turn;
 	struct seat_map_stats stats;
 };
@@ -30,6 +32,7 @@ void seat_map_admit_send(struct seat_map *m); /* at the end of a turn */
 /* ---- seat_map_apply.c ---- */
 void seat_map_apply_init(struct seat_map *m);
 void seat_map_apply_done(struct seat_map *m);
+void seat_map_apply_send(struct seat_map *m);
 
 /* ---- seat_map_words.c ---- */
 struct map_keys {
@@ -49,10 +52,10 @@ struct words {
 };
 void words_init(struct words *w);
 void words_done(struct words *w);
-void words_add(struct words *w, struct str s);	 /* not copied */
+void words_add(struct words *w, struct str s); /* not copied */
 void words_int(struct words *w, int64_t v);
 void words_fence(struct words *w, int32_t fence); /* of one width, so that fences compare as text */
-char map_state_letter(uint8_t state);		 /* enum seat_state or SEAT_WITHDRAW */
+char map_state_letter(uint8_t state);		  /* enum seat_state or SEAT_WITHDRAW */
 
 /* A row of arrays (seats, states, fences, locks, ms), as the map statements answer; in the arena. */
 size_t map_changes_from_rows(const struct pg_result *r, struct arena *arena, struct seat_change **ret);

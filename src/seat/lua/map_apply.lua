@@ -1,25 +1,27 @@
--- What PostgreSQL has committed, written into a show's map; also the withdrawal of pending marks.
+-- What PostgreSQL has committed, written into the maps of shows; also the withdrawal of pending marks.
 -- A seat's fence grows with every committed change, so an older change never undoes a newer one, in whatever order they
--- arrive. Every change of the map gets the next version number and one entry in the show's stream.
+-- arrive. Every change of a map gets the next version number; while somebody watches the show ('w' of its map: until when, in
+-- ms of this server's clock) it also gets an entry in the show's stream.
 --
--- KEYS  1 map  2 sessions  3 stream of changes
--- ARGV  1 context  2 number of seats  3 length the stream is kept to
---       then per run of seats that were changed alike: state (L B X F; R: withdraw the pending mark; a small letter and a
---       fence: a repair, taken if the seat still has that fence), lock id, ms left (0: for ever), number of seats, and per
---       seat its number and fence (10 digits)
---       then per session change: session, lock id, ms left (0: remove)
+-- KEYS  per show: map, sessions, stream of changes; several where all keys are on one server
+-- ARGV  1 context  2 length a stream is kept to
+--       then per show: number of seats, number of session changes,
+--       per run of seats that were changed alike: state (L B X F; R: withdraw the pending mark; a small letter and a fence: a
+--       repair, taken if the seat still has that fence), lock id, ms left (0: for ever), number of seats, and per seat its
+--       number and fence (10 digits),
+--       per session change: session, lock id, ms left (0: remove)
 --
--- Answers {number of changes, version} or {-1}: there is no map to change
+-- Answers per show {number of changes, version} or {-1}: there is no map to change
 local sub, format, call = string.sub, string.format, redis.call
-local map, sessions = KEYS[1], KEYS[2]
-local n = tonumber(ARGV[2])
+local t = call('TIME')
+local now = t[1] * 1000 + math.floor(t[2] / 1000)
+local META = 6
 
 -- as in map_admit: a seat's value is state, lock id, fence, end; fences have one width, so that they compare as text
-local fields, at, last = {'c', 'g', 'e', 'f'}, 4, #ARGV
-for _ = 1, n do fields[#fields + 1] = false end
-do
-  local f = 4
-  while f < n + 4 do
+local function change_seats(map, stream, n, at)
+  local fields = {'c', 'g', 'e', 'f', 'n', 'w'}
+  local from, f = at, META
+  while f < n + META do
     local count = tonumber(ARGV[at + 3])
     for i = at + 4, at + 2 + 2 * count, 2 do
       f = f + 1
@@ -27,27 +29,24 @@ do
     end
     at = at + 4 + 2 * count
   end
-end
-local got
-if n <= 2000 then
-  got = call('HMGET', map, unpack(fields))
-else
-  got = {}
-  for from = 1, #fields, 2000 do
-    local part = call('HMGET', map, unpack(fields, from, math.min(#fields, from + 1999)))
-    for i = 1, #part do got[from + i - 1] = part[i] end
+  local got
+  if n <= 2000 then
+    got = call('HMGET', map, unpack(fields))
+  else
+    got = {}
+    for first = 1, #fields, 2000 do
+      local part = call('HMGET', map, unpack(fields, first, math.min(#fields, first + 1999)))
+      for i = 1, #part do got[first + i - 1] = part[i] end
+    end
   end
-end
-local loaded = got[1] == ARGV[1]
-if not loaded and not got[2] then return {-1} end
-local t = call('TIME')
-local now = t[1] * 1000 + math.floor(t[2] / 1000)
+  local loaded = got[1] == ARGV[1]
+  if not loaded and not got[2] then return {-1}, at end
 
-local changed, set, del, freed = {}, {}, {}, {}
-local n_changed, n_set = 0, 0
-do
-  local i, f = 4, 4
-  while f < n + 4 do
+  local changed, set, del, freed = {}, {}, {}, {}
+  local n_changed, n_set = 0, 0
+  local i = from
+  f = META
+  while f < n + META do
     local kind, lock, left, count = ARGV[i], ARGV[i + 1], tonumber(ARGV[i + 2]), tonumber(ARGV[i + 3])
     local seen
     if #kind > 1 then
@@ -104,44 +103,68 @@ do
       end
     end
   end
-end
-for from = 1, n_set, 4000 do call('HSET', map, unpack(set, from, math.min(n_set, from + 3999))) end
-for from = 1, #del, 4000 do call('HDEL', map, unpack(del, from, math.min(#del, from + 3999))) end
-if #freed > 0 then call('HSET', map, 'f', (got[4] or '') .. table.concat(freed, ',') .. ',') end
 
--- the sessions, so many at a time that none is there twice
-while at < last do
-  local whos, place, to = {}, {}, at
-  while to < last and #whos < 1000 and not place[ARGV[to]] do
-    whos[#whos + 1] = ARGV[to]
-    place[ARGV[to]] = true
-    to = to + 3
+  local answer = {0, ''}
+  if loaded and n_changed > 0 then
+    local number = format('%d', got[5] + 1)
+    set[n_set + 1] = 'n'
+    set[n_set + 2] = number
+    n_set = n_set + 2
+    answer = {n_changed, got[3] .. '-' .. number}
+    if got[6] and tonumber(got[6]) > now then
+      call('XADD', stream, 'MAXLEN', '~', ARGV[2], '*', 'v', answer[2], 'd', table.concat(changed, ','))
+    end
+  elseif #freed > 0 then
+    set[n_set + 1] = 'f'
+    set[n_set + 2] = (got[4] or '') .. table.concat(freed, ',') .. ','
+    n_set = n_set + 2
   end
-  local held, put, gone = call('HMGET', sessions, unpack(whos)), {}, {}
-  for w = 1, #whos do
-    local lock, left = ARGV[at + 1], tonumber(ARGV[at + 2])
-    local has, keep = held[w], ''
-    at = at + 3
-    if has then
-      for k = 1, #has, 29 do
-        if sub(has, k, k + 15) ~= lock and tonumber(sub(has, k + 16, k + 28)) > now then
-          keep = keep .. sub(has, k, k + 28)
+  for first = 1, n_set, 4000 do call('HSET', map, unpack(set, first, math.min(n_set, first + 3999))) end
+  for first = 1, #del, 4000 do call('HDEL', map, unpack(del, first, math.min(#del, first + 3999))) end
+  return answer, at
+end
+
+-- so many at a time that none is there twice
+local function change_sessions(sessions, at, last)
+  while at < last do
+    local whos, place, to = {}, {}, at
+    while to < last and #whos < 1000 and not place[ARGV[to]] do
+      whos[#whos + 1] = ARGV[to]
+      place[ARGV[to]] = true
+      to = to + 3
+    end
+    local held, put, gone = call('HMGET', sessions, unpack(whos)), {}, {}
+    for w = 1, #whos do
+      local lock, left = ARGV[at + 1], tonumber(ARGV[at + 2])
+      local has, keep = held[w], ''
+      at = at + 3
+      if has then
+        for k = 1, #has, 29 do
+          if sub(has, k, k + 15) ~= lock and tonumber(sub(has, k + 16, k + 28)) > now then
+            keep = keep .. sub(has, k, k + 28)
+          end
         end
       end
+      if left > 0 then keep = keep .. lock .. format('%013d', now + left) end
+      if keep ~= '' then
+        put[#put + 1] = whos[w]
+        put[#put + 1] = keep
+      elseif has then
+        gone[#gone + 1] = whos[w]
+      end
     end
-    if left > 0 then keep = keep .. lock .. format('%013d', now + left) end
-    if keep ~= '' then
-      put[#put + 1] = whos[w]
-      put[#put + 1] = keep
-    elseif has then
-      gone[#gone + 1] = whos[w]
-    end
+    if #put > 0 then call('HSET', sessions, unpack(put)) end
+    if #gone > 0 then call('HDEL', sessions, unpack(gone)) end
   end
-  if #put > 0 then call('HSET', sessions, unpack(put)) end
-  if #gone > 0 then call('HDEL', sessions, unpack(gone)) end
 end
 
-if not loaded or n_changed == 0 then return {0, ''} end
-local version = got[3] .. '-' .. call('HINCRBY', map, 'n', 1)
-call('XADD', KEYS[3], 'MAXLEN', '~', ARGV[3], '*', 'v', version, 'd', table.concat(changed, ','))
-return {n_changed, version}
+local answers, at = {}, 3
+for k = 1, #KEYS, 3 do
+  local seats, changes = tonumber(ARGV[at]), tonumber(ARGV[at + 1])
+  local n = #answers + 1
+  answers[n], at = change_seats(KEYS[k], KEYS[k + 2], seats, at + 2)
+  local last = at + 3 * changes
+  if changes > 0 and answers[n][1] ~= -1 then change_sessions(KEYS[k + 1], at, last) end
+  at = last
+end
+return answers

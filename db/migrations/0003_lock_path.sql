@@ -29,30 +29,26 @@ DECLARE
   c_zero constant uuid := '00000000-0000-0000-0000-000000000000';
   v_now timestamptz := statement_timestamp();
   v_expires timestamptz := v_now + p_lifetime;
-  v_sold int;
-  v_careful int[] := '{}';
+  v_careful int[];
   v_at int[];
   v_req int[];
   v_fences int[];
   v_events text[];
 BEGIN
-  SELECT count(*) INTO v_sold
-    FROM unnest(p_show, p_revision) AS w (show_id, revision)
-    JOIN shows s ON s.show_id = w.show_id
-   WHERE s.xmin::text::bigint = w.revision AND s.status = 'published'
-     AND v_now >= s.sale_starts_at AND v_now < s.sale_ends_at;
-  IF v_sold <> cardinality(p_show) THEN
-    SELECT coalesce(array_agg(r.i), '{}') INTO v_careful FROM unnest(p_req_show) WITH ORDINALITY r (show, i)
-     WHERE NOT EXISTS (SELECT 1 FROM shows s WHERE s.show_id = p_show[r.show] AND s.xmin::text::bigint = p_revision[r.show]
-                          AND s.status = 'published' AND v_now >= s.sale_starts_at AND v_now < s.sale_ends_at);
-  END IF;
-
-  -- Redis has counted the session's locks; this catches what it forgot. And ids that are there already.
-  v_careful := v_careful || ARRAY(
+  -- What stands in a request's way: its show is not on sale, or not as the caller knew it; its session holds too many locks
+  -- (Redis has counted, this catches what it forgot); its id is there already. (A subquery per show and no join: for a join of
+  -- ten shows, as is believed of an array, reading all that are on sale looks cheap.)
+  v_careful := ARRAY(
+    WITH other AS (
+      SELECT w.i FROM unnest(p_show, p_revision) WITH ORDINALITY AS w (show_id, revision, i)
+       WHERE w.revision IS DISTINCT FROM (
+               SELECT s.xmin::text::bigint FROM shows s WHERE s.show_id = w.show_id AND s.status = 'published'
+                  AND v_now >= s.sale_starts_at AND v_now < s.sale_ends_at))
     SELECT r.i::int FROM unnest(p_session, p_req_show, p_known, p_lock) WITH ORDINALITY
              AS r (session_id, show, known, lock_id, i)
      WHERE (SELECT count(*) FROM seat_locks l WHERE l.session_id = r.session_id AND l.show_id = p_show[r.show]
                AND (l.state = 'paying' OR (l.state = 'active' AND l.expires_at > v_now))) >= p_limit
+        OR r.show IN (SELECT o.i FROM other o)
         OR (r.known AND (EXISTS (SELECT 1 FROM seat_locks l WHERE l.show_id = p_show[r.show] AND l.lock_id = r.lock_id)
             OR EXISTS (SELECT 1 FROM seat_lock_history h WHERE h.show_id = p_show[r.show] AND h.lock_id = r.lock_id))));
 
@@ -77,13 +73,14 @@ BEGIN
   END IF;
 
   IF cardinality(v_careful) < cardinality(p_lock) THEN
-    INSERT INTO seat_locks (show_id, lock_id, session_id, seats, prices, categories, total_minor, currency, created_at,
-                            expires_at, notify_buyer, request_hash)
-    SELECT p_show[r.show], r.lock_id, r.session_id, p_seats[r.a:r.z], p_prices[r.a:r.z], p_categories[r.a:r.z], r.total,
-           r.currency, v_now, v_expires, r.notify, r.hash
-      FROM unnest(p_req_show, p_lock, p_session, p_hash, p_notify, p_total, p_currency, p_from, p_to) WITH ORDINALITY
-             AS r (show, lock_id, session_id, hash, notify, total, currency, a, z, i)
-     WHERE r.i <> ALL (v_careful);
+    WITH made AS (
+      INSERT INTO seat_locks (show_id, lock_id, session_id, seats, prices, categories, total_minor, currency, created_at,
+                              expires_at, notify_buyer, request_hash)
+      SELECT p_show[r.show], r.lock_id, r.session_id, p_seats[r.a:r.z], p_prices[r.a:r.z], p_categories[r.a:r.z], r.total,
+             r.currency, v_now, v_expires, r.notify, r.hash
+        FROM unnest(p_req_show, p_lock, p_session, p_hash, p_notify, p_total, p_currency, p_from, p_to) WITH ORDINALITY
+               AS r (show, lock_id, session_id, hash, notify, total, currency, a, z, i)
+       WHERE r.i <> ALL (v_careful))
     INSERT INTO outbox (show_id, outbox_id, topic, events)
     SELECT p_show[e.show], p_outbox[e.show], 'seat', ('[' || substr(e.text, 4) || '}}]')::json
       FROM (SELECT p_req_show[t.req] AS show, string_agg(t.event, '' ORDER BY t.at) AS text
@@ -91,7 +88,12 @@ BEGIN
              WHERE t.req <> ALL (v_careful)
              GROUP BY p_req_show[t.req]) e;
   END IF;
-  RETURN QUERY SELECT v_now, v_expires, v_at, v_fences, v_careful;
+  created_at := v_now;
+  expires_at := v_expires;
+  at := v_at;
+  fences := v_fences;
+  careful := v_careful;
+  RETURN NEXT;
 END $$;
 
 GRANT EXECUTE ON FUNCTION seat_lock_batch_free TO boxoffice_app;

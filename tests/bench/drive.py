@@ -71,7 +71,7 @@ def run(ground, scenario, url, *options, sample=None, at=None, timeout_s=120):
                 break
             if time.monotonic() - begun > timeout_s:
                 raise Unclean(f"bench_drive {scenario} did not end within {timeout_s} s: {said[-500:]!r}")
-            time.sleep(0.003)
+            time.sleep(0.01)
         said += process.stderr.read() or b""
         process.wait(timeout_s)
     finally:

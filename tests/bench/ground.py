@@ -332,7 +332,7 @@ class Ground:
         self.owner.execute("""INSERT INTO seat_locks (show_id, lock_id, session_id, state, seats, prices, categories, total_minor,
                                                       currency, created_at, expires_at, ended_at)
             SELECT lpad(to_hex(n % 1000), 32, '0')::uuid, gen_random_uuid(), gen_random_uuid(), 'released', '{1,2}', '{1,1}', '{0,0}', 2,
-                   'EUR', now(), now() + interval '300 s', now()
+                   'EUR', now(), now() + interval '1 day', now()
               FROM generate_series(1, 20000) n""")
         self.owner.execute("VACUUM ANALYZE seat_locks")
 

@@ -9,7 +9,8 @@ from measure import Cpu, Work, cpu_us_per, demand_rows, work_per_lock
 from releaser import Releaser
 
 SEATS = 50000
-SHOWS, SHOW_SEATS = 1000, 50
+SHOWS, SHOW_SEATS = 1000, 100
+SPREAD_LIFETIME_S = 1     # over many shows Redis forgets by itself; a walk over all seats takes longer
 SESSIONS = 20000          # so many that none has a third lock before its first is released
 CLIENTS = (1, 2, 4, 8, 16, 32, 64)
 CONNECTIONS = (256, 1024)
@@ -19,14 +20,16 @@ SECONDS = 2.5
 class Side:
     """The program under load on some shows: found once, then searched again in every round."""
 
-    def __init__(self, bench, ground, serve, shows, seats):
+    def __init__(self, bench, ground, serve, shows, seats, lifetime_s=300):
         self.bench, self.ground, self.serve, self.shows = bench, ground, serve, shows
+        self.release = {"in_redis": True} if lifetime_s == 300 else {"in_redis": False, "lifetime_s": lifetime_s}
+        self.sessions = SESSIONS if lifetime_s == 300 else 3 * SESSIONS
         self.file = ground.shows_file([(show, seats) for show in shows])
         self.best, self.connections = None, CONNECTIONS[0]
         self.rates, self.cpu, self.work = [], [], []
 
     def options(self, rate=None):
-        options = ["--shows", self.file, "--sessions", SESSIONS, "--connections", self.connections]
+        options = ["--shows", self.file, "--sessions", self.sessions, "--connections", self.connections]
         return options + (["--rate", rate, "--warmup", 0.7, "--seconds", self.bench.seconds(SECONDS)] if rate else [])
 
     def find(self):
@@ -34,7 +37,7 @@ class Side:
         found = {}
         for connections in CONNECTIONS[:1] if self.bench.quick else CONNECTIONS:
             self.connections = connections
-            with Releaser(self.ground, self.shows, in_redis=True) as releaser:
+            with Releaser(self.ground, self.shows, **self.release) as releaser:
                 found[connections] = drive.ramp(self.ground, "lock", self.serve.url, *self.options(), start=8000)
             self.bench.demand(releaser)
             self.ground.tidy()
@@ -43,7 +46,7 @@ class Side:
         return found
 
     def round(self):
-        with Releaser(self.ground, self.shows, in_redis=True) as releaser:
+        with Releaser(self.ground, self.shows, **self.release) as releaser:
             before = Work(self.ground, self.serve)
             held, tried = drive.search(lambda rate: drive.run(
                 self.ground, "lock", self.serve.url, *self.options(rate), sample=lambda: Cpu(self.ground, self.serve, releaser)),
@@ -114,7 +117,8 @@ def locks(bench, wanted):
         sides, denominators = [one], {}
         if {"lock_spread", "spread_cpu"} & wanted:
             first = ground.make_show(serve, SHOW_SEATS)
-            spread = Side(bench, ground, serve, [first, *ground.copy_show(first, SHOWS - 1)], SHOW_SEATS)
+            brief = ground.serve("--lock-seconds", str(SPREAD_LIFETIME_S))
+            spread = Side(bench, ground, brief, [first, *ground.copy_show(first, SHOWS - 1)], SHOW_SEATS, SPREAD_LIFETIME_S)
             sides.append(spread)
         other = ground.copy_show(one.shows[0], 1)[0]
         for name, script in (("lock", "lock_transaction"), ("lock_statement", "lock_statement")):

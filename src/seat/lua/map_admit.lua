@@ -21,25 +21,107 @@ local now = t[1] * 1000 + math.floor(t[2] / 1000)
 local ends_text = format('%d', now + ARGV[3])
 local lasts = tonumber(ARGV[4])
 
-local function flat(changes)
-  local out, k = {}, 0
-  for field, value in pairs(changes) do
-    out[k + 1] = field
-    out[k + 2] = value
-    k = k + 2
+-- The show whose requests are judged, and what earlier requests of this call have changed of it: a seat's or session's value
+-- as it stands after them. nil where there is but one request. (Kept here and not in closures: those are made anew each time.)
+local map, sessions, got, fields, whos, held, new_seat, new_session
+local set, n_set -- of HSET
+
+-- Request r, which begins at ARGV[begin], its first seat at fields[first + 1].
+local function judge(r, begin, first, n)
+  local id, who, replaces = ARGV[begin], whos[r], ARGV[begin + 2]
+  local taken
+  local mine = 0
+  local keeps -- places of seats that this lock, or the one it replaces, holds: no marks of this request's
+  for i = first + 1, first + n do
+    local v = new_seat and new_seat[fields[i]] or got[i]
+    if v then
+      local s = sub(v, 1, 1)
+      local owner = sub(v, 2, 17)
+      if owner == id and (s == 'P' or s == 'L') then
+        mine = mine + 1
+        if s == 'L' then
+          keeps = keeps or {}
+          keeps[i] = true
+        end
+      elseif s == 'B' or s == 'X' then
+        taken = taken or {1}
+        taken[#taken + 1] = fields[i]
+        taken[#taken + 1] = s
+      elseif s ~= 'F' then
+        local til = tonumber(sub(v, 28))
+        if til == 0 or til > now then
+          if owner == replaces then
+            -- only what its time has not ended: the rest may be had by anybody
+            keeps = keeps or {}
+            keeps[i] = true
+          else
+            taken = taken or {1}
+            taken[#taken + 1] = fields[i]
+            taken[#taken + 1] = 'L'
+          end
+        end
+      end
+    end
   end
-  return out
+  if taken then return taken end
+  if mine == n then return 0 end -- asked again: already marked for this very lock
+
+  held = held or call('HMGET', sessions, unpack(whos))
+  local has = new_session and new_session[who] or held[r]
+  local keep, count = '', 0
+  local counts = now + lasts -- a lock of this id that is there already (asked again with other seats) counts on as it did
+  if has then
+    for k = 1, #has, 29 do
+      local lock = sub(has, k, k + 15)
+      local til = tonumber(sub(has, k + 16, k + 28))
+      if lock == id then
+        counts = math.max(counts, til)
+      elseif til > now then
+        keep = keep .. sub(has, k, k + 28)
+        if lock ~= replaces then count = count + 1 end
+      end
+    end
+  end
+  if count >= limit then
+    local over = {3}
+    for k = 1, #keep, 29 do
+      over[#over + 1] = sub(keep, k, k + 15)
+      over[#over + 1] = lasts - (tonumber(sub(keep, k + 16, k + 28)) - now)
+    end
+    return over
+  end
+  local mark = 'P' .. id
+  for i = first + 1, first + n do
+    if not (keeps and keeps[i]) then
+      local seat = fields[i]
+      local v = new_seat and new_seat[seat] or got[i]
+      local value = mark .. (v and sub(v, 18, 27) or '0000000000') .. ends_text
+      set[n_set + 1] = seat
+      set[n_set + 2] = value
+      n_set = n_set + 2
+      if new_seat then new_seat[seat] = value end
+    end
+  end
+  local value = keep .. id .. format('%013d', counts)
+  if new_session then
+    new_session[who] = value
+  else
+    call('HSET', sessions, who, value)
+  end
+  return 0
 end
 
 -- Requests of one show from ARGV[at] on; its answer, and where the next show begins.
-local function show(map, sessions, at)
+local function show(at)
   local requests = tonumber(ARGV[at])
-  local fields, whos, begins = {'c'}, {}, {}
+  local begins, counts = {}, {}
   local f = 1
+  fields, whos = {'c'}, {}
   at = at + 1
   for r = 1, requests do
     local n = tonumber(ARGV[at + 3])
     begins[r] = at
+    counts[r] = n
     whos[r] = ARGV[at + 1]
     for i = at + 4, at + 3 + n do
       f = f + 1
@@ -47,104 +129,35 @@ local function show(map, sessions, at)
     end
     at = at + 4 + n
   end
-  local got = call('HMGET', map, unpack(fields))
+  got = call('HMGET', map, unpack(fields))
   if got[1] ~= ARGV[1] then return {2}, at end
-
-  -- what earlier requests of this call have changed; a seat's or session's value as it stands after them
-  local new_seat, new_session = {}, {}
-  local held -- values of the sessions, read when the first of them is asked about
-
-  local function judge(r, first)
-    local begin = begins[r]
-    local id, who, replaces, n = ARGV[begin], whos[r], ARGV[begin + 2], tonumber(ARGV[begin + 3])
-    local taken
-    local mine = 0
-    local keeps -- places of seats that this lock, or the one it replaces, holds: no marks of this request's
-    for i = 1, n do
-      local seat = fields[first + i]
-      local v = new_seat[seat] or got[first + i]
-      if v then
-        local s = sub(v, 1, 1)
-        local owner = sub(v, 2, 17)
-        if owner == id and (s == 'P' or s == 'L') then
-          mine = mine + 1
-          if s == 'L' then
-            keeps = keeps or {}
-            keeps[i] = true
-          end
-        elseif s == 'B' or s == 'X' then
-          taken = taken or {1}
-          taken[#taken + 1] = seat
-          taken[#taken + 1] = s
-        elseif s ~= 'F' then
-          local til = tonumber(sub(v, 28))
-          if til == 0 or til > now then
-            if owner == replaces then
-              -- only what its time has not ended: the rest may be had by anybody
-              keeps = keeps or {}
-              keeps[i] = true
-            else
-              taken = taken or {1}
-              taken[#taken + 1] = seat
-              taken[#taken + 1] = 'L'
-            end
-          end
-        end
-      end
-    end
-    if taken then return taken, n end
-    if mine == n then return 0, n end -- asked again: already marked for this very lock
-
-    held = held or call('HMGET', sessions, unpack(whos))
-    local has = new_session[who] or held[r]
-    local keep, count = '', 0
-    local counts = now + lasts -- a lock of this id that is there already (asked again with other seats) counts on as it did
-    if has then
-      for k = 1, #has, 29 do
-        local lock = sub(has, k, k + 15)
-        local til = tonumber(sub(has, k + 16, k + 28))
-        if lock == id then
-          counts = math.max(counts, til)
-        elseif til > now then
-          keep = keep .. sub(has, k, k + 28)
-          if lock ~= replaces then count = count + 1 end
-        end
-      end
-    end
-    if count >= limit then
-      local over = {3}
-      for k = 1, #keep, 29 do
-        over[#over + 1] = sub(keep, k, k + 15)
-        over[#over + 1] = lasts - (tonumber(sub(keep, k + 16, k + 28)) - now)
-      end
-      return over, n
-    end
-    for i = 1, n do
-      if not (keeps and keeps[i]) then
-        local seat = fields[first + i]
-        local v = new_seat[seat] or got[first + i]
-        new_seat[seat] = 'P' .. id .. (v and sub(v, 18, 27) or '0000000000') .. ends_text
-      end
-    end
-    new_session[who] = keep .. id .. format('%013d', counts)
-    return 0, n
-  end
-
+  held = nil
+  new_seat, new_session = nil, nil
+  if requests > 1 then new_seat, new_session = {}, {} end
+  set, n_set = {}, 0
   local answers = {0}
   f = 1
   for r = 1, requests do
-    local n
-    answers[r + 1], n = judge(r, f)
-    f = f + n
+    answers[r + 1] = judge(r, begins[r], f, counts[r])
+    f = f + counts[r]
   end
-  if next(new_seat) then call('HSET', map, unpack(flat(new_seat))) end
-  if next(new_session) then call('HSET', sessions, unpack(flat(new_session))) end
+  if n_set > 0 then call('HSET', map, unpack(set)) end
+  if new_session and next(new_session) then
+    local out, k = {}, 0
+    for who, value in pairs(new_session) do
+      out[k + 1] = who
+      out[k + 2] = value
+      k = k + 2
+    end
+    call('HSET', sessions, unpack(out))
+  end
   return answers, at
 end
 
 local all, at = {}, 5
 for k = 1, #KEYS, 2 do
   local n = #all + 1
-  all[n], at = show(KEYS[k], KEYS[k + 1], at)
+  map, sessions = KEYS[k], KEYS[k + 1]
+  all[n], at = show(at)
 end
 return all

@@ -11,15 +11,15 @@
 --       number and fence (10 digits),
 --       per session change: session, lock id, ms left (0: remove)
 --
--- Answers per show {number of changes, version} or {-1}: there is no map to change
+-- Answers per show the number of changes, or -1: there is no map to change
 local sub, format, call = string.sub, string.format, redis.call
 local t = call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
-local META = 6
+local META = 3
 
 -- as in map_admit: a seat's value is state, lock id, fence, end; fences have one width, so that they compare as text
 local function change_seats(map, stream, n, at)
-  local fields = {'c', 'g', 'e', 'f', 'n', 'w'}
+  local fields = {'c', 'n', 'w'}
   local from, f = at, META
   while f < n + META do
     local count = tonumber(ARGV[at + 3])
@@ -40,9 +40,11 @@ local function change_seats(map, stream, n, at)
     end
   end
   local loaded = got[1] == ARGV[1]
-  if not loaded and not got[2] then return {-1}, at end
+  if not loaded and not call('HGET', map, 'g') then return -1, at end
 
-  local changed, set, del, freed = {}, {}, {}, {}
+  local watched = got[3] and tonumber(got[3]) > now
+  local changed = watched and {}
+  local set, del, freed = {}, nil, nil
   local n_changed, n_set = 0, 0
   local i = from
   f = META
@@ -62,13 +64,14 @@ local function change_seats(map, stream, n, at)
       local v = got[f]
       if kind == 'R' then
         if v and sub(v, 1, 1) == 'P' and sub(v, 2, 17) == lock then
+          del = del or {}
           del[#del + 1] = seat
           n_changed = n_changed + 1
-          changed[n_changed] = seat .. ':F'
+          if watched then changed[n_changed] = seat .. ':F' end
         end
       else
-        local known = v and sub(v, 18, 27) or ''
-        local s = v and sub(v, 1, 1) or 'F'
+        local known, s = '', 'F'
+        if v then known, s = sub(v, 18, 27), sub(v, 1, 1) end
         local newer = fence > known
         if seen then
           local ends = v and s ~= 'F' and tonumber(sub(v, 28))
@@ -83,11 +86,15 @@ local function change_seats(map, stream, n, at)
             if s == 'P' and sub(v, 2, 17) ~= lock then
               -- somebody else is being admitted to it right now
             elseif loaded then
-              if v then del[#del + 1] = seat end
+              if v then
+                del = del or {}
+                del[#del + 1] = seat
+              end
             else
               set[n_set + 1] = seat
               set[n_set + 2] = 'F' .. lock .. fence .. '0'
               n_set = n_set + 2
+              freed = freed or {}
               freed[#freed + 1] = seat
             end
           else
@@ -97,30 +104,33 @@ local function change_seats(map, stream, n, at)
           end
           if kind ~= s then
             n_changed = n_changed + 1
-            changed[n_changed] = seat .. ':' .. kind
+            if watched then changed[n_changed] = seat .. ':' .. kind end
           end
         end
       end
     end
   end
 
-  local answer = {0, ''}
+  local answer = 0
   if loaded and n_changed > 0 then
-    local number = format('%d', got[5] + 1)
+    local number = format('%d', got[2] + 1)
     set[n_set + 1] = 'n'
     set[n_set + 2] = number
     n_set = n_set + 2
-    answer = {n_changed, got[3] .. '-' .. number}
-    if got[6] and tonumber(got[6]) > now then
-      call('XADD', stream, 'MAXLEN', '~', ARGV[2], '*', 'v', answer[2], 'd', table.concat(changed, ','))
+    answer = n_changed
+    if watched then
+      local version = call('HGET', map, 'e') .. '-' .. number
+      call('XADD', stream, 'MAXLEN', '~', ARGV[2], '*', 'v', version, 'd', table.concat(changed, ','))
     end
-  elseif #freed > 0 then
+  elseif freed then
     set[n_set + 1] = 'f'
-    set[n_set + 2] = (got[4] or '') .. table.concat(freed, ',') .. ','
+    set[n_set + 2] = (call('HGET', map, 'f') or '') .. table.concat(freed, ',') .. ','
     n_set = n_set + 2
   end
   for first = 1, n_set, 4000 do call('HSET', map, unpack(set, first, math.min(n_set, first + 3999))) end
-  for first = 1, #del, 4000 do call('HDEL', map, unpack(del, first, math.min(#del, first + 3999))) end
+  if del then
+    for first = 1, #del, 4000 do call('HDEL', map, unpack(del, first, math.min(#del, first + 3999))) end
+  end
   return answer, at
 end
 
@@ -164,7 +174,7 @@ for k = 1, #KEYS, 3 do
   local n = #answers + 1
   answers[n], at = change_seats(KEYS[k], KEYS[k + 2], seats, at + 2)
   local last = at + 3 * changes
-  if changes > 0 and answers[n][1] ~= -1 then change_sessions(KEYS[k + 1], at, last) end
+  if changes > 0 and answers[n] ~= -1 then change_sessions(KEYS[k + 1], at, last) end
   at = last
 end
 return answers

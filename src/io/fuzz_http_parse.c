@@ -41,7 +41,7 @@ static void check_head(struct digest *d, const struct http_head *h, const char *
 {
 	size_t hosts = 0, lengths = 0;
 
-	require(h->size >= 18 && h->size <= n && h->size <= HEAD_MAX && memcmp(p + h->size - 4, "\r\n\r\n", 4) == 0);
+	require(h->size >= 16 && h->size <= n && h->size <= HEAD_MAX && memcmp(p + h->size - 4, "\r\n\r\n", 4) == 0);
 	require(h->target.n > 0 && p[h->target.at] == '/' && h->n_lines <= LINES_MAX);
 	for (uint32_t i = 0; i < h->target.n; i++)
 		require(p[h->target.at + i] > ' ' && p[h->target.at + i] < 0x7F && p[h->target.at + i] != '#');

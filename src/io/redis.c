@@ -389,17 +389,28 @@ struct redis_cmd *redis_cmd_start(struct redis *r, const struct str *argv, size_
 	return c;
 }
 
+/* In decimal, before end. */
+static struct str number_text(size_t v, char *end)
+{
+	char *p = end;
+
+	do {
+		*--p = (char)('0' + v % 10);
+		v /= 10;
+	} while (v);
+	return (struct str){p, (size_t)(end - p)};
+}
+
 struct redis_cmd *redis_eval_start(struct redis *r, const struct redis_script *script, const struct str *keys,
 				   size_t n_keys, const struct str *args, size_t n_args, int64_t timeout_ms,
 				   redis_fn *fn, void *arg)
 {
 	char count[24];
-	struct str head[3] = {STR("EVALSHA"), str_from(script->sha), {count, 0}};
+	struct str head[3] = {STR("EVALSHA"), str_from(script->sha), number_text(n_keys, count + sizeof(count))};
 	size_t keys_size = redis_args_size(keys, n_keys), size = redis_args_size(args, n_args) + RESP_HEAD_MAX;
 	struct redis_cmd *c;
 	char *at;
 
-	head[2].n = (size_t)snprintf(count, sizeof(count), "%zu", n_keys);
 	size += redis_args_size(head, 3);
 	if (r->state != READY || !room_in_out(r, keys_size) || !room_in_out(r, size + keys_size)) {
 		c = redis_cmd_new(r, CMD_CALLER, 0, fn, arg);

@@ -37,6 +37,12 @@ struct web {
 	struct compiled routes[WEB_ROUTES_MAX];
 	size_t n;
 	struct buf spare; /* of an answered call, for the next one's answer */
+	/* what web_body_limit has found for the request it was asked about last: web_handle need not look again */
+	struct {
+		struct uuid request;
+		struct compiled *route;
+		struct str values[WEB_PARAMS_MAX + 1];
+	} found;
 };
 
 struct web *web_new(const struct web_config *config)
@@ -189,10 +195,10 @@ static struct compiled *find(struct web *w, const struct http_req *req, struct s
 size_t web_body_limit(void *web, const struct http_req *req)
 {
 	struct web *w = web;
-	struct str values[WEB_PARAMS_MAX + 1];
 	unsigned methods;
-	const struct compiled *c = find(w, req, values, &methods);
+	const struct compiled *c = w->found.route = find(w, req, w->found.values, &methods);
 
+	w->found.request = req->id;
 	return c && c->route->body_max ? c->route->body_max : w->config.json_body_max;
 }
 
@@ -278,7 +284,12 @@ void web_handle(void *web, struct http_req *req)
 	buf_init(&w->spare, ANSWER_BYTES_MAX);
 	buf_reset(&call->out);
 	req->user_p = call;
-	c = find(w, req, values, &methods);
+	if (w->found.route && uuid_eq(&w->found.request, &req->id)) {
+		c = w->found.route;
+		memcpy(values, w->found.values, sizeof(values));
+	} else {
+		c = find(w, req, values, &methods);
+	}
 	if (!c) {
 		if (methods)
 			refuse_method(call, methods);

@@ -161,3 +161,68 @@ bool seat_ask_read(const json_t *body, const struct plan *plan, uint32_t limit, 
 		return error_set(e, ERR_INVALID_REQUEST, "/best", "Either \"seats\" or \"best\", not both.");
 	return !seats || seat_list_read(seats, "/seats", plan, limit, ret->seats, &ret->n_seats, ret_bad_seat, e);
 }
+
+/* ---- the plain form ---- */
+
+static void skip_blanks(struct str *s)
+{
+	while (s->n && (*s->p == ' ' || *s->p == '\t' || *s->p == '\n' || *s->p == '\r')) {
+		s->p++;
+		s->n--;
+	}
+}
+
+static bool skip_char(struct str *s, char c)
+{
+	skip_blanks(s);
+	if (s->n == 0 || *s->p != c)
+		return false;
+	s->p++;
+	s->n--;
+	return true;
+}
+
+/* A JSON string of printable ASCII without escapes. */
+static bool plain_string(struct str *s, struct str *ret)
+{
+	size_t i = 0;
+
+	if (!skip_char(s, '"'))
+		return false;
+	while (i < s->n && s->p[i] != '"' && s->p[i] != '\\' && s->p[i] >= 0x20 && s->p[i] < 0x7F)
+		i++;
+	if (i == s->n || s->p[i] != '"')
+		return false;
+	*ret = (struct str){s->p, i};
+	s->p += i + 1;
+	s->n -= i + 1;
+	return true;
+}
+
+bool seat_ask_read_plain(struct str body, const struct plan *plan, uint32_t limit, struct seat_ask *ret)
+{
+	struct str name;
+
+	memset(ret, 0, sizeof(*ret));
+	if (!skip_char(&body, '{') || !plain_string(&body, &name) || !str_eq(name, STR("seats")) ||
+	    !skip_char(&body, ':') || !skip_char(&body, '['))
+		return false;
+	do {
+		int64_t seat_no;
+
+		if (ret->n_seats == limit || ret->n_seats == SEAT_ASK_MAX || !plain_string(&body, &name))
+			return false;
+		seat_no = plan_seat_by_guid(plan, name);
+		if (seat_no < 0)
+			return false;
+		ret->seats[ret->n_seats++] = (uint32_t)seat_no;
+	} while (skip_char(&body, ','));
+	if (!skip_char(&body, ']') || !skip_char(&body, '}'))
+		return false;
+	skip_blanks(&body);
+	qsort(ret->seats, ret->n_seats, sizeof(*ret->seats), by_number);
+	for (uint32_t i = 1; i < ret->n_seats; i++)
+		if (ret->seats[i] == ret->seats[i - 1])
+			return false;
+	return body.n == 0;
+}

@@ -67,6 +67,9 @@ struct seat_ask {
  */
 bool seat_ask_read(const json_t *body, const struct plan *plan, uint32_t limit, struct seat_ask *ret,
 		   struct str *ret_bad_seat, struct error *e);
+/* The same for a body that is just {"seats": ["A-1", ...]} of plain names with nothing wrong in it, which nearly all are: read in
+ * one pass, without a tree. false says nothing but that seat_ask_read has to be asked. */
+bool seat_ask_read_plain(struct str body, const struct plan *plan, uint32_t limit, struct seat_ask *ret);
 /* {"seats": [...], "reason"?} of blocks: any number of seats, ascending seat_nos into ret (room for plan_n_seats). */
 bool seat_list_read(const json_t *array, const char *path, const struct plan *plan, uint32_t limit, uint32_t *ret_seats,
 		    uint32_t *ret_n, struct str *ret_bad_seat, struct error *e);

@@ -474,19 +474,24 @@ static void on_show(void *arg, enum err err, struct show *show)
 	}
 	show_unref(f->show);
 	f->show = show_ref(show);
-	body = web_body(call);
-	if (!body || !auth_idempotent_if_keyed(f->s->config.auth, call, body, &f->idem)) {
-		count(f, LOCK_OUTCOME_INVALID);
-		flow_free(f);
-		return;
-	}
-	if (!seat_ask_read(body, show->plan, f->s->config.seats_per_lock, f->ask, &bad_seat, &e)) {
-		if (read_again(f))
+	if (http_req_header(call->req, "idempotency-key") ||
+	    !seat_ask_read_plain(call->req->body, show->plan, f->s->config.seats_per_lock, f->ask)) {
+		body = web_body(call);
+		if (!body || !auth_idempotent_if_keyed(f->s->config.auth, call, body, &f->idem)) {
+			count(f, LOCK_OUTCOME_INVALID);
+			flow_free(f);
 			return;
-		seats_refuse(call, &e, bad_seat, f->s->config.seats_per_lock);
-		count(f, LOCK_OUTCOME_INVALID);
-		flow_free(f);
-		return;
+		}
+		if (!seat_ask_read(body, show->plan, f->s->config.seats_per_lock, f->ask, &bad_seat, &e)) {
+			if (read_again(f))
+				return;
+			seats_refuse(call, &e, bad_seat, f->s->config.seats_per_lock);
+			count(f, LOCK_OUTCOME_INVALID);
+			flow_free(f);
+			return;
+		}
+	} else {
+		f->idem.id = crypto_uuid_v7(wall_now_us());
 	}
 	/* PostgreSQL decides the sale window; this only spares it the crowd that comes minutes early. */
 	if (!f->idem.has_key && !show_on_sale(show, show_clock_us(show, f->s->config.loop))) {

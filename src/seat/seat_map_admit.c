@@ -76,27 +76,36 @@ static void on_loaded(void *arg, bool loaded)
 		admit_unknown(a, false);
 }
 
+/* "L17B18": seats that are taken, each behind its state. */
+static void read_taken(struct str text, struct seat_admit_answer *ret)
+{
+	while (text.n && ret->n_taken < SEAT_ASK_MAX) {
+		uint32_t seat = 0;
+		size_t i = 1;
+
+		for (; i < text.n && text.p[i] >= '0' && text.p[i] <= '9'; i++)
+			seat = seat * 10 + (uint32_t)(text.p[i] - '0');
+		ret->taken_state[ret->n_taken] = text.p[0] == 'B'   ? SEAT_BOOKED
+						 : text.p[0] == 'X' ? SEAT_BLOCKED
+								    : SEAT_LOCKED;
+		ret->taken[ret->n_taken++] = seat;
+		text = (struct str){text.p + i, text.n - i};
+	}
+}
+
 /* One request's part of the answer. */
 static void admit_answered(struct admit *a, const struct redis_value *v)
 {
 	struct seat_admit_answer answer; /* its arrays are filled as far as they are counted */
+	enum redis_type type = redis_type(v);
 	size_t n = redis_count(v);
 
-	answer.outcome = SEAT_ADMITTED;
-	answer.marked = true;
+	answer.outcome = type == REDIS_STRING  ? SEAT_ADMIT_TAKEN
+			 : type == REDIS_ARRAY ? SEAT_ADMIT_LIMIT
+					       : SEAT_ADMITTED;
+	answer.marked = answer.outcome == SEAT_ADMITTED;
 	answer.n_taken = answer.n_held = 0;
-	if (n) {
-		answer.outcome = redis_int(redis_item(v, 0)) == 3 ? SEAT_ADMIT_LIMIT : SEAT_ADMIT_TAKEN;
-		answer.marked = false;
-	}
-	for (size_t i = 1; answer.outcome == SEAT_ADMIT_TAKEN && i + 1 < n && answer.n_taken < SEAT_ASK_MAX; i += 2) {
-		struct str s = redis_str(redis_item(v, i + 1));
-
-		answer.taken[answer.n_taken] = (uint32_t)redis_int(redis_item(v, i));
-		answer.taken_state[answer.n_taken++] = s.n && s.p[0] == 'B'   ? SEAT_BOOKED
-						       : s.n && s.p[0] == 'X' ? SEAT_BLOCKED
-									      : SEAT_LOCKED;
-	}
+	read_taken(redis_str(v), &answer);
 	for (size_t i = 1; answer.outcome == SEAT_ADMIT_LIMIT && i + 1 < n && answer.n_held < 32; i += 2) {
 		struct str id = redis_str(redis_item(v, i));
 

@@ -24,7 +24,7 @@ enum {
 struct body {
 	struct list link; /* most recently used first */
 	struct uuid show;
-	char version[64];
+	char version[64], etag[72];
 	int32_t free;
 	struct shared_bytes *bytes;
 };
@@ -139,6 +139,7 @@ static struct body *body_build(struct availability *a, const struct show *show, 
 	b->bytes = shared_bytes_take(text, n);
 	b->free = (int32_t)capacity - (int32_t)held;
 	snprintf(b->version, sizeof(b->version), "%.*s", STR_FMT(answer->version));
+	snprintf(b->etag, sizeof(b->etag), "\"%s\"", b->version);
 	return b;
 }
 
@@ -152,12 +153,10 @@ struct want_seats {
 
 static void seats_answer(struct web_call *call, const struct body *b)
 {
-	char etag[72];
 	struct http_header headers[] = {{STR("Content-Type"), STR("application/json")},
 					{STR("Cache-Control"), STR("no-cache")},
-					{STR("ETag"), {etag, 0}}};
+					{STR("ETag"), str_from(b->etag)}};
 
-	headers[2].value.n = (size_t)snprintf(etag, sizeof(etag), "\"%s\"", b->version);
 	if (web_etag_matches(call, headers[2].value))
 		web_bytes(call, 304, headers + 1, 2, STR(""));
 	else

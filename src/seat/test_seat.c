@@ -158,11 +158,58 @@ static void test_email(void **state)
 		assert_false(email_plausible(str_from(bad[i])));
 }
 
+/* The quick reader takes nothing that the thorough one would not, reads it the same, and leaves alone what it does not know. */
+static void test_plain(void **state)
+{
+	static const struct {
+		const char *body;
+		bool plain;
+	} cases[] = {
+		{"{\"seats\":[\"A-1\"]}", true},
+		{" { \"seats\" : [ \"A-3\" ,\t\"A-1\" ] } \r\n", true},
+		{"{\"seats\":[\"A-2\",\"A-1\",\"A-3\"]}", true},
+		{"{\"seats\":[]}", false},
+		{"{\"seats\":[\"A-1\",]}", false},
+		{"{\"seats\":[\"A-1\"],}", false},
+		{"{\"seats\":[\"A-1\"]}x", false},
+		{"{\"seats\":[\"A-1\"]", false},
+		{"{\"seats\":[\"A-1\"", false},
+		{"{\"seats\":[\"A-1\",\"A-1\"]}", false},
+		{"{\"seats\":[\"A-1\",\"A-9\"]}", false},
+		{"{\"seats\":[\"A-1\",\"A-2\",\"A-3\",\"A-1\"]}", false},
+		{"{\"seats\":[\"\\u0041-1\"]}", false},
+		{"{\"seats\":[1]}", false},
+		{"{\"seats\":[\"A-1\"],\"seats\":[\"A-2\"]}", false},
+		{"{\"seats\":[\"A-1\"],\"replaces\":null}", false},
+		{"{\"best\":{\"quantity\":1}}", false},
+		{"[\"A-1\"]", false},
+		{"", false},
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct str body = str_from(cases[i].body), bad;
+		struct seat_ask quick, thorough;
+		struct error e = {0};
+		json_t *j;
+
+		assert_int_equal(seat_ask_read_plain(body, plan, 3, &quick), cases[i].plain);
+		if (!cases[i].plain)
+			continue;
+		j = json_read(body, JSON_DEPTH_DEFAULT, &e);
+		assert_non_null(j);
+		assert_true(seat_ask_read(j, plan, 3, &thorough, &bad, &e));
+		assert_int_equal(quick.n_seats, thorough.n_seats);
+		assert_memory_equal(quick.seats, thorough.seats, quick.n_seats * sizeof(quick.seats[0]));
+		json_decref(j);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_arrows),	    cmocka_unit_test(test_names),    cmocka_unit_test(test_ask_seats),
-		cmocka_unit_test(test_ask_refused), cmocka_unit_test(test_ask_best), cmocka_unit_test(test_email),
+		cmocka_unit_test(test_plain),	  cmocka_unit_test(test_arrows),      cmocka_unit_test(test_names),
+		cmocka_unit_test(test_ask_seats), cmocka_unit_test(test_ask_refused), cmocka_unit_test(test_ask_best),
+		cmocka_unit_test(test_email),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

@@ -12,8 +12,9 @@
 -- A session's value: per lock its id (16 bytes) and end (13 digits). It is counted from here on as long as a lock lasts; one
 -- that was never made in the end is taken out again (map_apply), or found to be none when the session is at its limit.
 --
--- Answers per show {2}: no map; or {0, a request's answer, ...}: 0 admitted, {1, seat, state, ...} taken, {3, lock id, ms since
--- it was counted, ...} the session holds too many
+-- Answers per show {2}: no map; or {0, a request's answer, ...}: 0 admitted; taken: a text of state and seat of each that is, as
+-- "L17B18" (one text, because in a crowd these are most of all answers); {3, lock id, ms since it was counted, ...}: the session
+-- holds too many
 local sub, call, format = string.sub, redis.call, string.format
 local limit = tonumber(ARGV[2])
 local t = call('TIME')
@@ -44,9 +45,7 @@ local function judge(r, begin, first, n)
           keeps[i] = true
         end
       elseif s == 'B' or s == 'X' then
-        taken = taken or {1}
-        taken[#taken + 1] = fields[i]
-        taken[#taken + 1] = s
+        taken = (taken or '') .. s .. fields[i]
       elseif s ~= 'F' then
         local til = tonumber(sub(v, 28))
         if til == 0 or til > now then
@@ -55,9 +54,7 @@ local function judge(r, begin, first, n)
             keeps = keeps or {}
             keeps[i] = true
           else
-            taken = taken or {1}
-            taken[#taken + 1] = fields[i]
-            taken[#taken + 1] = 'L'
+            taken = (taken or '') .. 'L' .. fields[i]
           end
         end
       end

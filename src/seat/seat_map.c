@@ -437,7 +437,7 @@ static void on_read(void *arg, const struct redis_answer *r)
 	free(pending);
 }
 
-static void read_try(struct map_reader *rd)
+static void read_all(struct map_reader *rd)
 {
 	struct map_keys k;
 	char context[MAP_CONTEXT_MAX];
@@ -450,11 +450,43 @@ static void read_try(struct map_reader *rd)
 	redis_eval_start(rd->map->config.redis, &seat_lua_map_read, keys, 1, args, 2, READ_MS, on_read, rd);
 }
 
+static void on_version(void *arg, const struct redis_answer *r)
+{
+	struct map_reader *rd = arg;
+	struct seat_read_answer answer = {.outcome = SEAT_READ_SAME, .version = str_from(rd->have)};
+	struct str epoch = redis_str(redis_item(r->value, 1)), number = redis_str(redis_item(r->value, 2));
+	char context[MAP_CONTEXT_MAX];
+
+	map_context(rd->map, context);
+	if (r->status == REDIS_OK && str_eqc(redis_str(redis_item(r->value, 0)), context) &&
+	    answer.version.n == epoch.n + 1 + number.n && str_starts(answer.version, epoch) &&
+	    str_eq((struct str){rd->have + epoch.n + 1, number.n}, number))
+		read_end(rd, &answer);
+	else
+		read_all(rd);
+}
+
+/* Who has a version asks for no more than that first, without a script: mostly nothing has changed. */
+static void read_try(struct map_reader *rd)
+{
+	struct map_keys k;
+
+	if (!rd->have[0] || rd->loaded_once) {
+		read_all(rd);
+		return;
+	}
+	map_keys(&rd->show, &k);
+	struct str argv[] = {STR("HMGET"), str_from(k.map), STR("c"), STR("e"), STR("n")};
+
+	redis_cmd_start(rd->map->config.redis, argv, 5, READ_MS, on_version, rd);
+}
+
 void seat_map_read(struct seat_map *m, const struct uuid *show, struct str have, seat_read_fn *fn, void *arg)
 {
 	struct map_reader *rd = NULL;
-	struct reader *r = xcalloc(1, sizeof(*r));
+	struct reader *r = xmalloc(sizeof(*r));
 
+	list_init(&r->link);
 	r->fn = fn;
 	r->arg = arg;
 	list_for_each(at, next, &m->reads) {

@@ -4,7 +4,13 @@
  * together.
  *
  *   group: COLLECTING --end of the turn--> in a call, SENT --answered--> each told
- *                                                         \--no map--> each waits for the load, then is collected once more
+ *              |    ^                                     \--no map--> each waits for the load, then is collected once more
+ *              |    +-- who may have their seats
+ *              +--in a crowd--> PEEKED --who may not--> told
+ *
+ * In a crowd that is refused nearly always, a look at the seats comes first, by a command that costs a fraction of the script:
+ * who finds one taken is refused by that, exactly as the script would, the others go on to the script. What is seen is no older
+ * than the request, so nobody is refused a seat that was free again before they asked.
  */
 #include "seat/seat_map_int.h"
 
@@ -14,14 +20,20 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { GROUP_REQUESTS = 64, CALL_SHOWS = 64, CALL_SEATS = 1000 };
+enum {
+	GROUP_REQUESTS = 64,
+	CALL_SHOWS = 64,
+	CALL_SEATS = 1000,
+	CROWD = 192,	  /* of 255 were refused: a crowd */
+	PEEK_REQUESTS = 3 /* so many are worth a look of their own */
+};
 
 struct admit {
 	struct list link; /* of its group; of none while its map is loaded */
 	struct seat_map *map;
 	struct uuid show, lock, session, replaces;
 	uint32_t limit, n_seats;
-	bool loaded_once;
+	bool loaded_once, peeked;
 	seat_admit_fn *fn;
 	void *arg;
 	uint32_t seats[];
@@ -32,6 +44,7 @@ struct group {
 	struct list link; /* map.groups, then its call's */
 	struct uuid show;
 	uint32_t limit;
+	bool peeked; /* its requests were looked at already */
 	size_t n, n_seats;
 	struct list admits;
 };
@@ -40,13 +53,26 @@ struct call {
 	struct list link; /* map.sent */
 	struct seat_map *map;
 	struct list groups;
+	int64_t now_ms; /* of a look: Redis' clock; 0: not told */
 };
 
 static void admit_try(struct admit *a);
 
+/* Shows that share a place only make each other look once too often. */
+static uint8_t *crowd_of(struct seat_map *m, const struct uuid *show)
+{
+	return &m->crowd[(show->b[15] ^ show->b[5] ^ show->b[9]) % MAP_CROWD_SLOTS];
+}
+
 static void admit_end(struct admit *a, struct seat_admit_answer *answer)
 {
 	struct seat_map_stats *s = &a->map->stats;
+	uint8_t *crowd = crowd_of(a->map, &a->show);
+
+	if (answer->outcome == SEAT_ADMIT_TAKEN)
+		*crowd = (uint8_t)(*crowd + (255 - *crowd + 15) / 16);
+	else if (answer->outcome == SEAT_ADMITTED)
+		*crowd = (uint8_t)(*crowd - *crowd / 16);
 
 	s->admitted += answer->outcome == SEAT_ADMITTED;
 	s->taken += answer->outcome == SEAT_ADMIT_TAKEN;
@@ -171,6 +197,112 @@ static void words_group(struct words *w, const struct group *g)
 	}
 }
 
+/* ---- a look beforehand ---- */
+
+static void on_peek_time(void *arg, const struct redis_answer *r)
+{
+	struct call *p = arg;
+
+	if (r->status == REDIS_OK)
+		p->now_ms = redis_int(redis_item(r->value, 0)) * 1000 + redis_int(redis_item(r->value, 1)) / 1000;
+}
+
+/* Whether a seat's value says that it is somebody else's. maybe: only the script can tell. */
+static bool peek_taken(struct str v, int64_t now_ms, const struct admit *a, enum seat_state *ret_state, bool *ret_maybe)
+{
+	uint64_t ends;
+
+	if (v.n < 28)
+		return false;
+	*ret_maybe = *ret_maybe || memcmp(v.p + 1, a->lock.b, 16) == 0 || v.p[0] == 'F';
+	*ret_state = v.p[0] == 'B' ? SEAT_BOOKED : v.p[0] == 'X' ? SEAT_BLOCKED : SEAT_LOCKED;
+	if (*ret_state != SEAT_LOCKED)
+		return true;
+	if (!str_to_u64((struct str){v.p + 27, v.n - 27}, INT64_MAX, &ends)) {
+		*ret_maybe = true;
+		return false;
+	}
+	return ends == 0 || (int64_t)ends > now_ms;
+}
+
+static void on_peek(void *arg, const struct redis_answer *r)
+{
+	struct call *p = arg;
+	struct group *g = list_first(&p->groups, struct group, link);
+	struct seat_map *m = p->map;
+	char context[MAP_CONTEXT_MAX];
+	bool known = r->status == REDIS_OK && p->now_ms;
+	int64_t now_ms = p->now_ms;
+	size_t at = 1;
+	struct admit *a;
+
+	list_remove(&p->link);
+	list_remove(&g->link);
+	map_context(m, context);
+	known = known && str_eqc(redis_str(redis_item(r->value, 0)), context);
+	free(p);
+	while ((a = list_first(&g->admits, struct admit, link))) {
+		struct seat_admit_answer answer;
+		bool maybe = !known || !uuid_is_zero(&a->replaces);
+
+		list_remove(&a->link);
+		list_init(&a->link);
+		answer.outcome = SEAT_ADMIT_TAKEN;
+		answer.marked = false;
+		answer.n_taken = answer.n_held = 0;
+		for (uint32_t i = 0; known && i < a->n_seats; i++) {
+			enum seat_state state;
+
+			if (!peek_taken(redis_str(redis_item(r->value, at++)), now_ms, a, &state, &maybe))
+				continue;
+			answer.taken[answer.n_taken] = a->seats[i];
+			answer.taken_state[answer.n_taken++] = (uint8_t)state;
+		}
+		a->peeked = true;
+		if (answer.n_taken && !maybe)
+			admit_end(a, &answer);
+		else
+			admit_try(a);
+	}
+	free(g);
+}
+
+/* false: not worth it. */
+static bool group_peek(struct seat_map *m, struct group *g)
+{
+	struct str time[] = {STR("TIME")};
+	struct map_keys k;
+	struct call *p;
+	struct words w;
+
+	if (g->n < PEEK_REQUESTS || g->peeked || *crowd_of(m, &g->show) < CROWD || !redis_ready(m->config.redis))
+		return false;
+	p = xcalloc(1, sizeof(*p));
+	p->map = m;
+	list_init(&p->groups);
+	list_remove(&g->link);
+	list_append(&p->groups, &g->link);
+	list_append(&m->sent, &p->link);
+	map_keys(&g->show, &k);
+	words_init(&w);
+	words_add(&w, STR("HMGET"));
+	words_add(&w, str_from(k.map));
+	words_add(&w, STR("c"));
+	list_for_each(at, next, &g->admits) {
+		const struct admit *a = list_entry(at, struct admit, link);
+
+		for (uint32_t i = 0; i < a->n_seats; i++)
+			words_int(&w, a->seats[i]);
+	}
+	/* the clock first: what ends in between is refused once more, but nothing that was over is believed */
+	redis_cmd_start(m->config.redis, time, 1, 0, on_peek_time, p);
+	redis_cmd_start(m->config.redis, w.v, w.n, 0, on_peek, p);
+	words_done(&w);
+	return true;
+}
+
+/* ---- the script ---- */
+
 /* As many groups as fit. */
 static void call_send(struct seat_map *m)
 {
@@ -211,6 +343,8 @@ static void call_send(struct seat_map *m)
 
 void seat_map_admit_send(struct seat_map *m)
 {
+	list_for_each(at, next, &m->groups)
+		group_peek(m, list_entry(at, struct group, link));
 	while (!list_empty(&m->groups))
 		call_send(m);
 	m->n_collected = 0;
@@ -224,7 +358,8 @@ static void admit_try(struct admit *a)
 	list_for_each(at, next, &m->groups) {
 		struct group *other = list_entry(at, struct group, link);
 
-		if (uuid_eq(&other->show, &a->show) && other->limit == a->limit && other->n < GROUP_REQUESTS) {
+		if (uuid_eq(&other->show, &a->show) && other->limit == a->limit && other->peeked == a->peeked &&
+		    other->n < GROUP_REQUESTS) {
 			g = other;
 			break;
 		}
@@ -233,6 +368,7 @@ static void admit_try(struct admit *a)
 		g = xcalloc(1, sizeof(*g));
 		g->show = a->show;
 		g->limit = a->limit;
+		g->peeked = a->peeked;
 		list_init(&g->admits);
 		list_append(&m->groups, &g->link);
 		deferred_post(m->turn);
@@ -259,7 +395,7 @@ void seat_map_admit(struct seat_map *m, const struct uuid *show, const struct uu
 	a->replaces = *replaces;
 	a->n_seats = n_seats;
 	a->limit = limit;
-	a->loaded_once = false;
+	a->loaded_once = a->peeked = false;
 	a->fn = fn;
 	a->arg = arg;
 	memcpy(a->seats, seats, n_seats * sizeof(*seats));

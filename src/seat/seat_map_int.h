@@ -8,6 +8,8 @@
 #include "base/list.h"
 #include "seat/seat_map.h"
 
+enum { MAP_CROWD_SLOTS = 256 };
+
 struct seat_map {
 	struct seat_map_config config;
 	struct list loads, reads;
@@ -15,6 +17,7 @@ struct seat_map {
 	size_t n_applies;
 	struct list groups, sent;      /* of admissions: being collected in this turn, and calls under way */
 	size_t n_collected;	       /* seats in groups */
+	uint8_t crowd[MAP_CROWD_SLOTS]; /* by show: how many of the last requests were refused, of 255 */
 	struct list to_apply, bundles; /* what was committed: to be sent in this turn, and calls under way */
 	struct deferred *turn;
 	struct seat_map_stats stats;

@@ -225,6 +225,8 @@ void pg_op_free(struct pg_op *op)
 
 /* ---- single statements ---- */
 
+static void query_free(struct pg_query *q);
+
 struct pg_query *pg_query_start(struct pg *pg, const struct pg_stmt *stmt, const struct pg_args *args,
 				int64_t deadline_ms, pg_fn *fn, void *arg)
 {
@@ -241,6 +243,28 @@ struct pg_query *pg_query_start(struct pg *pg, const struct pg_stmt *stmt, const
 	pg_wake_at(pg, q->deadline_us);
 	deferred_post(pg->turn);
 	return q;
+}
+
+bool pg_lane_query_start(struct pg_lane *lane, const struct pg_stmt *stmt, const struct pg_args *args,
+			 int64_t deadline_ms, pg_fn *fn, void *arg)
+{
+	struct pg *pg = lane->pg;
+	struct pg_query *q;
+
+	if (lane->dead || !list_empty(&lane->waiting) || !pg_conn_idle(lane->conn))
+		return false;
+	q = pg_op_new(pg, sizeof(*q), OP_QUERY, stmt, args);
+	q->pg = pg;
+	q->op.fn = fn;
+	q->op.arg = arg;
+	list_init(&q->due);
+	if (!pg_conn_send_query(lane->conn, q)) {
+		query_free(q);
+		return false;
+	}
+	q->deadline_us = loop_now_us(pg->loop) + deadline_ms * 1000;
+	pg_wake_at(pg, q->deadline_us);
+	return true;
 }
 
 static void query_free(struct pg_query *q)
@@ -344,7 +368,7 @@ static void query_deadlines(struct pg *pg, int64_t now_us, int64_t *next_us)
 	list_for_each(pos, tmp, &pg->conns) {
 		struct pg_connection *c = list_entry(pos, struct pg_connection, link);
 
-		if (c->role != CONN_SHARED)
+		if (c->role == CONN_EXCLUSIVE) /* transactions only */
 			continue;
 		list_for_each(sent, next, &c->sent) {
 			struct pg_op *op = list_entry(sent, struct pg_op, link);

@@ -129,6 +129,11 @@ struct pg_lane *pg_lane_new(struct pg *pg);
 void pg_lane_free(struct pg_lane *lane);
 bool pg_lane_ready(const struct pg_lane *lane);
 
+/* One statement on the lane, in its own implicit transaction: two statements fewer than BEGIN and COMMIT around it, with the same
+ * outcomes. false: the lane is not free now; nothing was done (a transaction would wait for it). */
+bool pg_lane_query_start(struct pg_lane *lane, const struct pg_stmt *stmt, const struct pg_args *args,
+			 int64_t deadline_ms, pg_fn *fn, void *arg);
+
 struct pg_tx *pg_tx_start(struct pg *pg, struct pg_lane *lane, int64_t deadline_ms);
 /* fn per statement, in order. After the first failure every later statement and the commit are answered with that same
  * failure. fn may be NULL. */

@@ -470,11 +470,9 @@ static void batch_run(struct seat_batch *b, struct batch *t)
 {
 	struct want **all = arena_array(&b->arena, struct want *, t->n);
 	int64_t now = loop_now_us(b->config.loop), try_ms = TRY_MS;
-	struct pg_tx *tx;
 	size_t n = 0;
 
 	b->running = t;
-	b->statement_failed = false;
 	take_pace(b, now, t->n);
 	list_for_each(at, next, &t->wants) {
 		struct want *w = list_entry(at, struct want, link);
@@ -502,9 +500,7 @@ static void batch_run(struct seat_batch *b, struct batch *t)
 			all[i] = swap;
 		}
 	}
-	tx = pg_tx_start(b->config.pg, b->lane, try_ms < TRY_MIN_MS ? TRY_MIN_MS : try_ms);
-	seat_decide(b, tx, t->careful);
-	pg_tx_commit(tx, on_commit, b);
+	seat_decide(b, t->careful, try_ms < TRY_MIN_MS ? TRY_MIN_MS : try_ms, on_commit);
 }
 
 static void batch_go(void *arg)

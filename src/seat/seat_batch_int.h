@@ -53,7 +53,7 @@ struct seat_batch {
 	struct arena arena; /* of the batch under way */
 	struct part *shows;
 	size_t n_shows;
-	bool statement_failed;
+	pg_fn *decided; /* of the batch under way */
 	struct list told; /* committed, written back, to be told at the end of the turn */
 	struct deferred *start, *tell;
 	struct timer *again, *parked, *clock; /* again: nothing can run before; parked: a part may */
@@ -67,9 +67,9 @@ struct seat_batch {
 	size_t n_used;
 };
 
-/* Sends the statements of the batch under way: its shows are in b->shows. What comes back is in each want's outcome, told
- * and changes; b->statement_failed when a statement was refused. */
-void seat_decide(struct seat_batch *b, struct pg_tx *tx, bool careful);
+/* Sends the statements of the batch under way and its commit: its shows are in b->shows. What comes back is in each want's
+ * outcome, told and changes; done(b, answer) is told what became of the whole. */
+void seat_decide(struct seat_batch *b, bool careful, int64_t deadline_ms, pg_fn *done);
 /* May it be decided the quick way, with others in one statement? */
 bool seat_decide_quick(const struct want *w);
 

@@ -100,10 +100,8 @@ static void on_show(void *arg, const struct pg_answer *a)
 {
 	struct part *p = arg;
 
-	if (a->status != PG_OK) {
-		p->b->statement_failed = true;
-		return;
-	}
+	if (a->status != PG_OK)
+		return; /* the commit is answered with the same */
 	assert((size_t)pg_rows(a->result) == p->n);
 	for (int row = 0; row < (int)p->n; row++) {
 		struct want *w = p->wants[row];
@@ -194,10 +192,8 @@ static void on_free(void *arg, const struct pg_answer *a)
 	size_t n = 0, n_got, n_careful, place = 0;
 	int64_t created_us, expires_us;
 
-	if (a->status != PG_OK) {
-		b->statement_failed = true;
+	if (a->status != PG_OK)
 		return;
-	}
 	assert(pg_rows(a->result) == 1);
 	created_us = pg_get_time(a->result, 0, 0);
 	expires_us = pg_get_time(a->result, 0, 1);
@@ -368,9 +364,19 @@ static void seats_args(struct seat_batch *b, struct pg_args *args, struct arena 
 	pg_arg_texts(args, w_event, n);
 }
 
-static void run_free(struct seat_batch *b, struct pg_tx *tx)
+/* The one statement is the whole transaction. */
+static void on_free_done(void *arg, const struct pg_answer *a)
+{
+	struct seat_batch *b = arg;
+
+	on_free(b, a);
+	b->decided(b, a);
+}
+
+static void run_free(struct seat_batch *b, int64_t deadline_ms)
 {
 	struct pg_args args;
+	struct pg_tx *tx;
 	size_t n = 0;
 
 	for (size_t i = 0; i < b->running->n; i++)
@@ -381,15 +387,24 @@ static void run_free(struct seat_batch *b, struct pg_tx *tx)
 	shows_args(b, &args, &b->arena);
 	requests_args(b, &args, &b->arena);
 	seats_args(b, &args, &b->arena, n);
+	if (pg_lane_query_start(b->lane, &seat_sql_lock_batch_free, &args, deadline_ms, on_free_done, b))
+		return;
+	tx = pg_tx_start(b->config.pg, b->lane, deadline_ms);
 	pg_tx_exec(tx, &seat_sql_lock_batch_free, &args, on_free, b);
+	pg_tx_commit(tx, b->decided, b);
 }
 
-void seat_decide(struct seat_batch *b, struct pg_tx *tx, bool careful)
+void seat_decide(struct seat_batch *b, bool careful, int64_t deadline_ms, pg_fn *done)
 {
+	struct pg_tx *tx;
+
+	b->decided = done;
 	if (!careful) {
-		run_free(b, tx);
+		run_free(b, deadline_ms);
 		return;
 	}
+	tx = pg_tx_start(b->config.pg, b->lane, deadline_ms);
 	for (size_t s = 0; s < b->n_shows; s++)
 		run_show(b, tx, &b->shows[s]);
+	pg_tx_commit(tx, done, b);
 }

@@ -74,6 +74,7 @@ static const struct scenario scenarios[] = {
 	 .begin = onsale_begin,
 	 .tick = onsale_tick,
 	 .report = onsale_report,
+	 .judge = onsale_judge,
 	 .finish = onsale_finish},
 };
 
@@ -136,6 +137,8 @@ static int drive(const struct options *o, const struct scenario *scenario, struc
 		else
 			run_once(&d);
 	}
+	if (scenario->judge && d.own && !d.interrupted)
+		scenario->judge(&d);
 	if (!o->ramp || !ramp_json.n)
 		stats_copy(&best, &d.stats);
 	report(&d, &best, buf_str(&ramp_json), &out);

@@ -39,6 +39,8 @@ struct scenario {
 	bool (*arrival)(struct drive *d, struct intent *in);
 	/* Every 100 ms; may be NULL. */
 	void (*tick)(struct drive *d);
+	/* After the run: what makes it unclean as a whole; may be NULL. */
+	void (*judge)(struct drive *d);
 	/* Members of its own for the report, where there is d->own; may be NULL. */
 	void (*report)(struct drive *d, struct jw *w);
 	/* Frees d->own. */

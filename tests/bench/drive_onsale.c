@@ -430,6 +430,15 @@ void onsale_tick(struct drive *d)
 		d->exhausted = true;
 }
 
+/* An on-sale ends when nothing is left. */
+void onsale_judge(struct drive *d)
+{
+	struct onsale *s = d->own;
+
+	if (s->map.n_free)
+		stats_problem(&d->stats, PROBLEM_SCENARIO, "not sold out: %u seats are free at the end", s->map.n_free);
+}
+
 void onsale_report(struct drive *d, struct jw *w)
 {
 	struct onsale *s = d->own;

@@ -34,7 +34,7 @@ tick_fn journey_finish;
 setup_fn onsale_setup;
 request_fn onsale_request;
 answer_fn onsale_answer;
-tick_fn onsale_begin, onsale_tick, onsale_finish;
+tick_fn onsale_begin, onsale_tick, onsale_judge, onsale_finish;
 void onsale_report(struct drive *d, struct jw *w);
 
 #endif

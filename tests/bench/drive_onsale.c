@@ -436,7 +436,8 @@ void onsale_judge(struct drive *d)
 	struct onsale *s = d->own;
 
 	if (s->map.n_free)
-		stats_problem(&d->stats, PROBLEM_SCENARIO, "not sold out: %u seats are free at the end", s->map.n_free);
+		stats_problem(&d->stats, PROBLEM_SCENARIO, "not sold out: %lld seats are free at the end",
+			      (long long)s->map.n_free);
 }
 
 void onsale_report(struct drive *d, struct jw *w)

@@ -303,8 +303,9 @@ struct map_reader {
 	struct list link;
 	struct seat_map *map;
 	struct uuid show;
-	char have[64];
+	char have[64], version[64];
 	bool sent, loaded_once;
+	int64_t now_ms; /* Redis' clock; 0: not told */
 	struct list readers;
 };
 
@@ -359,6 +360,19 @@ static void read_database(struct map_reader *rd)
 	arena_done(&arena);
 }
 
+static void on_read_loaded(void *arg, bool loaded);
+
+/* There is no map, or none of this context. */
+static void read_missing(struct map_reader *rd)
+{
+	if (rd->loaded_once) {
+		read_database(rd);
+		return;
+	}
+	rd->loaded_once = true;
+	seat_map_load(rd->map, &rd->show, on_read_loaded, rd);
+}
+
 static void on_read_loaded(void *arg, bool loaded)
 {
 	if (loaded)
@@ -389,92 +403,87 @@ static bool read_field(struct str field, struct str value, int64_t now_ms, struc
 	return true;
 }
 
-static void on_read(void *arg, const struct redis_answer *r)
+/* Everything there is in the map, read behind its version: what it has may be newer than that, never older. */
+static void on_all(void *arg, const struct redis_answer *r)
 {
 	struct map_reader *rd = arg;
-	struct seat_read_answer answer = {.outcome = SEAT_READ_SAME};
-	const struct redis_value *all;
+	struct seat_read_answer answer = {.outcome = SEAT_READ_ALL, .version = str_from(rd->version)};
+	size_t n = redis_count(r->value) / 2, k = 0;
+	char context[MAP_CONTEXT_MAX];
 	struct seat_change *changes;
-	bool *pending;
-	size_t n, k = 0;
-	int64_t now_ms;
+	bool *pending, whole = false;
 
-	if (r->status != REDIS_OK) {
+	if (r->status != REDIS_OK || !rd->now_ms) {
 		read_database(rd);
 		return;
 	}
-	switch (redis_int(redis_item(r->value, 0))) {
-	case 0:
-		answer.version = redis_str(redis_item(r->value, 1));
-		read_end(rd, &answer);
-		return;
-	case 1:
-		break;
-	default:
-		if (rd->loaded_once) {
-			read_database(rd);
-		} else {
-			rd->loaded_once = true;
-			seat_map_load(rd->map, &rd->show, on_read_loaded, rd);
-		}
-		return;
-	}
-	now_ms = redis_int(redis_item(r->value, 2));
-	all = redis_item(r->value, 3);
-	n = redis_count(all) / 2;
+	map_context(rd->map, context);
 	changes = xreallocarray(NULL, n, sizeof(*changes));
 	pending = xreallocarray(NULL, n, sizeof(*pending));
-	for (size_t i = 0; i < n; i++)
-		k += read_field(redis_str(redis_item(all, 2 * i)), redis_str(redis_item(all, 2 * i + 1)), now_ms,
-				&changes[k], &pending[k]);
-	answer.outcome = SEAT_READ_ALL;
-	answer.version = redis_str(redis_item(r->value, 1));
+	for (size_t i = 0; i < n; i++) {
+		struct str field = redis_str(redis_item(r->value, 2 * i)),
+			   value = redis_str(redis_item(r->value, 2 * i + 1));
+
+		if (field.n == 1 && field.p[0] == 'c')
+			whole = str_eqc(value, context);
+		else
+			k += read_field(field, value, rd->now_ms, &changes[k], &pending[k]);
+	}
 	answer.n = k;
 	answer.seats = changes;
 	answer.pending = pending;
-	read_end(rd, &answer);
+	if (whole)
+		read_end(rd, &answer);
+	else
+		read_missing(rd); /* it was dropped in between */
 	free(changes);
 	free(pending);
 }
 
-static void read_all(struct map_reader *rd)
+static void on_clock(void *arg, const struct redis_answer *r)
 {
-	struct map_keys k;
-	char context[MAP_CONTEXT_MAX];
+	struct map_reader *rd = arg;
 
-	map_keys(&rd->show, &k);
-	map_context(rd->map, context);
-	struct str keys[] = {str_from(k.map)};
-	struct str args[] = {str_from(context), str_from(rd->have)};
-
-	redis_eval_start(rd->map->config.redis, &seat_lua_map_read, keys, 1, args, 2, READ_MS, on_read, rd);
+	rd->now_ms = 0;
+	if (r->status == REDIS_OK)
+		rd->now_ms = redis_int(redis_item(r->value, 0)) * 1000 + redis_int(redis_item(r->value, 1)) / 1000;
 }
 
 static void on_version(void *arg, const struct redis_answer *r)
 {
 	struct map_reader *rd = arg;
-	struct seat_read_answer answer = {.outcome = SEAT_READ_SAME, .version = str_from(rd->have)};
+	struct seat_read_answer answer = {.outcome = SEAT_READ_SAME, .version = str_from(rd->version)};
 	struct str epoch = redis_str(redis_item(r->value, 1)), number = redis_str(redis_item(r->value, 2));
 	char context[MAP_CONTEXT_MAX];
+	struct map_keys k;
 
+	if (r->status != REDIS_OK) {
+		read_database(rd);
+		return;
+	}
 	map_context(rd->map, context);
-	if (r->status == REDIS_OK && str_eqc(redis_str(redis_item(r->value, 0)), context) &&
-	    answer.version.n == epoch.n + 1 + number.n && str_starts(answer.version, epoch) &&
-	    str_eq((struct str){rd->have + epoch.n + 1, number.n}, number))
+	if (!str_eqc(redis_str(redis_item(r->value, 0)), context)) {
+		read_missing(rd);
+		return;
+	}
+	snprintf(rd->version, sizeof(rd->version), "%.*s-%.*s", STR_FMT(epoch), STR_FMT(number));
+	answer.version = str_from(rd->version);
+	if (strcmp(rd->version, rd->have) == 0) {
 		read_end(rd, &answer);
-	else
-		read_all(rd);
+		return;
+	}
+	map_keys(&rd->show, &k);
+	struct str clock[] = {STR("TIME")}, all[] = {STR("HGETALL"), str_from(k.map)};
+
+	redis_cmd_start(rd->map->config.redis, clock, 1, READ_MS, on_clock, rd);
+	redis_cmd_start(rd->map->config.redis, all, 2, READ_MS, on_all, rd);
 }
 
-/* Who has a version asks for no more than that first, without a script: mostly nothing has changed. */
+/* The version first: mostly nothing has changed since the one that is at hand. No script: it would hold a large map twice. */
 static void read_try(struct map_reader *rd)
 {
 	struct map_keys k;
 
-	if (!rd->have[0] || rd->loaded_once) {
-		read_all(rd);
-		return;
-	}
 	map_keys(&rd->show, &k);
 	struct str argv[] = {STR("HMGET"), str_from(k.map), STR("c"), STR("e"), STR("n")};
 

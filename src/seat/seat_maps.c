@@ -19,6 +19,11 @@ enum {
 	BODIES_MAX = 512,
 	SEATMAPS_MAX = 64,
 	BODY_BYTES_MAX = 64 * 1024 * 1024,
+	/* A map of so many held seats takes a while to read and write, and in a sale there is a new one every few milliseconds:
+	 * then the last one is answered for a moment. Whoever locks by it is told what has gone meanwhile. */
+	STALE_FROM_SEATS = 1000,
+	STALE_SEATS_PER_MS = 50,
+	STALE_MAX_MS = 250,
 };
 
 struct body {
@@ -26,6 +31,8 @@ struct body {
 	struct uuid show;
 	char version[64], etag[72];
 	int32_t free;
+	size_t held; /* not free */
+	int64_t good_until_us;
 	struct shared_bytes *bytes;
 };
 
@@ -138,6 +145,7 @@ static struct body *body_build(struct availability *a, const struct show *show, 
 	}
 	b->bytes = shared_bytes_take(text, n);
 	b->free = (int32_t)capacity - (int32_t)held;
+	b->held = held;
 	snprintf(b->version, sizeof(b->version), "%.*s", STR_FMT(answer->version));
 	snprintf(b->etag, sizeof(b->etag), "\"%s\"", b->version);
 	return b;
@@ -163,6 +171,26 @@ static void seats_answer(struct web_call *call, const struct body *b)
 		web_shared(call, 200, headers, 3, b->bytes);
 }
 
+static int64_t stale_us(size_t held)
+{
+	size_t ms = held / STALE_SEATS_PER_MS;
+
+	return held < STALE_FROM_SEATS ? 0 : (int64_t)(ms < STALE_MAX_MS ? ms : STALE_MAX_MS) * 1000;
+}
+
+/* b NULL: it could not be had. */
+static void seats_end(struct want_seats *w, const struct body *b)
+{
+	if (!w->call)
+		w->fn(w->arg, b ? b->free : -1);
+	else if (b)
+		seats_answer(w->call, b);
+	else
+		web_refuse(w->call, ERR_UNAVAILABLE, NULL);
+	show_unref(w->show);
+	free(w);
+}
+
 static void on_seats(void *arg, const struct seat_read_answer *a)
 {
 	struct want_seats *w = arg;
@@ -177,20 +205,19 @@ static void on_seats(void *arg, const struct seat_read_answer *a)
 	}
 	if (a->outcome == SEAT_READ_ALL)
 		b = body_build(w->s->availability, w->show, a);
-	if (!w->call)
-		w->fn(w->arg, b ? b->free : -1);
-	else if (b)
-		seats_answer(w->call, b);
-	else
-		web_refuse(w->call, ERR_UNAVAILABLE, NULL);
-	show_unref(w->show);
-	free(w);
+	if (b)
+		b->good_until_us = loop_now_us(w->s->config.loop) + stale_us(b->held);
+	seats_end(w, b);
 }
 
 static void seats_want(struct want_seats *w)
 {
 	struct body *b = body_find(w->s->availability, &w->show->show_id);
 
+	if (b && loop_now_us(w->s->config.loop) < b->good_until_us) {
+		seats_end(w, b);
+		return;
+	}
 	seat_map_read(w->s->config.map, &w->show->show_id, b ? str_from(b->version) : STR(""), on_seats, w);
 }
 

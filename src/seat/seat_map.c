@@ -106,11 +106,11 @@ static void load_part_done(struct load *l)
 	map_keys(&l->show, &k);
 	crypto_random(random, sizeof(random));
 	hex_encode(random, sizeof(random), epoch);
-	struct str keys[] = {str_from(k.map), str_from(k.stream)};
+	struct str keys[] = {str_from(k.map), str_from(k.stream), str_from(k.sessions)};
 	/* without a context: given up, so that nobody waits for it */
 	struct str args[] = {str_from(l->generation), l->failed ? STR("") : str_from(l->context), str_from(epoch)};
 
-	redis_eval_start(l->map->config.redis, &seat_lua_map_finish, keys, 2, args, 3, READ_MS, on_finish, l);
+	redis_eval_start(l->map->config.redis, &seat_lua_map_finish, keys, 3, args, 3, READ_MS, on_finish, l);
 }
 
 static void on_chunk(void *arg, const struct redis_answer *a)
@@ -304,7 +304,7 @@ struct map_reader {
 	struct seat_map *map;
 	struct uuid show;
 	char have[64], version[64];
-	bool sent, loaded_once;
+	bool sent, loaded_once, made_only;
 	int64_t now_ms; /* Redis' clock; 0: not told */
 	struct list readers;
 };
@@ -365,6 +365,12 @@ static void on_read_loaded(void *arg, bool loaded);
 /* There is no map, or none of this context. */
 static void read_missing(struct map_reader *rd)
 {
+	struct seat_read_answer none = {.outcome = SEAT_READ_FAILED, .version = STR("")};
+
+	if (rd->made_only) {
+		read_end(rd, &none);
+		return;
+	}
 	if (rd->loaded_once) {
 		read_database(rd);
 		return;
@@ -490,7 +496,8 @@ static void read_try(struct map_reader *rd)
 	redis_cmd_start(rd->map->config.redis, argv, 5, READ_MS, on_version, rd);
 }
 
-void seat_map_read(struct seat_map *m, const struct uuid *show, struct str have, seat_read_fn *fn, void *arg)
+static void read_want(struct seat_map *m, const struct uuid *show, struct str have, bool made_only, seat_read_fn *fn,
+		      void *arg)
 {
 	struct map_reader *rd = NULL;
 	struct reader *r = xmalloc(sizeof(*r));
@@ -502,7 +509,8 @@ void seat_map_read(struct seat_map *m, const struct uuid *show, struct str have,
 		struct map_reader *other = list_entry(at, struct map_reader, link);
 
 		/* never one that is under way: what was committed since it left must be in the answer */
-		if (!other->sent && uuid_eq(&other->show, show) && str_eqc(have, other->have)) {
+		if (!other->sent && other->made_only == made_only && uuid_eq(&other->show, show) &&
+		    str_eqc(have, other->have)) {
 			rd = other;
 			break;
 		}
@@ -511,6 +519,7 @@ void seat_map_read(struct seat_map *m, const struct uuid *show, struct str have,
 		rd = xcalloc(1, sizeof(*rd));
 		rd->map = m;
 		rd->show = *show;
+		rd->made_only = made_only;
 		list_init(&rd->readers);
 		if (have.n < sizeof(rd->have))
 			memcpy(rd->have, have.p, have.n);
@@ -519,6 +528,16 @@ void seat_map_read(struct seat_map *m, const struct uuid *show, struct str have,
 		deferred_post(m->turn);
 	}
 	list_append(&rd->readers, &r->link);
+}
+
+void seat_map_read(struct seat_map *m, const struct uuid *show, struct str have, seat_read_fn *fn, void *arg)
+{
+	read_want(m, show, have, false, fn, arg);
+}
+
+void seat_map_read_made(struct seat_map *m, const struct uuid *show, seat_read_fn *fn, void *arg)
+{
+	read_want(m, show, STR(""), true, fn, arg);
 }
 
 /* What was asked for in this turn leaves together. */

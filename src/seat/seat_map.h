@@ -97,6 +97,8 @@ struct seat_read_answer {
 typedef void seat_read_fn(void *arg, const struct seat_read_answer *answer);
 /* have: the version the caller knows, or "". Falls back to PostgreSQL when Redis is away. */
 void seat_map_read(struct seat_map *m, const struct uuid *show, struct str have, seat_read_fn *fn, void *arg);
+/* The same of a map that is there; none is made for it, SEAT_READ_FAILED when there is none. */
+void seat_map_read_made(struct seat_map *m, const struct uuid *show, seat_read_fn *fn, void *arg);
 
 struct seat_map_stats {
 	uint64_t loads, admitted, taken, limit, unknown, applied, apply_retries, apply_lost;

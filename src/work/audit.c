@@ -244,7 +244,7 @@ static void on_shows(void *arg, const struct pg_answer *answer)
 		c->show = pg_get_uuid(answer->result, i, 0);
 		a->after = c->show;
 		a->waiting++;
-		seat_map_read(a->map, &c->show, STR(""), on_map, c);
+		seat_map_read_made(a->map, &c->show, on_map, c); /* what nobody asks for has nothing to compare */
 	}
 	a->more = rows == SHOWS_MAX;
 	if (!a->more)

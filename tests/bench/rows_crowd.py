@@ -1,8 +1,7 @@
 """Crowds and accidents: losers around winners, ten times too many, idle connections, a Redis that comes back empty."""
 
-import statistics
-
 import os
+import statistics
 
 import drive
 from measure import Work

@@ -103,12 +103,13 @@ def tickets(bench, wanted):
         if booking["status"] != "confirmed":
             raise Unclean(f"a booking is {booking['status']}, not confirmed")
         path = f"/v1/shows/{show}/tickets/{booking['tickets'][0]['ticket_id']}.pdf?access_token={booking['access_token']}"
-        with serve.client() as client:
-            status, _, body = client.ask("GET", path)
-        if status != 200 or not body.startswith(b"%PDF"):
-            raise Unclean(f"GET {path}: {status}")
+        for _ in range(20):  # every worker has its fonts: on connections of their own, because the kernel chooses the worker
+            with serve.client() as client:
+                status, _, body = client.ask("GET", path)
+            if status != 200 or not body.startswith(b"%PDF"):
+                raise Unclean(f"GET {path}: {status}")
         options = ["--path", path, "--expect", 200, "--connections", 64]
-        best, per = 100, []
+        best, per = 250, []
         for number in bench.round_numbers():
             held, _ = drive.search(lambda rate: drive.run(ground, "get", serve.url, *options, "--rate", rate, "--warmup", 0.5, "--seconds",
                                                           bench.seconds(SECONDS), sample=lambda: Cpu(ground, serve)),

@@ -50,7 +50,7 @@ class Echo:
     def listening(self):
         try:
             self.connect().s.close()
-        except ConnectionRefusedError:
+        except (ConnectionRefusedError, ConnectionResetError):  # the latter when it closes while we connect
             return False
         return True
 

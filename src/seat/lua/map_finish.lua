@@ -1,6 +1,8 @@
 -- The map is complete: from now on it is asked and changed. Its epoch is new, so that viewers of the one before start again.
 --
--- KEYS  1 map  2 stream of changes   ARGV  1 generation  2 context, or '': it could not be read  3 epoch
+-- A day later it is made anew, and what nobody asks for any more is gone.
+--
+-- KEYS  1 map  2 stream of changes  3 sessions   ARGV  1 generation  2 context, or '': it could not be read  3 epoch
 -- Answers 1, or 0 when another loader has taken over
 local map = KEYS[1]
 local meta = redis.call('HMGET', map, 'g', 'f')
@@ -18,4 +20,7 @@ end
 redis.call('HDEL', map, 'g', 'x', 'f')
 redis.call('HSET', map, 'c', ARGV[2], 'e', ARGV[3], 'n', 1)
 redis.call('DEL', KEYS[2])
+redis.call('EXPIRE', map, 86400)
+redis.call('HSET', KEYS[3], 'h', '') -- so that there is something to end
+redis.call('EXPIRE', KEYS[3], 86400)
 return 1

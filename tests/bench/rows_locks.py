@@ -14,7 +14,7 @@ SHOWS, SHOW_SEATS = 1000, 100
 SPREAD_LIFETIME_S = 1     # over many shows Redis forgets by itself; a walk over all seats takes longer
 SESSIONS = 20000          # so many that none has a third lock before its first is released
 CLIENTS = (1, 2, 4, 8, 16, 32, 64)
-CONNECTIONS = (256, 512, 1024)
+CONNECTIONS = (256, 512)
 SECONDS = 2.5
 
 

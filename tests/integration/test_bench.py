@@ -99,7 +99,7 @@ class Run:
     def __init__(self, rate, capacity):
         held = min(rate, capacity)
         self.rate, self.unclean = held, []
-        self.json = {"driver": {"limited_by_driver": False}, "rate": held, "asked_rate": rate}
+        self.json = {"driver": {"limited_by_driver": False}, "rate": held, "seconds": 2.5, "asked_rate": rate}
 
     def latency_us(self, which):
         return 5000

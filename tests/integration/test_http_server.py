@@ -757,6 +757,8 @@ def test_drain_serves_the_accept_queue():
     """Connections that the kernel has accepted for us but we have not seen: stopped, they pile up."""
     e = Echo(linger_ms=1000)
     e.process.send_signal(signal.SIGSTOP)
+    # it does not stop at once: until then it would still answer
+    servers.wait_for(lambda: open(f"/proc/{e.process.pid}/stat").read().rpartition(")")[2].split()[0] == "T", "its stop")
     waiting = [e.connect() for _ in range(200)]
     for c in waiting:
         c.send(get("/static"))

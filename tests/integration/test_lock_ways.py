@@ -1,6 +1,7 @@
 """The two ways in which a batch of lock requests is decided come to the same: everything show by show (seat_lock_batch), or all
 at once (seat_lock_batch_free) and what that leaves over show by show."""
 
+import json
 import uuid
 
 import pytest
@@ -217,3 +218,36 @@ def test_a_show_that_changed_is_asked_about_again(plant, rng):
         assert original("SELECT total_minor FROM seat_locks WHERE lock_id = %s", [request["lock"]]).fetchone() == (7700,)
     finally:
         shows_db.close()
+
+
+def test_plans_of_the_quick_way(plant, rng):
+    """Whatever the planner believes of the tables: seats, locks and shows are found by their keys, one by one."""
+    shows = Shows(plant, rng, hidden=False)
+    plans = []
+    try:
+        shows.db.execute("LOAD 'auto_explain'")
+        for name, value in (("auto_explain.log_min_duration", "0"), ("auto_explain.log_nested_statements", "on"),
+                            ("auto_explain.log_format", "json"), ("auto_explain.log_level", "notice"),
+                            ("plan_cache_mode", "force_generic_plan"), ("enable_seqscan", "off")):  # as the program has it
+            shows.db.execute(f"SET {name} = '{value}'")
+        requests = [{"show": show, "lock": uuid.uuid4(), "session": session, "seats": [2 * i, 2 * i + 1], "hash": b"h", "known": True}
+                    for show in shows.ids for i, session in enumerate(shows.sessions[6:9])]
+        shows.db.add_notice_handler(lambda notice: plans.append(json.loads(notice.message_primary.split("plan:", 1)[1])["Plan"]))
+        shows.quick(requests)
+    finally:
+        shows.db.close()
+
+    def nodes(plan):
+        yield plan
+        for child in plan.get("Plans", []):
+            yield from nodes(child)
+
+    every = [node for plan in plans for node in nodes(plan)]
+    read = [node for node in every if node.get("Relation Name") in ("show_seats", "seat_locks", "shows") and node["Node Type"] != "ModifyTable"]
+    assert {node["Relation Name"] for node in read} == {"show_seats", "seat_locks", "shows"}
+    assert {node["Node Type"] for node in read} <= {"Index Scan", "Index Only Scan", "Bitmap Heap Scan"}
+    for node in every:
+        if node.get("Index Name", "").startswith(("show_seats", "seat_locks", "shows")):
+            assert node["Index Name"] in ("show_seats_pkey", "seat_locks_pkey", "seat_locks_by_session", "shows_pkey"), node
+            assert "show_id" in node["Index Cond"], node
+    assert not [node for plan in plans for node in nodes(plan) if node["Node Type"] in ("Hash Join", "Merge Join")]

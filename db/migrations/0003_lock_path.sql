@@ -49,8 +49,9 @@ BEGIN
      WHERE (SELECT count(*) FROM seat_locks l WHERE l.session_id = r.session_id AND l.show_id = p_show[r.show]
                AND (l.state = 'paying' OR (l.state = 'active' AND l.expires_at > v_now))) >= p_limit
         OR r.show IN (SELECT o.i FROM other o)
-        OR (r.known AND (EXISTS (SELECT 1 FROM seat_locks l WHERE l.show_id = p_show[r.show] AND l.lock_id = r.lock_id)
-            OR EXISTS (SELECT 1 FROM seat_lock_history h WHERE h.show_id = p_show[r.show] AND h.lock_id = r.lock_id))));
+        OR (r.known AND coalesce( -- (no EXISTS: that may be answered by hashing the whole table)
+              (SELECT true FROM seat_locks l WHERE l.show_id = p_show[r.show] AND l.lock_id = r.lock_id),
+              (SELECT true FROM seat_lock_history h WHERE h.show_id = p_show[r.show] AND h.lock_id = r.lock_id LIMIT 1), false)));
 
   WITH taken AS (
     UPDATE show_seats s SET state = 1, lock_id = p_lock[w.req], expires_at = v_expires, fence = s.fence + 1

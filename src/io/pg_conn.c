@@ -26,7 +26,8 @@
 static const char settings_sql[] =
 	"SELECT set_config('statement_timeout', $1, false), set_config('lock_timeout', $2, false),"
 	" set_config('idle_in_transaction_session_timeout', $3, false),"
-	" set_config('plan_cache_mode', 'force_generic_plan', false), set_config('jit', 'off', false), set_config('enable_seqscan', 'off', false),"
+	" set_config('plan_cache_mode', 'force_generic_plan', false), set_config('jit', 'off', false), "
+	"set_config('enable_seqscan', 'off', false),"
 	" set_config('TimeZone', 'UTC', false), set_config('client_min_messages', 'error', false)";
 
 /* The control file's timeline is the last checkpoint's, which trails a promotion; the segment being written does not. */

@@ -23,7 +23,6 @@ struct seat_service *seat_service_new(const struct seat_service_config *config)
 					  .pg = config->pg,
 					  .map = config->map,
 					  .metrics = config->metrics,
-					  .queue_max = config->queue_max,
 					  .requests_max = SEAT_BATCH_REQUESTS,
 					  .by_show = config->by_show,
 					  .locks_per_session = config->locks_per_session,

@@ -549,7 +549,7 @@ void seat_batch_lock(struct seat_batch *b, const struct seat_lock_want *want, se
 	w->fn = fn;
 	w->arg = arg;
 	w->deadline_us = loop_now_us(b->config.loop) + b->config.deadline_ms * 1000;
-	/* The queue is bounded by the caller's check of seat_batch_waiting; this is the last line. */
+	/* The queue is bounded by who answers requests: lock_post_full. */
 	list_append(&b->queue, &w->link);
 	b->n_queue++;
 	if (!timer_is_set(b->clock))

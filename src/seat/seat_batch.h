@@ -26,7 +26,6 @@ struct seat_batch_config {
 	struct pg *pg;
 	struct seat_map *map;
 	struct metrics *metrics;
-	uint32_t queue_max;    /* requests waiting; above: overloaded; 20,000 */
 	uint32_t requests_max; /* in one batch; 256 */
 	uint32_t locks_per_session;
 	int64_t lifetime_us;

@@ -53,7 +53,7 @@ struct seat_batch {
 	struct arena arena; /* of the batch under way */
 	struct part *shows;
 	size_t n_shows;
-	pg_fn *decided; /* of the batch under way */
+	pg_fn *decided;	  /* of the batch under way */
 	struct list told; /* committed, written back, to be told at the end of the turn */
 	struct deferred *start, *tell;
 	struct timer *again, *parked, *clock; /* again: nothing can run before; parked: a part may */

@@ -545,7 +545,7 @@ static void on_turn(void *arg)
 {
 	struct seat_map *m = arg;
 
-	seat_map_apply_send(m); /* first: the others are to see it */
+	seat_map_flush(m); /* first: the others are to see it */
 	seat_map_admit_send(m);
 	list_for_each(at, next, &m->reads) {
 		struct map_reader *rd = list_entry(at, struct map_reader, link);

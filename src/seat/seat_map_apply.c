@@ -200,15 +200,10 @@ static void bundle_send(struct seat_map *m)
 	words_done(&w);
 }
 
-void seat_map_apply_send(struct seat_map *m)
+void seat_map_flush(struct seat_map *m)
 {
 	while (!list_empty(&m->to_apply))
 		bundle_send(m);
-}
-
-void seat_map_flush(struct seat_map *m)
-{
-	seat_map_apply_send(m);
 }
 
 static void apply_try(struct apply *a)

@@ -15,10 +15,10 @@ struct seat_map {
 	struct list loads, reads;
 	struct list applies;
 	size_t n_applies;
-	struct list groups, sent;      /* of admissions: being collected in this turn, and calls under way */
-	size_t n_collected;	       /* seats in groups */
+	struct list groups, sent;	/* of admissions: being collected in this turn, and calls under way */
+	size_t n_collected;		/* seats in groups */
 	uint8_t crowd[MAP_CROWD_SLOTS]; /* by show: how many of the last requests were refused, of 255 */
-	struct list to_apply, bundles; /* what was committed: to be sent in this turn, and calls under way */
+	struct list to_apply, bundles;	/* what was committed: to be sent in this turn, and calls under way */
 	struct deferred *turn;
 	struct seat_map_stats stats;
 };
@@ -35,7 +35,6 @@ void seat_map_admit_send(struct seat_map *m); /* at the end of a turn */
 /* ---- seat_map_apply.c ---- */
 void seat_map_apply_init(struct seat_map *m);
 void seat_map_apply_done(struct seat_map *m);
-void seat_map_apply_send(struct seat_map *m);
 
 /* ---- seat_map_words.c ---- */
 struct map_keys {

@@ -1,7 +1,7 @@
 -- Some of the seats that are not free, as read from PostgreSQL; a seat noted since then keeps its newer state.
 --
 -- KEYS  1 map  2 sessions
--- ARGV  1 generation  2 number of seats, then as in map_apply: seat, state, fence, lock id, ms left; then session, lock
+-- ARGV  1 generation  2 number of seats, then per seat: seat, state, fence, lock id, ms left; then per session change: session, lock
 --       id, ms left
 -- Answers 1, or 0 when another loader has taken over
 local map = KEYS[1]

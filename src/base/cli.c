@@ -31,6 +31,13 @@ static enum cli_result wrong(const struct cli *cli, struct error *e, const char 
 	return CLI_WRONG;
 }
 
+static bool repeats(const struct cli_option *o)
+{
+	size_t n = o->metavar ? strlen(o->metavar) : 0;
+
+	return n > 3 && strcmp(o->metavar + n - 3, "...") == 0;
+}
+
 /* One argument that begins with "--"; next is the one after it or NULL; *ret_used: next was its value. */
 static enum cli_result read_option(struct cli_args *args, const char *arg, const char *next, bool *ret_used,
 				   struct error *e)
@@ -38,7 +45,7 @@ static enum cli_result read_option(struct cli_args *args, const char *arg, const
 	const struct cli *cli = args->cli;
 	const struct cli_option *o;
 	struct str name;
-	const char *equals = strchr(arg, '=');
+	const char *equals = strchr(arg, '='), **value;
 	int i;
 
 	*ret_used = false;
@@ -49,19 +56,26 @@ static enum cli_result read_option(struct cli_args *args, const char *arg, const
 	if (i < 0)
 		return wrong(cli, e, "There is no option --%.*s.", STR_FMT(name));
 	o = &cli->options[i];
-	if (args->values[i])
+	value = &args->values[i];
+	if (*value && !repeats(o))
 		return wrong(cli, e, "--%s is given twice.", o->name);
+	if (*value) {
+		if (args->n_again == CLI_AGAIN_MAX)
+			return wrong(cli, e, "--%s is given too often.", o->name);
+		args->again[args->n_again].option = i;
+		value = &args->again[args->n_again++].value;
+	}
 	if (!o->metavar && equals)
 		return wrong(cli, e, "--%s takes no value.", o->name);
 	if (!o->metavar)
-		args->values[i] = "";
+		*value = "";
 	else if (equals)
-		args->values[i] = equals + 1;
+		*value = equals + 1;
 	else if (next && strncmp(next, "--", 2) != 0)
-		args->values[i] = next;
+		*value = next;
 	else
 		return wrong(cli, e, "--%s needs a value: --%s %s.", o->name, o->name, o->metavar);
-	*ret_used = args->values[i] == next;
+	*ret_used = *value == next;
 	return CLI_OK;
 }
 
@@ -117,6 +131,19 @@ const char *cli_value(const struct cli_args *args, const char *name, const char 
 
 	assert(i >= 0 && args->cli->options[i].metavar);
 	return args->values[i] ? args->values[i] : absent;
+}
+
+const char *cli_value_at(const struct cli_args *args, const char *name, size_t n)
+{
+	int i = find_option(args->cli, str_from(name));
+
+	assert(i >= 0 && repeats(&args->cli->options[i]));
+	if (n == 0)
+		return args->values[i];
+	for (int k = 0; k < args->n_again; k++)
+		if (args->again[k].option == i && --n == 0)
+			return args->again[k].value;
+	return NULL;
 }
 
 bool cli_number(const struct cli_args *args, const char *name, int64_t min, int64_t max, int64_t absent, int64_t *ret,

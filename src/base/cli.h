@@ -18,7 +18,7 @@
  *	}
  *
  * `--name value` and `--name=value` are the same; `--` ends the options; `--help` and `-h` are always there. A value that
- * begins with `--` needs the form with `=`. An option stands once.
+ * begins with `--` needs the form with `=`. An option stands once, but for those whose metavar ends in "...".
  */
 #ifndef BASE_CLI_H
 #define BASE_CLI_H
@@ -28,7 +28,7 @@
 
 struct cli_option {
 	const char *name;    /* without the dashes */
-	const char *metavar; /* what it takes, in capitals; NULL: a flag */
+	const char *metavar; /* what it takes, in capitals; "KEY...": may be given again; NULL: a flag */
 	const char *help;
 };
 
@@ -40,11 +40,16 @@ struct cli {
 	int positional_min, positional_max;
 };
 
-enum { CLI_OPTIONS_MAX = 40 };
+enum { CLI_OPTIONS_MAX = 40, CLI_AGAIN_MAX = 16 };
 
 struct cli_args {
 	const struct cli *cli;
 	const char *values[CLI_OPTIONS_MAX]; /* NULL: not given; a flag: "" */
+	struct {
+		int option;
+		const char *value;
+	} again[CLI_AGAIN_MAX]; /* what was given after the first, in order */
+	int n_again;
 	char **positional;
 	int n_positional;
 };
@@ -57,6 +62,8 @@ enum cli_result cli_read(const struct cli *cli, int argc, char **argv, struct cl
 /* Asking for an option that is not in the table is a bug and aborts. */
 bool cli_flag(const struct cli_args *args, const char *name);
 const char *cli_value(const struct cli_args *args, const char *name, const char *absent);
+/* The n-th of an option that may be given again, from 0; NULL: there are fewer. */
+const char *cli_value_at(const struct cli_args *args, const char *name, size_t n);
 /* A whole number min..max, min >= 0. */
 bool cli_number(const struct cli_args *args, const char *name, int64_t min, int64_t max, int64_t absent, int64_t *ret,
 		struct error *ret_error);

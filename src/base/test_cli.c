@@ -93,6 +93,26 @@ static void positional(void **state)
 	assert_string_equal(f.args.positional[0], "-");
 }
 
+static void given_again(void **state)
+{
+	static const struct cli_option again_options[] = {
+		{"key", "KEY...", "may be there again"}, {"dir", "DIR", ""}, {0}};
+	static const struct cli cli = {"boxoffice x", "", again_options, NULL, 0, 0};
+	struct fixture f;
+
+	assert_int_equal(read_words(&f, &cli, "--dir d"), CLI_OK);
+	assert_null(cli_value_at(&f.args, "key", 0));
+	assert_null(cli_value_at(&f.args, "key", 1));
+	assert_int_equal(read_words(&f, &cli, "--key a --dir d --key=b --key c"), CLI_OK);
+	assert_string_equal(cli_value(&f.args, "key", ""), "a");
+	assert_string_equal(cli_value_at(&f.args, "key", 0), "a");
+	assert_string_equal(cli_value_at(&f.args, "key", 1), "b");
+	assert_string_equal(cli_value_at(&f.args, "key", 2), "c");
+	assert_null(cli_value_at(&f.args, "key", 3));
+	assert_string_equal(cli_value(&f.args, "dir", ""), "d");
+	assert_int_equal(read_words(&f, &cli, "--key a --key"), CLI_WRONG);
+}
+
 static void wrong_ones(void **state)
 {
 	static const struct {
@@ -169,8 +189,8 @@ static void help(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(reading),	 cmocka_unit_test(positional), cmocka_unit_test(wrong_ones),
-		cmocka_unit_test(wrong_numbers), cmocka_unit_test(help),
+		cmocka_unit_test(reading),    cmocka_unit_test(positional),    cmocka_unit_test(given_again),
+		cmocka_unit_test(wrong_ones), cmocka_unit_test(wrong_numbers), cmocka_unit_test(help),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

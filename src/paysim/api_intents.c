@@ -12,16 +12,6 @@
 static const char *const expandable[] = {"latest_charge", "payment_method", NULL};
 enum { EXPAND_CHARGE = 1, EXPAND_METHOD = 2 };
 
-static const struct card authentication_required = {"",
-						    "visa",
-						    "3184",
-						    "",
-						    CARD_DECLINES,
-						    "authentication_required",
-						    "authentication_required",
-						    "Your card was declined. This transaction requires authentication.",
-						    false};
-
 /* What confirming is given. */
 struct confirmation {
 	struct str method, return_url;
@@ -74,7 +64,7 @@ static bool method_use(struct sim_call *c, struct str name, struct method *ret)
 	const struct card *card = card_find(name);
 
 	if (card) {
-		*ret = (struct method){sim_id(c->arena, "pm_"), c->now_us, str_from(card->name)};
+		*ret = (struct method){sim_id(c->arena, "pm_"), c->now_us, card->name};
 		store_method_insert(c->sim->store, ret);
 		return true;
 	}
@@ -132,7 +122,7 @@ static void declined(struct sim_call *c, struct intent *pi, const struct method 
 	charge_record(c, pi, m, by, challenged, &charge);
 	card_refuse(by, &c->refusal);
 	pi->last_payment_error = error_json(c, &c->refusal, charge.id, m);
-	pi->payment_method = pi->action_key = STR_NULL;
+	pi->payment_method = STR_NULL;
 	c->refused_charge = charge.id;
 	c->refused_method = arena_memdup(c->arena, m, sizeof(*m));
 	sim_emit(&from, "charge.failed", charge_json(c->arena, &charge, pi));
@@ -149,10 +139,12 @@ static void approved(struct sim_call *c, struct intent *pi, const struct method 
 	charge_record(c, pi, m, NULL, challenged, &charge);
 	pi->payment_method = m->id;
 	pi->authorised_us = c->now_us;
-	pi->last_payment_error = pi->action_key = STR_NULL;
+	pi->last_payment_error = STR_NULL;
 	sim_emit(&from, "charge.succeeded", charge_json(c->arena, &charge, pi));
 	sim_emit(&from, event == EV_PAID ? "payment_intent.succeeded" : "payment_intent.amount_capturable_updated",
 		 intent_json(c->sim, c->arena, pi));
+	if (event == EV_PAID)
+		later_after_payment(&from, &charge);
 }
 
 /* One try with a method. The caller stores the intent. false: refused, c->refusal and what it shows are set. */
@@ -165,9 +157,9 @@ static bool attempt(struct sim_call *c, struct intent *pi, const struct method *
 
 	if (switched || !card)
 		card = &card_generic_decline;
-	event = intent_attempt(&pi->state, card, false);
+	event = intent_attempt(&pi->state, card, false, how->off_session);
 	if (event == EV_CHALLENGED && (how->off_session || how->error_on_action)) {
-		card = &authentication_required;
+		card = &card_authentication_required;
 		event = EV_DECLINED;
 	}
 	if (event == EV_DECLINED) {
@@ -196,9 +188,11 @@ void intent_challenge_passed(struct sim_call *c, struct intent *pi)
 	if (!store_method_get(c->sim->store, c->arena, pi->payment_method, &m))
 		return;
 	card = card_find(m.card);
-	event = intent_attempt(&pi->state, card ? card : &card_generic_decline, true);
+	if (!card)
+		card = &card_generic_decline;
+	event = intent_attempt(&pi->state, card, true, false);
 	if (event == EV_DECLINED)
-		declined(c, pi, &m, &card_generic_decline, true);
+		declined(c, pi, &m, card, true);
 	else
 		approved(c, pi, &m, event, true);
 	store_intent_update(c->sim->store, pi);
@@ -217,7 +211,7 @@ void intent_challenge_failed(struct sim_call *c, struct intent *pi)
 		"PaymentMethod to attempt to fulfill this PaymentIntent again.");
 	intent_move(&pi->state, EV_CHALLENGE_FAILED, 0);
 	pi->last_payment_error = error_json(c, &r, STR_NULL, known ? &m : NULL);
-	pi->payment_method = pi->action_key = STR_NULL;
+	pi->payment_method = STR_NULL;
 	store_intent_update(c->sim->store, pi);
 	sim_emit(&from, "payment_intent.payment_failed", intent_json(c->sim, c->arena, pi));
 }
@@ -447,6 +441,7 @@ bool api_intent_capture(struct sim_call *c)
 	store_intent_update(c->sim->store, &pi);
 	sim_emit(&from, "charge.captured", charge_json(c->arena, &charge, &pi));
 	sim_emit(&from, "payment_intent.succeeded", intent_json(c->sim, c->arena, &pi));
+	later_after_payment(&from, &charge);
 	return answer_intent(c, &pi, expand);
 }
 
@@ -469,7 +464,6 @@ bool api_intent_cancel(struct sim_call *c)
 	intent_move(&pi.state, EV_CANCELED, 0);
 	pi.cancellation_reason = reason;
 	pi.canceled_us = c->now_us;
-	pi.action_key = STR_NULL;
 	store_intent_update(c->sim->store, &pi);
 	if (held && store_charge_get(c->sim->store, c->arena, pi.latest_charge, &charge))
 		sim_emit(&from, "charge.refunded", charge_json(c->arena, &charge, &pi));

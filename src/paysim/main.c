@@ -1,5 +1,6 @@
 /* boxoffice-paysim: options, one process, one loop, an orderly end on SIGTERM and SIGINT. README.md has the rest. */
 #include "base/cli.h"
+#include "base/times.h"
 #include "base/xmalloc.h"
 #include "io/crypto.h"
 #include "io/log.h"
@@ -12,8 +13,9 @@
 #include <unistd.h>
 
 struct options {
-	const char *db, *host, *secret_key, *public_url, *webhook_url, *webhook_secret;
-	int64_t port;
+	const char *db, *host, *secret_key, *public_url, *webhook_url, *webhook_secrets[WEBHOOK_SECRETS_MAX], *merchant;
+	size_t n_webhook_secrets;
+	int64_t port, later_s;
 };
 
 static const struct cli_option cli_options[] = {
@@ -22,7 +24,10 @@ static const struct cli_option cli_options[] = {
 	{"port", "N", "0: any free one (0)"},
 	{"secret-key", "KEY", "the only key accepted, also for /_sim (any that starts with sk_, and none for /_sim)"},
 	{"webhook-url", "URL", "where events are posted to (nowhere)"},
-	{"webhook-secret", "SECRET", "what they are signed with (whsec_...)"},
+	{"webhook-secret", "SECRET...",
+	 "what they are signed with (whsec_...); a second one while secrets are changed"},
+	{"later-seconds", "N", "how long the cards wait that do something later, by the simulator's clock (2)"},
+	{"merchant", "NAME", "who is paid, on the 3-D Secure page (Boxoffice)"},
 	{"public-url", "URL", "how browsers reach this, for the 3-D Secure page (http://HOST:PORT)"},
 	{0},
 };
@@ -55,15 +60,24 @@ static int read_options(int argc, char **argv, struct options *o)
 			.secret_key = cli_value(&args, "secret-key", NULL),
 			.public_url = cli_value(&args, "public-url", NULL),
 			.webhook_url = cli_value(&args, "webhook-url", NULL),
-			.webhook_secret = cli_value(&args, "webhook-secret", NULL),
+			.merchant = cli_value(&args, "merchant", "Boxoffice"),
 		};
-		if (!cli_number(&args, "port", 0, 65535, 0, &o->port, &e))
+		while (o->n_webhook_secrets < WEBHOOK_SECRETS_MAX &&
+		       (o->webhook_secrets[o->n_webhook_secrets] =
+				cli_value_at(&args, "webhook-secret", o->n_webhook_secrets)))
+			o->n_webhook_secrets++;
+		if (!cli_number(&args, "port", 0, 65535, 0, &o->port, &e) ||
+		    !cli_number(&args, "later-seconds", 0, 86400 * 365, 2, &o->later_s, &e))
 			break;
 		if (!o->db)
 			error_set(&e, ERR_INVALID_REQUEST, "", "--db FILE is needed: where the ledger is kept");
 		else if (o->secret_key && !*o->secret_key)
 			error_set(&e, ERR_INVALID_REQUEST, "", "--secret-key takes a key");
-		else if (!o->webhook_url != !o->webhook_secret)
+		else if (cli_value_at(&args, "webhook-secret", WEBHOOK_SECRETS_MAX))
+			error_set(&e, ERR_INVALID_REQUEST, "", "--webhook-secret: two at most");
+		else if (!str_utf8_valid(str_from(o->merchant)) || str_utf8_length(str_from(o->merchant)) > 80)
+			error_set(&e, ERR_INVALID_REQUEST, "", "--merchant takes at most 80 characters");
+		else if (!o->webhook_url != !o->n_webhook_secrets)
 			error_set(&e, ERR_INVALID_REQUEST, "", "--webhook-url and --webhook-secret go together");
 		else
 			return -1;
@@ -117,6 +131,24 @@ static void ready(const struct sim *sim)
 	buf_done(&b);
 }
 
+/* Requests that are no HTTP, or larger than anything that is read, are refused in the gateway's form too. */
+static void on_unreadable(void *arg, enum err code, const char *detail, const struct uuid *request_id, struct buf *out)
+{
+	struct jw w;
+
+	(void)arg;
+	(void)request_id;
+	jw_init(&w, out);
+	jw_obj(&w);
+	jw_key(&w, "error");
+	jw_obj(&w);
+	jw_kcstr(&w, "message", detail ? detail : "The request could not be read.");
+	jw_kcstr(&w, "type", code == ERR_INTERNAL || code == ERR_UNAVAILABLE ? "api_error" : "invalid_request_error");
+	jw_obj_end(&w);
+	jw_obj_end(&w);
+	jw_done(&w);
+}
+
 static char *base_url(const struct options *o, uint16_t port)
 {
 	bool v6 = strchr(o->host, ':') != NULL;
@@ -167,25 +199,28 @@ int main(int argc, char **argv)
 	sim.loop = loop_new();
 	sim.secret_key = o.secret_key ? str_from(o.secret_key) : STR_NULL;
 	sim.base_url = base_url(&o, port);
+	sim.merchant = o.merchant;
+	sim.later_us = o.later_s * US_PER_SECOND;
 	sim.clock_offset_us = store_setting(sim.store, "clock_offset_us", 0);
 	list_init(&sim.faults);
 	list_init(&sim.held);
 	list_init(&sim.answered);
 	sim_start(&sim);
 	if (o.webhook_url)
-		sim.webhook = webhook_new(&sim, o.webhook_url, o.webhook_secret);
+		sim.webhook = webhook_new(&sim, o.webhook_url, o.webhook_secrets, o.n_webhook_secrets);
 	sim.janitor = timer_new(sim.loop, on_janitor, &sim);
 	timer_set_ms(sim.janitor, 0);
 	sim.server = http_server_new(sim.loop, &(struct http_server_config){
 						       .head_max = 16 * 1024,
 						       .headers_max = 100,
-						       .body_max = SIM_BODY_MAX,
+						       .body_max = SIM_BODY_READ_MAX,
 						       .head_timeout_ms = 10000,
 						       .body_timeout_ms = 10000,
 						       .idle_timeout_ms = 60000,
 						       .write_timeout_ms = 30000,
 						       .conns_max = 4096,
 						       .handler = sim_handle,
+						       .error_body = on_unreadable,
 						       .random_bytes = crypto_random,
 						       .arg = &sim,
 					       });

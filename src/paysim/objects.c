@@ -165,20 +165,33 @@ static void billing_details(struct jw *w)
 	jw_obj_end(w);
 }
 
+static void kcheck(struct jw *w, const char *key, const char *result)
+{
+	jw_key(w, key);
+	if (result)
+		jw_cstr(w, result);
+	else
+		jw_null(w);
+}
+
 static void card_members(struct jw *w, const struct card *card)
 {
+	char fingerprint[CARD_FINGERPRINT_TEXT];
+
+	card_fingerprint(card, fingerprint);
 	jw_kcstr(w, "brand", card->brand);
 	jw_key(w, "checks");
 	jw_obj(w);
-	NULLS(w, "address_line1_check", "address_postal_code_check");
-	jw_kcstr(w, "cvc_check", "pass");
+	kcheck(w, "address_line1_check", card->line1);
+	kcheck(w, "address_postal_code_check", card->postal_code);
+	kcheck(w, "cvc_check", card->cvc ? card->cvc : "pass");
 	jw_obj_end(w);
-	jw_kcstr(w, "country", "US");
+	jw_kcstr(w, "country", card->country);
 	jw_kint(w, "exp_month", 12);
 	jw_kint(w, "exp_year", 2034);
-	jw_kcstr(w, "fingerprint", card->fingerprint);
-	jw_kcstr(w, "funding", "credit");
-	jw_kcstr(w, "last4", card->last4);
+	jw_kcstr(w, "fingerprint", fingerprint);
+	jw_kcstr(w, "funding", card->funding);
+	jw_kcstr(w, "last4", card_last4(card));
 	NULLS(w, "wallet");
 }
 
@@ -190,19 +203,34 @@ static const struct card *card_of(struct str name)
 	return card ? card : &card_generic_decline;
 }
 
-static void outcome(struct jw *w, const struct charge *c)
+static void outcome(struct jw *w, const struct charge *c, const struct card *card)
 {
-	bool ok = !c->failure_code.p;
+	static const struct {
+		const char *level;
+		int score;
+	} risks[] = {[CARD_RISK_NORMAL] = {"normal", 20},
+		     [CARD_RISK_ELEVATED] = {"elevated", 70},
+		     [CARD_RISK_HIGHEST] = {"highest", 90}};
+	bool ok = !c->failure_code.p, blocked = !ok && card->blocked;
 
 	jw_key(w, "outcome");
 	jw_obj(w);
 	NULLS(w, "advice_code", "network_advice_code", "network_decline_code");
-	jw_kcstr(w, "network_status", ok ? "approved_by_network" : "declined_by_network");
-	object_kopt(w, "reason", c->decline_code);
-	jw_kcstr(w, "risk_level", "normal");
-	jw_kint(w, "risk_score", 20);
-	jw_kcstr(w, "seller_message", ok ? "Payment complete." : "The bank did not return any further details.");
-	jw_kcstr(w, "type", ok ? "authorized" : "issuer_declined");
+	jw_kcstr(w, "network_status",
+		 ok	   ? "approved_by_network"
+		 : blocked ? "not_sent_to_network"
+			   : "declined_by_network");
+	if (blocked)
+		jw_kcstr(w, "reason", "highest_risk_level");
+	else
+		object_kopt(w, "reason", c->decline_code);
+	jw_kcstr(w, "risk_level", risks[card->risk].level);
+	jw_kint(w, "risk_score", risks[card->risk].score);
+	jw_kcstr(w, "seller_message",
+		 ok	   ? "Payment complete."
+		 : blocked ? "The gateway blocked this payment as too risky."
+			   : "The bank did not return any further details.");
+	jw_kcstr(w, "type", ok ? "authorized" : blocked ? "blocked" : "issuer_declined");
 	jw_obj_end(w);
 }
 
@@ -211,6 +239,7 @@ void object_charge(struct jw *w, const struct charge *c, const struct intent *pi
 	bool ok = !c->failure_code.p;
 	int64_t captured = ok ? pi->state.amount_received : 0, refunded = ok ? pi->state.amount_refunded : 0;
 	bool released = ok && pi->state.status == INTENT_CANCELED;
+	const struct card *card = card_of(c->card);
 
 	jw_obj(w);
 	jw_kstr(w, "id", c->id);
@@ -227,7 +256,7 @@ void object_charge(struct jw *w, const struct charge *c, const struct intent *pi
 	kcurrency(w, pi->state.currency);
 	NULLS(w, "customer");
 	object_kopt(w, "description", pi->description);
-	jw_kbool(w, "disputed", false);
+	jw_kbool(w, "disputed", c->disputed != CHARGE_UNDISPUTED);
 	NULLS(w, "failure_balance_transaction");
 	object_kopt(w, "failure_code", c->failure_code);
 	object_kopt(w, "failure_message", c->failure_message);
@@ -235,7 +264,7 @@ void object_charge(struct jw *w, const struct charge *c, const struct intent *pi
 	jw_kbool(w, "livemode", false);
 	kraw(w, "metadata", pi->metadata);
 	NULLS(w, "on_behalf_of");
-	outcome(w, c);
+	outcome(w, c, card);
 	jw_kbool(w, "paid", ok);
 	jw_kstr(w, "payment_intent", c->payment_intent);
 	jw_kstr(w, "payment_method", c->payment_method);
@@ -247,7 +276,7 @@ void object_charge(struct jw *w, const struct charge *c, const struct intent *pi
 		jw_kint(w, "amount_authorized", c->amount);
 		jw_kint(w, "capture_before", c->created_us / US_PER_SECOND + AUTHORISATION_SECONDS);
 	}
-	card_members(w, card_of(c->card));
+	card_members(w, card);
 	jw_key(w, "three_d_secure");
 	if (c->challenged) {
 		jw_obj(w);
@@ -330,7 +359,77 @@ void object_refund(struct jw *w, const struct refund *r, const char *base_url, c
 	jw_obj_end(w);
 }
 
-void object_event(struct jw *w, const struct sim_event *e, int pending_webhooks)
+void object_dispute(struct jw *w, const struct dispute *d)
+{
+	enum { ANSWER_WITHIN_S = 9 * 86400 };
+
+	jw_obj(w);
+	jw_kstr(w, "id", d->id);
+	jw_kcstr(w, "object", "dispute");
+	jw_kint(w, "amount", d->amount);
+	jw_key(w, "balance_transactions");
+	jw_arr(w);
+	jw_arr_end(w);
+	jw_kstr(w, "charge", d->charge);
+	kseconds(w, "created", d->created_us);
+	jw_kstr(w, "currency", d->currency);
+	jw_key(w, "enhanced_eligibility_types");
+	jw_arr(w);
+	jw_arr_end(w);
+	jw_key(w, "evidence");
+	jw_obj(w);
+	NULLS(w, "access_activity_log", "billing_address", "cancellation_policy", "cancellation_policy_disclosure",
+	      "cancellation_rebuttal", "customer_communication", "customer_email_address", "customer_name",
+	      "customer_purchase_ip", "customer_signature", "duplicate_charge_documentation",
+	      "duplicate_charge_explanation", "duplicate_charge_id");
+	empty_object(w, "enhanced_evidence");
+	NULLS(w, "product_description", "receipt", "refund_policy", "refund_policy_disclosure",
+	      "refund_refusal_explanation", "service_date", "service_documentation", "shipping_address",
+	      "shipping_carrier", "shipping_date", "shipping_documentation", "shipping_tracking_number",
+	      "uncategorized_file", "uncategorized_text");
+	jw_obj_end(w);
+	jw_key(w, "evidence_details");
+	jw_obj(w);
+	jw_kint(w, "due_by", d->created_us / US_PER_SECOND + ANSWER_WITHIN_S);
+	empty_object(w, "enhanced_eligibility");
+	jw_kbool(w, "has_evidence", false);
+	jw_kbool(w, "past_due", false);
+	jw_kint(w, "submission_count", 0);
+	jw_obj_end(w);
+	jw_kbool(w, "is_charge_refundable", d->inquiry);
+	jw_kbool(w, "livemode", false);
+	empty_object(w, "metadata");
+	jw_kstr(w, "payment_intent", d->payment_intent);
+	jw_key(w, "payment_method_details");
+	jw_obj(w);
+	jw_key(w, "card");
+	jw_obj(w);
+	jw_kcstr(w, "brand", card_of(d->card)->brand);
+	jw_kcstr(w, "case_type", d->inquiry ? "inquiry" : "chargeback");
+	jw_kcstr(w, "network_reason_code", "83");
+	jw_obj_end(w);
+	jw_kcstr(w, "type", "card");
+	jw_obj_end(w);
+	jw_kstr(w, "reason", d->reason);
+	jw_kcstr(w, "status", d->inquiry ? "warning_needs_response" : "needs_response");
+	jw_obj_end(w);
+}
+
+void object_fraud_warning(struct jw *w, struct str id, int64_t created_us, const struct charge *c)
+{
+	jw_obj(w);
+	jw_kstr(w, "id", id);
+	jw_kcstr(w, "object", "radar.early_fraud_warning");
+	jw_kbool(w, "actionable", true);
+	jw_kstr(w, "charge", c->id);
+	kseconds(w, "created", created_us);
+	jw_kcstr(w, "fraud_type", "made_with_stolen_card");
+	jw_kbool(w, "livemode", false);
+	jw_kstr(w, "payment_intent", c->payment_intent);
+	jw_obj_end(w);
+}
+
+void object_event(struct jw *w, const struct sim_event *e)
 {
 	jw_obj(w);
 	jw_kstr(w, "id", e->id);
@@ -342,7 +441,7 @@ void object_event(struct jw *w, const struct sim_event *e, int pending_webhooks)
 	kraw(w, "object", e->object);
 	jw_obj_end(w);
 	jw_kbool(w, "livemode", false);
-	jw_kint(w, "pending_webhooks", pending_webhooks);
+	jw_kint(w, "pending_webhooks", e->pending);
 	jw_key(w, "request");
 	jw_obj(w);
 	object_kopt(w, "id", e->request_id);

@@ -24,7 +24,9 @@ void object_intent(struct jw *w, const struct intent *pi, const char *base_url, 
 void object_charge(struct jw *w, const struct charge *c, const struct intent *pi);
 void object_method(struct jw *w, const struct method *m);
 void object_refund(struct jw *w, const struct refund *r, const char *base_url, const struct expanded *x);
-void object_event(struct jw *w, const struct sim_event *e, int pending_webhooks);
+void object_dispute(struct jw *w, const struct dispute *d);
+void object_fraud_warning(struct jw *w, struct str id, int64_t created_us, const struct charge *c);
+void object_event(struct jw *w, const struct sim_event *e);
 /* The members of an error object, without the intent; charge and m may be NULL. */
 void object_error_members(struct jw *w, const struct refusal *r, struct str charge, const struct method *m);
 

@@ -129,66 +129,14 @@ void intent_move(struct intent_state *s, enum intent_event event, int64_t amount
 	}
 }
 
-#define APPROVES .outcome = CARD_APPROVES
-#define DECLINES(code_, decline_, message_) \
-	.outcome = CARD_DECLINES, .code = (code_), .decline_code = (decline_), .message = (message_)
-#define DECLINED "Your card was declined."
-
-const struct card card_generic_decline = {"", "visa", "0002", "8V3kQm2TfYw0Lh6R",
-					  DECLINES("card_declined", "generic_decline", DECLINED)};
-
-static const struct card cards[] = {
-	{"pm_card_visa", "visa", "4242", "Xt5EWLLDS7FJjR1c", APPROVES},
-	{"pm_card_visa_debit", "visa", "5556", "n5wbQ9UJ2sGdZr7K", APPROVES},
-	{"pm_card_mastercard", "mastercard", "4444", "tW7n3cPQe0aVx1Gb", APPROVES},
-	{"pm_card_amex", "amex", "8431", "Hq2yD8uRk4ZsMb6F", APPROVES},
-	{"pm_card_chargeDeclined", "visa", "0002", "8V3kQm2TfYw0Lh6R",
-	 DECLINES("card_declined", "generic_decline", DECLINED)},
-	{"pm_card_visa_chargeDeclined", "visa", "0002", "8V3kQm2TfYw0Lh6R",
-	 DECLINES("card_declined", "generic_decline", DECLINED)},
-	{"pm_card_chargeDeclinedInsufficientFunds", "visa", "9995", "Jd4pN1oXc7EvSg5A",
-	 DECLINES("card_declined", "insufficient_funds", "Your card has insufficient funds.")},
-	{"pm_card_chargeDeclinedLostCard", "visa", "9987", "Yw6Tz9BmKf3LhU2q",
-	 DECLINES("card_declined", "lost_card", DECLINED)},
-	{"pm_card_chargeDeclinedStolenCard", "visa", "9979", "Pk8Rv5GxCn1JtD4s",
-	 DECLINES("card_declined", "stolen_card", DECLINED)},
-	{"pm_card_chargeDeclinedFraudulent", "visa", "0019", "Lb3QhW0aMy7ZeF6u",
-	 DECLINES("card_declined", "fraudulent", DECLINED)},
-	{"pm_card_chargeDeclinedExpiredCard", "visa", "0069", "Vf1SgK9dXo4RcN8j",
-	 DECLINES("expired_card", "expired_card", "Your card has expired.")},
-	{"pm_card_chargeDeclinedIncorrectCvc", "visa", "0127", "Eu7MxT2bHq5WpA0k",
-	 DECLINES("incorrect_cvc", "incorrect_cvc", "Your card's security code is incorrect.")},
-	{"pm_card_chargeDeclinedProcessingError", "visa", "0119", "Zc9JrY6vLs3GnB1d",
-	 DECLINES("processing_error", "processing_error",
-		  "An error occurred while processing your card. Try again in a little bit.")},
-	{"pm_card_authenticationRequired", "visa", "3184", "Ow5DkF8tPi2CyE7m", .outcome = CARD_CHALLENGES},
-	{"pm_card_authenticationRequiredOnSetup", "visa", "3155", "Qa4VuG1hNz6SxJ9w", .outcome = CARD_CHALLENGES},
-	{"pm_card_threeDSecure2Required", "visa", "3220", "Rm0LbX7fTe9KdC3g", .outcome = CARD_CHALLENGES},
-	{"pm_card_threeDSecureRequired", "visa", "3063", "Fs6HoZ2yUj8QvM5t", .outcome = CARD_CHALLENGES},
-	{"pm_card_captureFails", "visa", "0341", "Ki3BwE5nGr0TlP7x", APPROVES, .capture_fails = true},
-};
-
-const struct card *card_find(struct str name)
+enum intent_event intent_attempt(const struct intent_state *s, const struct card *card, bool challenged,
+				 bool off_session)
 {
-	for (size_t i = 0; i < sizeof(cards) / sizeof(cards[0]); i++)
-		if (str_eqc(name, cards[i].name))
-			return &cards[i];
-	return NULL;
-}
-
-void card_refuse(const struct card *c, struct refusal *r)
-{
-	refuse(r, 402, "card_error", c->code, NULL, "%s", c->message);
-	r->decline_code = c->decline_code;
-	r->with_intent = true;
-}
-
-enum intent_event intent_attempt(const struct intent_state *s, const struct card *card, bool challenged)
-{
-	if (card->outcome == CARD_DECLINES)
-		return EV_DECLINED;
-	if (card->outcome == CARD_CHALLENGES && !challenged)
+	if (card->outcome == CARD_CHALLENGES && !challenged && !(off_session && card->set_up))
 		return EV_CHALLENGED;
+	/* also of one that was challenged: the bank may still refuse */
+	if (card->code)
+		return EV_DECLINED;
 	return s->manual_capture ? EV_AUTHORISED : EV_PAID;
 }
 

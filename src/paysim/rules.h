@@ -1,5 +1,5 @@
 /*
- * What a payment intent may do: the states, the table of arrows, the cards, the sums. Pure: no clock, no randomness, no
+ * What a payment intent may do: the states, the table of arrows, the sums. Pure: no clock, no randomness, no
  * ledger. The API loads an intent, asks here, and stores what came out.
  *
  *   requires_payment_method --method--> requires_confirmation --authorised--> requires_capture --captured--> succeeded
@@ -15,6 +15,7 @@
 
 #include "base/money.h"
 #include "base/str.h"
+#include "paysim/cards.h"
 
 /* The gateway's error object. type NULL: nothing refused. The strings are literals; the first refusal wins. */
 struct refusal {
@@ -64,21 +65,6 @@ enum intent_event {
 /* false: there is no such arrow. */
 bool intent_arrow(enum intent_status from, enum intent_event event, enum intent_status *ret_to);
 
-enum card_outcome { CARD_APPROVES, CARD_DECLINES, CARD_CHALLENGES };
-
-/* A test card, named by the payment method that stands for it. */
-struct card {
-	const char *name; /* "pm_card_visa" */
-	const char *brand, *last4, *fingerprint;
-	enum card_outcome outcome;
-	const char *code, *decline_code, *message; /* of a card that declines */
-	bool capture_fails;
-};
-const struct card *card_find(struct str name);
-/* What a capture is told when it is refused for good, by pm_card_captureFails or by a fault switch. */
-extern const struct card card_generic_decline;
-void card_refuse(const struct card *c, struct refusal *r);
-
 /* Authorisations that nobody captured are cancelled by the gateway after this time. */
 #define AUTHORISATION_SECONDS (INT64_C(7) * 86400)
 
@@ -93,8 +79,9 @@ struct intent_state {
 /* The one place that changes a status and the sums with it. The arrow must exist (asserted). amount: EV_CAPTURED only. */
 void intent_move(struct intent_state *s, enum intent_event event, int64_t amount);
 
-/* The outcome of confirming with this card; challenged: the payer already passed 3-D Secure. */
-enum intent_event intent_attempt(const struct intent_state *s, const struct card *card, bool challenged);
+/* The outcome of confirming with this card; challenged: the payer already passed 3-D Secure; off_session: is not there. */
+enum intent_event intent_attempt(const struct intent_state *s, const struct card *card, bool challenged,
+				 bool off_session);
 
 /* Each refuses with the gateway's words. */
 bool rules_amount(int64_t amount, const struct currency *currency, struct refusal *r);

@@ -23,19 +23,22 @@ static bool health(struct sim_call *c)
 
 static const struct sim_route routes[] = {
 	{HTTP_POST, "/v1/payment_intents", api_intent_create, SIM_CREATE, true},
-	{HTTP_GET, "/v1/payment_intents", api_intent_list, SIM_OTHER, false},
+	{HTTP_GET, "/v1/payment_intents", api_intent_list, SIM_LIST, false},
 	{HTTP_GET, "/v1/payment_intents/*", api_intent_get, SIM_RETRIEVE, false},
 	{HTTP_POST, "/v1/payment_intents/*", api_intent_update, SIM_OTHER, true},
 	{HTTP_POST, "/v1/payment_intents/*/confirm", api_intent_confirm, SIM_CONFIRM, true},
 	{HTTP_POST, "/v1/payment_intents/*/capture", api_intent_capture, SIM_CAPTURE, true},
 	{HTTP_POST, "/v1/payment_intents/*/cancel", api_intent_cancel, SIM_CANCEL, true},
 	{HTTP_POST, "/v1/refunds", api_refund_create, SIM_REFUND, true},
-	{HTTP_GET, "/v1/refunds", api_refund_list, SIM_OTHER, false},
+	{HTTP_GET, "/v1/refunds", api_refund_list, SIM_LIST, false},
 	{HTTP_GET, "/v1/refunds/*", api_refund_get, SIM_OTHER, false},
-	{HTTP_GET, "/v1/charges", api_charge_list, SIM_OTHER, false},
+	{HTTP_POST, "/v1/refunds/*", api_refund_update, SIM_OTHER, true},
+	{HTTP_GET, "/v1/charges", api_charge_list, SIM_LIST, false},
 	{HTTP_GET, "/v1/charges/*", api_charge_get, SIM_OTHER, false},
 	{HTTP_GET, "/v1/payment_methods/*", api_method_get, SIM_OTHER, false},
-	{HTTP_GET, "/v1/events", api_event_list, SIM_OTHER, false},
+	{HTTP_GET, "/v1/disputes", api_dispute_list, SIM_LIST, false},
+	{HTTP_GET, "/v1/disputes/*", api_dispute_get, SIM_OTHER, false},
+	{HTTP_GET, "/v1/events", api_event_list, SIM_LIST, false},
 	{HTTP_GET, "/v1/events/*", api_event_get, SIM_OTHER, false},
 	{HTTP_GET, "/3ds/*", threeds_page, SIM_OP_NONE, false},
 	{HTTP_POST, "/3ds/*", threeds_result, SIM_OP_NONE, true},
@@ -43,6 +46,7 @@ static const struct sim_route routes[] = {
 	{HTTP_POST, "/_sim/faults", faults_add, SIM_OP_NONE, false},
 	{HTTP_DELETE, "/_sim/faults", faults_clear, SIM_OP_NONE, false},
 	{HTTP_GET, "/_sim/ledger", ledger_export, SIM_OP_NONE, false},
+	{HTTP_GET, "/_sim/webhooks", webhooks_pending, SIM_OP_NONE, false},
 	{HTTP_POST, "/_sim/advance_clock", clock_advance, SIM_OP_NONE, true},
 	{HTTP_GET, "/healthz", health, SIM_OP_NONE, false},
 };
@@ -180,13 +184,21 @@ static bool read_params(struct sim_call *c)
 	struct str kind = STR_NULL;
 	const char *fault = "";
 
-	if (!is_gateway(c) && !(post && c->route->run == threeds_result))
+	if (c->req->body.n > SIM_BODY_MAX)
+		return refuse(&c->refusal, 413, "invalid_request_error", NULL, NULL,
+			      "The request is too large: its body has %zu bytes, at most %d are read.", c->req->body.n,
+			      SIM_BODY_MAX);
+	if (!is_gateway(c)) {
+		/* a form that cannot be read has no outcome, which the page says in its own words */
+		if (post && c->route->run == threeds_result)
+			form_parse(c->arena, c->req->body, &c->form, &fault);
 		return true;
+	}
 	if (type)
 		str_split(*type, ';', &kind);
 	if (post && c->req->body.n && !str_ieqc(str_trim(kind), "application/x-www-form-urlencoded"))
 		return refuse_invalid(&c->refusal, NULL, NULL, "The body must be application/x-www-form-urlencoded.");
-	if (post && is_gateway(c) && c->req->query.n)
+	if (post && c->req->query.n)
 		return refuse_invalid(&c->refusal, NULL, NULL, "The parameters of a POST belong in its body.");
 	if (!form_parse(c->arena, post ? c->req->body : c->req->query, &c->form, &fault))
 		return refuse_invalid(&c->refusal, NULL, NULL, "%s", fault);
@@ -292,9 +304,11 @@ static void drop(struct sim_call *c)
 
 static void deliver(struct sim_call *c)
 {
-	struct http_header h[10];
+	struct http_header h[12];
 	size_t n = 0, body_n = 0;
 	const struct str *version = http_req_header(c->req, "Stripe-Version");
+	/* whole seconds of the switch, at least one */
+	int64_t retry_s = c->fault && c->fault->ms > 1000 ? (c->fault->ms + 999) / 1000 : 1;
 	struct shared_bytes *body;
 	char *bytes;
 
@@ -319,9 +333,13 @@ static void deliver(struct sim_call *c)
 			h[n++] = (struct http_header){STR("Idempotent-Replayed"), STR("true")};
 		if (c->status == 409 || c->status == 429)
 			h[n++] = (struct http_header){STR("Stripe-Should-Retry"), STR("true")};
+		if (c->status == 429)
+			h[n++] = (struct http_header){STR("Retry-After"),
+						      str_from(arena_printf(c->arena, "%lld", (long long)retry_s))};
 	} else {
 		h[n++] = (struct http_header){STR("Content-Security-Policy"),
-					      STR("default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'")};
+					      STR("default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; "
+						  "frame-ancestors 'none'")};
 		h[n++] = (struct http_header){STR("Referrer-Policy"), STR("no-referrer")};
 		h[n++] = (struct http_header){STR("X-Content-Type-Options"), STR("nosniff")};
 	}
@@ -523,6 +541,7 @@ void sim_handle(void *arg, struct http_req *req)
 {
 	struct sim *sim = arg;
 	struct sim_call *c = arena_new(req->arena, struct sim_call);
+	struct fault_about about = {.call = c};
 	struct fault fault;
 	bool fresh, replayed = false;
 
@@ -542,7 +561,8 @@ void sim_handle(void *arg, struct http_req *req)
 		answer(c);
 		return;
 	}
-	if (fault_take(sim, c->route->op, replayed, &fault)) {
+	about.replay = replayed;
+	if (fault_take(sim, c->route->op, &about, &fault)) {
 		c->fault = arena_memdup(c->arena, &fault, sizeof(fault));
 		if (!fault_before(c))
 			return;
@@ -560,6 +580,7 @@ bool sim_janitor(struct sim *sim)
 	struct intent *due;
 	size_t n;
 	int purged;
+	bool more;
 
 	arena_init(&a);
 	due = arena_array(&a, struct intent, BITE);
@@ -568,13 +589,14 @@ bool sim_janitor(struct sim *sim)
 		for (size_t i = 0; i < n; i++)
 			intent_expire(sim, &a, &due[i]);
 	arena_done(&a);
+	more = later_run(sim);
 	purged = store_answer_purge(sim->store, sim_now_us(sim) - SIM_IDEMPOTENCY_US);
 	if (store_failed(sim->store) && !store_in_tx(sim->store)) {
 		log_line(LOG_ERROR, "the ledger's upkeep failed", LOG_C("error", store_error(sim->store)));
 		store_rollback(sim->store);
 		return false;
 	}
-	return !store_failed(sim->store) && (n == BITE || purged == 500);
+	return !store_failed(sim->store) && (more || n == BITE || purged == 500);
 }
 
 void sim_release_held(struct sim *sim, bool go_on)

@@ -15,7 +15,14 @@
 #include "paysim/form.h"
 #include "paysim/objects.h"
 
-enum { SIM_BODY_MAX = 64 * 1024, SIM_IDEMPOTENCY_KEY_MAX = 255, SIM_ID_TEXT = 40, SIM_SECRET_TEXT = 24 };
+/* SIM_BODY_MAX: larger ones are refused in the gateway's form; above SIM_BODY_READ_MAX they are not even read. */
+enum {
+	SIM_BODY_MAX = 64 * 1024,
+	SIM_BODY_READ_MAX = 4 * 1024 * 1024,
+	SIM_IDEMPOTENCY_KEY_MAX = 255,
+	SIM_ID_TEXT = 40,
+	SIM_SECRET_TEXT = 24
+};
 #define SIM_IDEMPOTENCY_US (24 * INT64_C(3600000000))
 
 /* What a fault switch can match. SIM_OP_NONE: pages and the simulator's own endpoints, never faulted. */
@@ -27,6 +34,7 @@ enum sim_op {
 	SIM_CANCEL,
 	SIM_REFUND,
 	SIM_RETRIEVE,
+	SIM_LIST,
 	SIM_WEBHOOK,
 	SIM_OTHER,
 	SIM_ANY
@@ -44,6 +52,7 @@ enum fault_mode {
 	FAULT_429,
 	FAULT_DECLINE, /* the bank refuses */
 	FAULT_TWICE,   /* webhooks only: delivered once more */
+	FAULT_REORDER, /* webhooks only: collected, then delivered in reverse */
 	FAULT_MODES,
 };
 
@@ -52,6 +61,11 @@ struct fault {
 	enum sim_op match;
 	enum fault_mode mode;
 	int64_t times_left, hits, ms;
+	int64_t until_us;   /* by the simulator's clock; 0: no end */
+	double probability; /* of acting on what it matches */
+	uint64_t chance;    /* the generator's state: a seed gives the same sequence */
+	char intent[SIM_ID_TEXT];
+	char metadata_key[48], metadata_value[512]; /* "": any */
 };
 
 struct webhook;
@@ -62,6 +76,8 @@ struct sim {
 	struct http_server *server;
 	struct str secret_key; /* absent: any that starts with sk_ */
 	char *base_url;	       /* without a slash at the end */
+	const char *merchant;  /* on the 3-D Secure page */
+	int64_t later_us;      /* how long cards wait that do something later */
 	int64_t clock_offset_us;
 	struct list faults;   /* struct fault */
 	struct list held;     /* struct sim_call: delayed or hanging */
@@ -156,13 +172,18 @@ void intent_challenge_passed(struct sim_call *c, struct intent *pi);
 void intent_challenge_failed(struct sim_call *c, struct intent *pi);
 void intent_expire(struct sim *sim, struct arena *a, struct intent *pi);
 
-/* api_refunds.c: refunds, charges, payment methods, events */
+/* api_refunds.c */
 bool api_refund_create(struct sim_call *c);
+bool api_refund_update(struct sim_call *c);
 bool api_refund_get(struct sim_call *c);
 bool api_refund_list(struct sim_call *c);
+
+/* api_reads.c: charges, payment methods, disputes, events */
 bool api_charge_get(struct sim_call *c);
 bool api_charge_list(struct sim_call *c);
 bool api_method_get(struct sim_call *c);
+bool api_dispute_get(struct sim_call *c);
+bool api_dispute_list(struct sim_call *c);
 bool api_event_get(struct sim_call *c);
 bool api_event_list(struct sim_call *c);
 
@@ -178,17 +199,39 @@ void sim_emit(const struct event_source *from, const char *type, struct str obje
 struct event_source call_source(const struct sim_call *c);
 struct str intent_json(struct sim *sim, struct arena *a, const struct intent *pi);
 struct str charge_json(struct arena *a, const struct charge *ch, const struct intent *pi);
+struct str refund_json(struct sim *sim, struct arena *a, const struct refund *r);
 bool refuse_missing(struct sim_call *c, const char *what, struct str id, const char *param);
+/* A page: copies of the rows, so that writing one may ask the ledger for more. */
+struct rows {
+	struct sim_call *c;
+	int64_t n, limit;
+	bool more;
+	void *items;
+};
+
+bool rows_room(struct rows *rows); /* false: full, and there is more */
+struct str rows_kept(struct sim_call *c, struct str v);
+void list_open(struct sim_call *c, struct jw *w);
+bool list_close(struct jw *w, bool more, const char *url);
+bool no_cursor(struct sim_call *c, const char *what, struct str id);
+
+/* later.c */
+void later_after_payment(const struct event_source *from, const struct charge *charge);
+void later_after_refund(const struct event_source *from, const struct card *card, struct str refund);
+bool later_run(struct sim *sim); /* the janitor's part; true: there is more */
 
 /* threeds.c */
 bool threeds_page(struct sim_call *c);
 bool threeds_result(struct sim_call *c);
 
 /* webhook.c */
-struct webhook *webhook_new(struct sim *sim, const char *url, const char *secret);
+enum { WEBHOOK_SECRETS_MAX = 2, WEBHOOK_REORDER_MAX = 1000 };
+struct webhook *webhook_new(struct sim *sim, const char *url, const char *const *secrets, size_t n_secrets);
 void webhook_free(struct webhook *h); /* what is under way is forgotten; it is sent again by the next process */
-/* In the transaction of the event inserted last. */
-void webhook_queue(struct sim *sim);
+/* In the transaction of the event inserted last; object: what happened to what. */
+void webhook_queue(struct sim *sim, struct str object);
+/* What a reorder switch has collected so far goes, though it wanted more. */
+void webhook_unwind(struct webhook *h);
 /* Sends what is due: after a commit, and as time goes by. */
 void webhook_poke(struct webhook *h);
 
@@ -196,10 +239,20 @@ void webhook_poke(struct webhook *h);
 bool faults_list(struct sim_call *c);
 bool faults_add(struct sim_call *c);
 bool faults_clear(struct sim_call *c);
-/* The first switch for this operation that is not used up; it is used once. replay: only what happens to the connection. */
-bool fault_take(struct sim *sim, enum sim_op op, bool replay, struct fault *ret);
+void faults_free(struct sim *sim);
+/* What a switch may ask of what it matches. */
+struct fault_about {
+	struct sim_call *call;	 /* NULL: an event */
+	struct str event_object; /* JSON */
+	bool replay;		 /* the answer is there already: only what happens to the connection */
+};
+/* The first switch for this operation that wants it and is not used up; it is used once. */
+bool fault_take(struct sim *sim, enum sim_op op, const struct fault_about *about, struct fault *ret);
+
+/* ledger.c */
+bool sim_wrong_json(struct sim_call *c, const struct error *e);
+bool webhooks_pending(struct sim_call *c);
 bool ledger_export(struct sim_call *c);
 bool clock_advance(struct sim_call *c);
-void faults_free(struct sim *sim);
 
 #endif

@@ -214,14 +214,38 @@ void store_save_end(struct store *s, bool keep)
 	store_run(s, store_use(s, S_tx_save_release));
 }
 
-void store_delivery_insert(struct store *s, int64_t copies, int64_t due_us)
+int64_t store_delivery_insert(struct store *s, int64_t copies, int64_t due_us)
 {
 	sqlite3_stmt *st = store_use(s, S_delivery_insert);
+	int64_t event_seq = sqlite3_last_insert_rowid(s->db);
 
-	sqlite3_bind_int64(st, 1, sqlite3_last_insert_rowid(s->db));
+	sqlite3_bind_int64(st, 1, event_seq);
 	sqlite3_bind_int64(st, 2, copies);
 	sqlite3_bind_int64(st, 3, due_us);
 	store_run(s, st);
+	return event_seq;
+}
+
+bool store_delivery_release(struct store *s, int64_t event_seq, int64_t due_us)
+{
+	sqlite3_stmt *st = store_use(s, S_delivery_release);
+
+	sqlite3_bind_int64(st, 1, event_seq);
+	sqlite3_bind_int64(st, 2, due_us);
+	return store_run(s, st) && sqlite3_changes(s->db) == 1;
+}
+
+void store_delivery_pending(struct store *s, delivery_fn *fn, void *arg)
+{
+	sqlite3_stmt *st = store_use(s, S_delivery_pending);
+	struct sim_event e;
+
+	while (store_row(s, st)) {
+		store_read_event(st, NULL, &e);
+		if (!fn(arg, &e, sqlite3_column_int64(st, 8), sqlite3_column_int64(st, 9)))
+			break;
+	}
+	sqlite3_reset(st);
 }
 
 size_t store_delivery_due(struct store *s, struct arena *a, int64_t now_us, struct sim_event *ret,
@@ -234,7 +258,7 @@ size_t store_delivery_due(struct store *s, struct arena *a, int64_t now_us, stru
 	sqlite3_bind_int64(st, 2, (int64_t)max);
 	while (n < max && store_row(s, st)) {
 		store_read_event(st, a, &ret[n]);
-		ret_attempts[n++] = sqlite3_column_int64(st, 7);
+		ret_attempts[n++] = sqlite3_column_int64(st, 8);
 	}
 	sqlite3_reset(st);
 	return n;
@@ -272,6 +296,38 @@ void store_delivery_done(struct store *s, int64_t event_seq, int64_t now_us)
 void store_delivery_give_up(struct store *s, int64_t event_seq)
 {
 	delivery_drop(s, event_seq, INT64_MAX);
+}
+
+void store_later_insert(struct store *s, const char *kind, struct str subject, int64_t due_us)
+{
+	sqlite3_stmt *st = store_use(s, S_later_insert);
+
+	sqlite3_bind_int64(st, 1, due_us);
+	store_bind(st, 2, str_from(kind));
+	store_bind(st, 3, subject);
+	store_run(s, st);
+}
+
+size_t store_later_due(struct store *s, struct arena *a, int64_t now_us, struct later_step *ret, size_t max)
+{
+	sqlite3_stmt *st = store_use(s, S_later_due);
+	size_t n = 0;
+
+	sqlite3_bind_int64(st, 1, now_us);
+	sqlite3_bind_int64(st, 2, (int64_t)max);
+	while (n < max && store_row(s, st))
+		ret[n++] = (struct later_step){sqlite3_column_int64(st, 0), store_column(st, a, 1),
+					       store_column(st, a, 2)};
+	sqlite3_reset(st);
+	return n;
+}
+
+void store_later_done(struct store *s, int64_t seq)
+{
+	sqlite3_stmt *st = store_use(s, S_later_done);
+
+	sqlite3_bind_int64(st, 1, seq);
+	store_run(s, st);
 }
 
 void store_answer_insert(struct store *s, struct str key, int64_t now_us, const struct stored_answer *answer)

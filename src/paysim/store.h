@@ -29,6 +29,8 @@ struct intent {
 	int64_t canceled_us, authorised_us; /* 0: never */
 };
 
+enum charge_dispute { CHARGE_UNDISPUTED, CHARGE_DISPUTED, CHARGE_ASKED_ABOUT };
+
 struct charge {
 	int64_t seq;
 	struct str id;
@@ -38,6 +40,7 @@ struct charge {
 	struct str payment_method, card;
 	bool challenged;
 	struct str failure_code, decline_code, failure_message; /* failure_code absent: it succeeded */
+	enum charge_dispute disputed;
 };
 
 struct method {
@@ -53,6 +56,18 @@ struct refund {
 	struct str payment_intent, charge, currency;
 	int64_t amount;
 	struct str status, failure_reason, reason, metadata;
+	struct str stored_status; /* as read; the update is guarded by it */
+};
+
+struct dispute {
+	int64_t seq;
+	struct str id;
+	int64_t created_us;
+	struct str charge, payment_intent, currency;
+	int64_t amount;
+	struct str reason;
+	bool inquiry;
+	struct str card;
 };
 
 struct sim_event {
@@ -60,6 +75,7 @@ struct sim_event {
 	struct str id;
 	int64_t created_us;
 	struct str type, object, request_id, idempotency_key;
+	int64_t pending; /* receivers that have not confirmed it */
 };
 
 struct stored_answer {
@@ -91,10 +107,22 @@ void store_method_insert(struct store *s, const struct method *m);
 bool store_method_get(struct store *s, struct arena *a, struct str id, struct method *ret);
 void store_refund_insert(struct store *s, const struct refund *r);
 bool store_refund_get(struct store *s, struct arena *a, struct str id, struct refund *ret);
+void store_refund_update(struct store *s, const struct refund *r);
+void store_dispute_insert(struct store *s, const struct dispute *d);
+bool store_dispute_get(struct store *s, struct arena *a, struct str id, struct dispute *ret);
+/* Steps that come later. */
+struct later_step {
+	int64_t seq;
+	struct str kind, subject;
+};
+void store_later_insert(struct store *s, const char *kind, struct str subject, int64_t due_us);
+size_t store_later_due(struct store *s, struct arena *a, int64_t now_us, struct later_step *ret, size_t max);
+void store_later_done(struct store *s, int64_t seq);
 void store_event_insert(struct store *s, const struct sim_event *e);
 bool store_event_get(struct store *s, struct arena *a, struct str id, struct sim_event *ret);
 /* Webhooks still to deliver: an event's seq, how often it was tried, when it is due. insert: the event inserted last. */
-void store_delivery_insert(struct store *s, int64_t copies, int64_t due_us);
+int64_t store_delivery_insert(struct store *s, int64_t copies, int64_t due_us);	 /* its event's seq */
+bool store_delivery_release(struct store *s, int64_t event_seq, int64_t due_us); /* false: nothing waits */
 size_t store_delivery_due(struct store *s, struct arena *a, int64_t now_us, struct sim_event *ret,
 			  int64_t *ret_attempts, size_t max);
 void store_delivery_later(struct store *s, int64_t event_seq, int64_t attempts, int64_t due_us);
@@ -120,11 +148,15 @@ typedef bool intent_fn(void *arg, struct intent *pi);
 typedef bool charge_fn(void *arg, struct charge *c);
 typedef bool refund_fn(void *arg, struct refund *r);
 typedef bool event_fn(void *arg, struct sim_event *e);
+typedef bool dispute_fn(void *arg, struct dispute *d);
+typedef bool delivery_fn(void *arg, struct sim_event *e, int64_t attempts, int64_t due_us);
 void store_intent_list(struct store *s, const struct page *p, intent_fn *row, void *arg);
 void store_intent_expired(struct store *s, struct arena *a, int64_t before_us, struct intent *ret, size_t max,
 			  size_t *ret_n); /* 100 at most */
 void store_charge_list(struct store *s, const struct page *p, charge_fn *row, void *arg);
 void store_refund_list(struct store *s, const struct page *p, refund_fn *row, void *arg);
+void store_dispute_list(struct store *s, const struct page *p, dispute_fn *row, void *arg);
+void store_delivery_pending(struct store *s, delivery_fn *row, void *arg); /* 1000 at most */
 void store_event_list(struct store *s, const struct page *p, event_fn *row, void *arg);
 
 #endif

@@ -161,6 +161,7 @@ static void read_charge(sqlite3_stmt *st, struct arena *a, struct charge *c)
 	c->failure_code = store_column(st, a, 8);
 	c->decline_code = store_column(st, a, 9);
 	c->failure_message = store_column(st, a, 10);
+	c->disputed = (enum charge_dispute)sqlite3_column_int(st, 11);
 }
 
 void store_charge_insert(struct store *s, const struct charge *c)
@@ -243,6 +244,7 @@ static void read_refund(sqlite3_stmt *st, struct arena *a, struct refund *r)
 	r->failure_reason = store_column(st, a, 8);
 	r->reason = store_column(st, a, 9);
 	r->metadata = store_column(st, a, 10);
+	r->stored_status = r->status;
 }
 
 void store_refund_insert(struct store *s, const struct refund *r)
@@ -260,6 +262,21 @@ void store_refund_insert(struct store *s, const struct refund *r)
 	store_bind(st, 9, r->reason);
 	store_bind(st, 10, r->metadata);
 	store_run(s, st);
+}
+
+void store_refund_update(struct store *s, const struct refund *r)
+{
+	sqlite3_stmt *st = store_use(s, S_refund_update);
+
+	store_bind(st, 1, r->id);
+	store_bind(st, 2, r->status);
+	store_bind(st, 3, r->failure_reason);
+	store_bind(st, 4, r->metadata);
+	store_bind(st, 5, r->stored_status);
+	if (store_run(s, st) && sqlite3_changes(s->db) != 1) {
+		snprintf(s->error, sizeof(s->error), "a refund was changed under its status");
+		s->failed = true;
+	}
 }
 
 bool store_refund_get(struct store *s, struct arena *a, struct str id, struct refund *ret)
@@ -290,6 +307,64 @@ void store_refund_list(struct store *s, const struct page *p, refund_fn *fn, voi
 	sqlite3_reset(st);
 }
 
+static void read_dispute(sqlite3_stmt *st, struct arena *a, struct dispute *d)
+{
+	d->seq = sqlite3_column_int64(st, 0);
+	d->id = store_column(st, a, 1);
+	d->created_us = sqlite3_column_int64(st, 2);
+	d->charge = store_column(st, a, 3);
+	d->payment_intent = store_column(st, a, 4);
+	d->currency = store_column(st, a, 5);
+	d->amount = sqlite3_column_int64(st, 6);
+	d->reason = store_column(st, a, 7);
+	d->inquiry = sqlite3_column_int(st, 8) != 0;
+	d->card = store_column(st, a, 9);
+}
+
+void store_dispute_insert(struct store *s, const struct dispute *d)
+{
+	sqlite3_stmt *st = store_use(s, S_dispute_insert);
+
+	store_bind(st, 1, d->id);
+	sqlite3_bind_int64(st, 2, d->created_us);
+	store_bind(st, 3, d->charge);
+	store_bind(st, 4, d->payment_intent);
+	store_bind(st, 5, d->currency);
+	sqlite3_bind_int64(st, 6, d->amount);
+	store_bind(st, 7, d->reason);
+	sqlite3_bind_int(st, 8, d->inquiry);
+	store_bind(st, 9, d->card);
+	store_run(s, st);
+}
+
+bool store_dispute_get(struct store *s, struct arena *a, struct str id, struct dispute *ret)
+{
+	sqlite3_stmt *st = store_use(s, S_dispute_get);
+	bool found;
+
+	store_bind(st, 1, id);
+	found = store_row(s, st);
+	if (found)
+		read_dispute(st, a, ret);
+	sqlite3_reset(st);
+	return found;
+}
+
+void store_dispute_list(struct store *s, const struct page *p, dispute_fn *fn, void *arg)
+{
+	sqlite3_stmt *st = store_use_page(s, S_dispute_list, p);
+	struct dispute d;
+
+	store_bind(st, 5, p->payment_intent);
+	store_bind(st, 6, p->charge);
+	while (store_row(s, st)) {
+		read_dispute(st, NULL, &d);
+		if (!fn(arg, &d))
+			break;
+	}
+	sqlite3_reset(st);
+}
+
 void store_read_event(sqlite3_stmt *st, struct arena *a, struct sim_event *e)
 {
 	e->seq = sqlite3_column_int64(st, 0);
@@ -299,6 +374,7 @@ void store_read_event(sqlite3_stmt *st, struct arena *a, struct sim_event *e)
 	e->object = store_column(st, a, 4);
 	e->request_id = store_column(st, a, 5);
 	e->idempotency_key = store_column(st, a, 6);
+	e->pending = sqlite3_column_int64(st, 7);
 }
 
 void store_event_insert(struct store *s, const struct sim_event *e)

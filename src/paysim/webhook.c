@@ -1,9 +1,13 @@
 /*
- * Delivery of events to one receiver, at least once and in no promised order, as the gateway does it: signed, repeated
- * with growing pauses for three days until it answers 2xx.
+ * Delivery of events to one receiver, at least once and in no promised order, as the gateway does it: signed (once for
+ * each secret: there are two while one takes over from the other), repeated with growing pauses for three days until it
+ * answers 2xx.
  *
  *   event's transaction: deliveries row, due now --commit--> claimed: attempts + 1, due moved to the next try --> POST
  *        2xx: the row goes;  anything else: it stays and is due again;  the process dies: likewise
+ *
+ * A reorder switch collects its events (in memory; their rows are due in an hour, should the process die) and then sends
+ * them one by one, the last first: each is released when the one before it was answered, whatever the answer.
  *
  * Pauses count by the simulator's clock (advance_clock makes retries come), signatures carry the real time, because the
  * receiver compares it with its own.
@@ -19,14 +23,19 @@
 #include <assert.h>
 #include <stdlib.h>
 
-enum { FLIGHTS_MAX = 16, PAUSE_MAX_S = 3600, GIVE_UP_S = 3 * 86400, ANSWER_MAX = 64 * 1024 };
+enum { FLIGHTS_MAX = 16, PAUSE_MAX_S = 3600, GIVE_UP_S = 3 * 86400, ANSWER_MAX = 64 * 1024, COLLECTED_DUE_S = 3600 };
 
 struct webhook {
 	struct sim *sim;
 	struct http_client *client;
-	char *url, *secret;
+	char *url, *secrets[WEBHOOK_SECRETS_MAX];
+	size_t n_secrets;
 	struct list flights;
 	size_t n_flights;
+	int64_t collected[WEBHOOK_REORDER_MAX]; /* events' seqs */
+	size_t n_collected;
+	bool unwinding;	      /* they are being sent, from the end */
+	int64_t released_seq; /* the one that must be answered before the next goes; 0: none */
 };
 
 struct flight {
@@ -36,14 +45,16 @@ struct flight {
 	int64_t event_seq;
 };
 
-struct webhook *webhook_new(struct sim *sim, const char *url, const char *secret)
+struct webhook *webhook_new(struct sim *sim, const char *url, const char *const *secrets, size_t n_secrets)
 {
 	struct webhook *h = xcalloc(1, sizeof(*h));
 
+	assert(n_secrets >= 1 && n_secrets <= WEBHOOK_SECRETS_MAX);
 	h->sim = sim;
 	h->client = http_client_new(sim->loop, FLIGHTS_MAX, NULL);
 	h->url = xstrdup(url);
-	h->secret = xstrdup(secret);
+	for (; h->n_secrets < n_secrets; h->n_secrets++)
+		h->secrets[h->n_secrets] = xstrdup(secrets[h->n_secrets]);
 	list_init(&h->flights);
 	return h;
 }
@@ -58,24 +69,60 @@ void webhook_free(struct webhook *h)
 	}
 	http_client_free(h->client);
 	free(h->url);
-	free(h->secret);
+	for (size_t i = 0; i < h->n_secrets; i++)
+		free(h->secrets[i]);
 	free(h);
 }
 
-void webhook_queue(struct sim *sim)
+void webhook_queue(struct sim *sim, struct str object)
 {
+	struct webhook *h = sim->webhook;
+	const struct fault_about about = {.event_object = object};
 	struct fault fault;
-	int64_t due_us = sim_now_us(sim), copies = 1;
+	int64_t due_us = sim_now_us(sim), copies = 1, seq;
+	bool collect = false;
 
-	if (fault_take(sim, SIM_WEBHOOK, false, &fault)) {
+	if (fault_take(sim, SIM_WEBHOOK, &about, &fault)) {
 		if (fault.mode == FAULT_DROP_BEFORE)
 			return;
 		if (fault.mode == FAULT_DELAY)
 			due_us += fault.ms * 1000;
 		if (fault.mode == FAULT_TWICE)
 			copies = 2;
+		collect = fault.mode == FAULT_REORDER && h->n_collected < WEBHOOK_REORDER_MAX;
 	}
-	store_delivery_insert(sim->store, copies, due_us);
+	if (collect)
+		due_us += COLLECTED_DUE_S * US_PER_SECOND;
+	seq = store_delivery_insert(sim->store, copies, due_us);
+	if (collect) {
+		h->collected[h->n_collected++] = seq;
+		h->unwinding = fault.times_left == 0;
+	}
+}
+
+void webhook_unwind(struct webhook *h)
+{
+	h->unwinding = true;
+	webhook_poke(h);
+}
+
+/* The next of the collected ones may go. Its transaction is its own. */
+static void release_next(struct webhook *h)
+{
+	struct store *store = h->sim->store;
+
+	while (h->released_seq == 0 && h->n_collected) {
+		int64_t seq = h->collected[--h->n_collected];
+
+		if (!store_begin(store))
+			return;
+		if (store_delivery_release(store, seq, sim_now_us(h->sim)))
+			h->released_seq = seq;
+		if (!store_commit(store))
+			h->released_seq = 0;
+	}
+	if (h->n_collected == 0)
+		h->unwinding = false;
 }
 
 static void on_answer(void *arg, const struct http_call_answer *a)
@@ -91,31 +138,51 @@ static void on_answer(void *arg, const struct http_call_answer *a)
 		log_line(LOG_WARN, "a webhook was not taken", LOG_I("status", a->http_status),
 			 LOG_C("error", a->error));
 	}
+	if (f->event_seq == h->released_seq)
+		h->released_seq = 0;
 	list_remove(&f->link);
 	h->n_flights--;
 	free(f);
+	/* not with the next turn of the janitor: what waits for a free place, or for its turn, goes now */
+	if (!store_in_tx(h->sim->store))
+		webhook_poke(h);
+}
+
+/* "Stripe-Signature: t=...,v1=...", a v1 for each secret. */
+static void sign(const struct webhook *h, struct str body, struct buf *ret_header)
+{
+	int64_t now_s = wall_now_us() / US_PER_SECOND;
+	struct buf text;
+
+	buf_init(&text, SIM_OBJECT_MAX * 9);
+	buf_addf(&text, "%lld.", (long long)now_s);
+	buf_addstr(&text, body);
+	buf_addf(ret_header, "Stripe-Signature: t=%lld", (long long)now_s);
+	for (size_t i = 0; i < h->n_secrets; i++) {
+		uint8_t mac[32];
+		char hex[65];
+
+		crypto_hmac_sha256(str_from(h->secrets[i]), buf_str(&text), mac);
+		hex_encode(mac, sizeof(mac), hex);
+		buf_addf(ret_header, ",v1=%s", hex);
+	}
+	buf_done(&text);
 }
 
 static void send_event(struct webhook *h, const struct sim_event *e)
 {
 	struct flight *f = xcalloc(1, sizeof(*f));
-	struct buf body, signed_text;
-	int64_t now_s = wall_now_us() / US_PER_SECOND;
-	uint8_t mac[32];
-	char mac_hex[65], signature[160];
-	const char *headers[] = {"Content-Type: application/json; charset=utf-8", signature, NULL};
+	struct buf body, signature;
+	const char *headers[] = {"Content-Type: application/json; charset=utf-8", NULL, NULL};
 	struct jw w;
 
 	buf_init(&body, SIM_OBJECT_MAX * 8);
 	jw_init(&w, &body);
-	object_event(&w, e, 1);
+	object_event(&w, e);
 	jw_done(&w);
-	buf_init(&signed_text, SIM_OBJECT_MAX * 9);
-	buf_addf(&signed_text, "%lld.", (long long)now_s);
-	buf_addstr(&signed_text, buf_str(&body));
-	crypto_hmac_sha256(str_from(h->secret), buf_str(&signed_text), mac);
-	hex_encode(mac, sizeof(mac), mac_hex);
-	snprintf(signature, sizeof(signature), "Stripe-Signature: t=%lld,v1=%s", (long long)now_s, mac_hex);
+	buf_init(&signature, 1024);
+	sign(h, buf_str(&body), &signature);
+	headers[1] = signature.p;
 	f->webhook = h;
 	f->event_seq = e->seq;
 	list_append(&h->flights, &f->link);
@@ -130,7 +197,7 @@ static void send_event(struct webhook *h, const struct sim_event *e)
 							   .answer_max = ANSWER_MAX},
 				  on_answer, f);
 	buf_done(&body);
-	buf_done(&signed_text);
+	buf_done(&signature);
 }
 
 /* 4 s, 16 s, 64 s, ... */
@@ -152,6 +219,8 @@ void webhook_poke(struct webhook *h)
 	/* the claim is a transaction of its own, and no event leaves before its own commit */
 	if (room == 0 || store_in_tx(store))
 		return;
+	if (h->unwinding)
+		release_next(h);
 	arena_init(&a);
 	n = store_delivery_due(store, &a, now_us, due, attempts, room);
 	if (store_failed(store)) {

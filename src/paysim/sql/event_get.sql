@@ -1,1 +1,3 @@
-SELECT seq, id, created_us, type, object, request_id, idempotency_key FROM events WHERE id = ?1
+SELECT seq, id, created_us, type, object, request_id, idempotency_key,
+	(SELECT count(*) FROM deliveries d WHERE d.event_seq = events.seq)
+FROM events WHERE id = ?1

@@ -1,5 +1,6 @@
 -- The simulator's ledger. Applied at every start inside one transaction; user_version says which form a file has.
--- Rows of charges, payment_methods and events never change; nothing is ever deleted but idempotent answers after a day.
+-- Rows of charges, payment_methods, disputes and events never change; nothing is ever deleted but idempotent answers after
+-- a day, deliveries that were made and later steps that were taken.
 -- Times are microseconds of the simulator's clock, amounts minor units.
 
 CREATE TABLE IF NOT EXISTS settings (
@@ -73,6 +74,29 @@ CREATE TABLE IF NOT EXISTS refunds (
 	metadata TEXT NOT NULL
 ) STRICT;
 CREATE INDEX IF NOT EXISTS refunds_by_intent ON refunds (payment_intent);
+
+CREATE TABLE IF NOT EXISTS disputes (
+	seq INTEGER PRIMARY KEY,
+	id TEXT NOT NULL UNIQUE,
+	created_us INTEGER NOT NULL,
+	charge TEXT NOT NULL,
+	payment_intent TEXT NOT NULL,
+	currency TEXT NOT NULL,
+	amount INTEGER NOT NULL CHECK (amount > 0),
+	reason TEXT NOT NULL,
+	inquiry INTEGER NOT NULL,          -- the bank only asks, no money is taken back
+	card TEXT NOT NULL
+) STRICT;
+CREATE INDEX IF NOT EXISTS disputes_by_charge ON disputes (charge);
+
+-- What some cards do after a while: kind says what happens to the charge or refund in subject.
+CREATE TABLE IF NOT EXISTS later (
+	seq INTEGER PRIMARY KEY,
+	due_us INTEGER NOT NULL,
+	kind TEXT NOT NULL,
+	subject TEXT NOT NULL
+) STRICT;
+CREATE INDEX IF NOT EXISTS later_by_due ON later (due_us);
 
 CREATE TABLE IF NOT EXISTS events (
 	seq INTEGER PRIMARY KEY,

@@ -1,0 +1,1 @@
+DELETE FROM later WHERE seq = ?1

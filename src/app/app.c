@@ -161,7 +161,9 @@ bool app_init(struct app *app, const struct config *config, struct metrics *metr
 						 .event = app->event,
 						 .url = config->payment_url,
 						 .key_file = config->payment_key_file,
-						 .timeout_ms = config->payment_timeout_ms};
+						 .timeout_ms = config->payment_timeout_ms,
+						 .read_timeout_ms = config->payment_read_timeout_ms,
+						 .connect_timeout_ms = config->payment_connect_timeout_ms};
 
 	app->payment = payment_service_new(&payment, error, sizeof(error));
 	if (!app->payment) {

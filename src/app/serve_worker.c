@@ -72,7 +72,8 @@ static void get_ready(struct web_call *call)
 	dependency(w, "redis", redis_ready(a->redis), redis_last_error(a->redis));
 	if (redis_ready(a->redis))
 		dependency(w, "redis_policy", redis_noeviction(a->redis), "maxmemory-policy is not noeviction");
-	dependency(w, "payment_gateway", payment_configured(a->payment), "no payment-url is configured");
+	dependency(w, "payment_gateway", payment_configured(a->payment) && payment_gateway_up(a->payment),
+		   payment_configured(a->payment) ? "it does not answer" : "no payment-url is configured");
 	jw_obj_end(w);
 	web_json_end(call, ready ? 200 : 503);
 }

@@ -103,6 +103,27 @@ static void answer_declined(struct pay *p, const struct booking_view *v, const c
 	pay_free(p);
 }
 
+static void refuse_limit(struct pay *p, const char *detail)
+{
+	struct jw *w = web_problem(p->call, ERR_LOCK_LIMIT, detail);
+
+	jw_kint(w, "limit", p->show->max_per_payer);
+	web_problem_end(p->call);
+	pay_free(p);
+}
+
+static void answer_voided(struct pay *p, const struct booking_view *v)
+{
+	if (strcmp(v->failure, "card_limit") == 0)
+		refuse_limit(p, "This card has paid for as many seats of this event as one person may book. Nothing "
+				"was charged.");
+	else if (strcmp(v->failure, "amount_differs") == 0)
+		refuse(p, ERR_PAYMENT_UNAVAILABLE,
+		       "The payment service did not take the payment as it was asked. Nothing was charged. Try again.");
+	else
+		refuse(p, ERR_SEAT_ALREADY_BOOKED, NULL);
+}
+
 static void pay_answer(void *arg);
 
 /* The same key is at the gateway in another request: its answer is ours too. false: that takes too long. */
@@ -150,7 +171,7 @@ static void on_loaded(void *arg, enum err err, const struct booking_view *v, str
 		return;
 	}
 	if (v->paid && v->payment_state == PAYMENT_VOIDED) {
-		refuse(p, ERR_SEAT_ALREADY_BOOKED, NULL);
+		answer_voided(p, v);
 		return;
 	}
 	if (v->paid && v->payment_state == PAYMENT_ABANDONED) {
@@ -268,12 +289,7 @@ static void pay_finish(struct pay *p, const struct pg_answer *a)
 	}
 	pg_tx_rollback(p->tx, NULL, NULL);
 	if (a->status == PG_OK && p->over_limit && !p->lost) {
-		struct jw *w = web_problem(p->call, ERR_LOCK_LIMIT,
-					   "This address has as many seats of this event as one person may book.");
-
-		jw_kint(w, "limit", p->show->max_per_payer);
-		web_problem_end(p->call);
-		pay_free(p);
+		refuse_limit(p, "This address has as many seats of this event as one person may book.");
 	} else if (a->status == PG_OK && p->not_mine) {
 		refuse(p, ERR_LOCK_EXPIRED, NULL);
 	} else if (a->status == PG_OK && p->doubled) {
@@ -462,8 +478,9 @@ static bool asked_before(struct pay *p, const struct pg_result *r)
 		p->payment_id = pg_get_uuid(r, 0, 7);
 		payment_state_parse(pg_get_text(r, 0, 8), &state);
 		failure = pg_get_text(r, 0, 9);
-		if (state == PAYMENT_FAILED && !str_eqc(failure, "declined"))
-			return false; /* the gateway did not work then: not remembered */
+		if ((state == PAYMENT_FAILED && !str_eqc(failure, "declined")) ||
+		    (state == PAYMENT_VOIDED && !str_eqc(failure, "seats_lost")))
+			return false; /* the gateway did not work, or not as asked; the limit was reached then: not remembered */
 		p->declined = state == PAYMENT_FAILED;
 		p->decline_code = arena_cstr(p->call->arena, pg_get_text(r, 0, 16));
 		p->in_flight = pg_get_bool(r, 0, 17);
@@ -515,6 +532,8 @@ static void on_ask(void *arg, const struct pg_answer *a)
 			  "\"payment\" is missing: these seats are not free of charge.");
 	else if (p->total_minor && !payment_configured(p->b->config.payment))
 		refuse(p, ERR_PAYMENT_UNAVAILABLE, NULL);
+	else if (p->total_minor && !payment_available(p->b->config.payment, &p->call->retry_after_s))
+		refuse(p, ERR_PAYMENT_UNAVAILABLE, NULL); /* before anything is made: the lock stays as it is */
 	else if (p->show->status != SHOW_PUBLISHED)
 		refuse_not_on_sale(p);
 	else if (p->asks >= ASKS_MAX)

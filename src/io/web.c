@@ -478,11 +478,13 @@ void web_problem_end(struct web_call *call)
 	const struct err_info *info = err_info(call->refused);
 	struct http_header headers[3];
 	size_t n = 0;
+	int retry_after_s = call->retry_after_s > 0 ? call->retry_after_s : 1;
 
 	jw_obj_end(&call->json);
 	headers[n++] = (struct http_header){STR("Content-Type"), STR("application/problem+json")};
 	if (info->http_status == 429 || info->http_status == 503)
-		headers[n++] = (struct http_header){STR("Retry-After"), STR("1")};
+		headers[n++] = (struct http_header){STR("Retry-After"),
+						    str_from(arena_printf(call->arena, "%d", retry_after_s))};
 	if (info->http_status == 401)
 		headers[n++] = (struct http_header){STR("WWW-Authenticate"), STR("Bearer")};
 	web_bytes(call, info->http_status, headers, n, buf_str(&call->out));

@@ -8,6 +8,7 @@
 #include <ctype.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 enum { ANSWER_DEPTH = 24 };
 
@@ -35,6 +36,28 @@ static const struct {
 	{"canceled", SEEN_CANCELED},
 };
 
+static int64_t sum_of(const json_t *o, const char *name)
+{
+	const json_t *v = json_object_get(o, name);
+
+	return json_is_integer(v) ? json_integer_value(v) : -1;
+}
+
+/* What it is about: sums, whose attempt, which card. */
+static void observe_contents(const json_t *intent, struct payment_observation *ret)
+{
+	const json_t *charge = json_object_get(intent, "latest_charge"),
+		     *details = json_object_get(charge, "payment_method_details");
+
+	ret->is_intent = true;
+	ret->amount_minor = sum_of(intent, "amount");
+	ret->held_minor = sum_of(intent, "amount_capturable");
+	ret->received_minor = sum_of(intent, "amount_received");
+	copy(ret->currency, sizeof(ret->currency), text_of(intent, "currency"));
+	copy(ret->attempt, sizeof(ret->attempt), text_of(json_object_get(intent, "metadata"), "attempt"));
+	copy(ret->fingerprint, sizeof(ret->fingerprint), text_of(json_object_get(details, "card"), "fingerprint"));
+}
+
 static void observe_intent(const json_t *intent, struct payment_observation *ret)
 {
 	const char *status = text_of(intent, "status"), *code;
@@ -47,6 +70,7 @@ static void observe_intent(const json_t *intent, struct payment_observation *ret
 	copy(ret->intent_id, sizeof(ret->intent_id), text_of(intent, "id"));
 	if (ret->intent_id[0] == '\0' || strlen(text_of(intent, "id")) >= sizeof(ret->intent_id))
 		ret->seen = SEEN_UNKNOWN;
+	observe_contents(intent, ret);
 	if (strcmp(status, "requires_payment_method") == 0 && json_is_object(error)) {
 		ret->seen = SEEN_DECLINED;
 		code = text_of(error, "decline_code");
@@ -56,6 +80,28 @@ static void observe_intent(const json_t *intent, struct payment_observation *ret
 		next = json_object_get(json_object_get(intent, "next_action"), "redirect_to_url");
 		copy(ret->action_url, sizeof(ret->action_url), text_of(next, "url"));
 	}
+}
+
+void payment_compare(struct payment_observation *o, const struct uuid *payment, int64_t amount_minor,
+		     const char *currency)
+{
+	char id[UUID_TEXT];
+	bool open = o->seen == SEEN_NEW || o->seen == SEEN_ACTION || o->seen == SEEN_HELD || o->seen == SEEN_PAID;
+	/* of what is held or paid the part that counts; where the gateway does not say, the amount itself must do */
+	int64_t part = o->seen == SEEN_HELD ? o->held_minor : o->seen == SEEN_PAID ? o->received_minor : -1;
+
+	if (!o->is_intent || !open)
+		return;
+	uuid_format(payment, id);
+	if (o->amount_minor != amount_minor || (part != -1 && part != amount_minor) ||
+	    strcasecmp(o->currency, currency) != 0)
+		snprintf(o->differs, sizeof(o->differs),
+			 "asked for %lld %s, the gateway says %lld %s, of which %lld are %s", (long long)amount_minor,
+			 currency, (long long)o->amount_minor, o->currency,
+			 (long long)(part == -1 ? o->amount_minor : part), o->seen == SEEN_PAID ? "paid" : "held");
+	else if (strcmp(o->attempt, id) != 0)
+		snprintf(o->differs, sizeof(o->differs), "the gateway says that it belongs to the attempt \"%s\"",
+			 o->attempt);
 }
 
 static void observe_error(enum payment_step step, int http_status, const json_t *error, struct payment_observation *ret)
@@ -105,6 +151,15 @@ void payment_observe(enum payment_step step, int http_status, bool sent, struct 
 	}
 	/* the status alone is a decision, even if a proxy has written the body */
 	observe_error(step, http_status, json_object_get(answer, "error"), ret);
+}
+
+void payment_error_code(struct str body, char out[PAYMENT_CODE_MAX])
+{
+	JSON_AUTO json_t *answer = NULL;
+	struct error e = {0};
+
+	answer = json_read(body, ANSWER_DEPTH, &e);
+	copy(out, PAYMENT_CODE_MAX, text_of(json_object_get(answer, "error"), "code"));
 }
 
 static void observe_refund(const json_t *refund, struct refund_observation *ret)
@@ -253,8 +308,9 @@ void refund_body(struct buf *b, struct str intent_id, const struct uuid *refund,
 
 void payment_summary(struct str body, struct buf *out)
 {
-	static const char *const kept[] = {"object",   "id",   "status", "amount",	 "amount_received",
-					   "currency", "type", "code",	 "decline_code", "param"};
+	static const char *const kept[] = {
+		"object", "id",	  "status",	  "amount", "amount_capturable", "amount_received", "currency",
+		"type",	  "code", "decline_code", "param"};
 	JSON_AUTO json_t *answer = NULL;
 	struct error e = {0};
 	const json_t *o;

@@ -11,9 +11,9 @@ static const char *const payment_names[] = {"created", "requires_action", "autho
 static const char *const refund_names[] = {"requested", "pending", "succeeded", "failed"};
 static const char *const step_names[] = {"create", "confirm",  "capture", "cancel",
 					 "refund", "retrieve", "list",	  "none"};
-static const char *const action_names[] = {"nothing",  "wait",		 "create",    "confirm",  "capture",   "cancel",
-					   "retrieve", "require_action", "authorise", "captured", "lose",      "fail",
-					   "release",  "abandon",	 "void",      "voided",	  "refund_all"};
+static const char *const action_names[] = {
+	"nothing",  "wait", "create", "confirm", "capture", "cancel", "retrieve", "require_action", "authorise",
+	"captured", "lose", "fail",   "release", "abandon", "void",   "reject",	  "voided",	    "refund_all"};
 
 const struct payment_arrow payment_arrows[] = {
 	{PAYMENT_CREATED, PAYMENT_REQUIRES_ACTION, "payment_require_action"},
@@ -147,6 +147,8 @@ static enum payment_action decide_confirmed(const struct payment_view *v, const 
 		break;
 	case SEEN_UNBOOKABLE:
 		return DO_VOID;
+	case SEEN_OVER_LIMIT:
+		return DO_REJECT;
 	}
 	return v->now_us >= until_us ? DO_ABANDON : DO_WAIT;
 }
@@ -174,6 +176,7 @@ static enum payment_action decide_authorised(const struct payment_observation *o
 	case SEEN_UNKNOWN:
 	case SEEN_DENIED:
 	case SEEN_UNBOOKABLE:
+	case SEEN_OVER_LIMIT:
 		break;
 	}
 	return DO_WAIT;
@@ -202,6 +205,7 @@ static enum payment_action decide_ended(const struct payment_view *v, const stru
 	case SEEN_UNKNOWN:
 	case SEEN_DENIED:
 	case SEEN_UNBOOKABLE:
+	case SEEN_OVER_LIMIT:
 		break;
 	}
 	return DO_WAIT;
@@ -209,6 +213,11 @@ static enum payment_action decide_ended(const struct payment_view *v, const stru
 
 enum payment_action payment_decide(const struct payment_view *v, const struct payment_observation *o)
 {
+	/* Another amount than was asked is never taken. Once the booking stands on it, the booking ends. */
+	if (o->differs[0] && (v->state == PAYMENT_CREATED || v->state == PAYMENT_REQUIRES_ACTION))
+		return DO_REJECT;
+	if (o->differs[0] && v->state == PAYMENT_AUTHORISED)
+		return DO_LOSE;
 	switch (v->state) {
 	case PAYMENT_CREATED:
 		return v->confirm_called ? decide_confirmed(v, o) : decide_unconfirmed(v, o);

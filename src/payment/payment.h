@@ -22,6 +22,10 @@
  * What is known of the gateway is one of enum payment_seen. A 4xx is a decision. A 5xx, a timeout and a cut connection are
  * UNKNOWN: the intent is read again, never guessed. Of an unconfirmed intent that was to be confirmed the proof that nothing
  * will be charged is its cancellation: then, and only then, the seats go back before the bound.
+ *
+ * What was paid is what was asked: every answer that is an intent is compared with the attempt (payment_compare). One with
+ * another amount, currency or attempt is never authorised and never captured: it is voided, or the booking ends, and a person
+ * is told.
  */
 #ifndef PAYMENT_PAYMENT_H
 #define PAYMENT_PAYMENT_H
@@ -91,20 +95,33 @@ enum payment_seen {
 	SEEN_REFUSED,	 /* the gateway will not do this, ever */
 	SEEN_DENIED,	 /* it does not take our key: nothing was done */
 	SEEN_UNBOOKABLE, /* not the gateway's word: the money is held, but the seats cannot be had */
+	SEEN_OVER_LIMIT, /* nor this: the money is held, but the card has as many seats of the event as it may */
 };
 
-enum { PAYMENT_ID_MAX = 120, PAYMENT_CODE_MAX = 80, PAYMENT_URL_MAX = 1000 };
+enum { PAYMENT_ID_MAX = 120, PAYMENT_CODE_MAX = 80, PAYMENT_URL_MAX = 1000, PAYMENT_DIFFERS_MAX = 240 };
 
 /* What an answer says; texts are NUL-terminated copies, cut at their maximum. */
 struct payment_observation {
 	enum payment_seen seen;
 	enum payment_step step; /* of what this is the answer */
 	char intent_id[PAYMENT_ID_MAX], action_url[PAYMENT_URL_MAX], decline_code[PAYMENT_CODE_MAX];
+	bool is_intent; /* then the rest says what the intent is about; a sum it does not name is -1 */
+	int64_t amount_minor, held_minor, received_minor;
+	char currency[8], attempt[PAYMENT_CODE_MAX],
+		fingerprint[PAYMENT_CODE_MAX]; /* fingerprint: of the card, when asked for */
+	char differs[PAYMENT_DIFFERS_MAX]; /* in words, by payment_compare: what is not as it was asked; "": nothing */
 };
 
 /* An answer to a call about an intent. http_status 0: none came (sent: some byte may have left). */
 void payment_observe(enum payment_step step, int http_status, bool sent, struct str body,
 		     struct payment_observation *ret);
+
+/* The code of an answered error, "" when it has none. */
+void payment_error_code(struct str body, char out[PAYMENT_CODE_MAX]);
+/* Is the intent that was answered the one that was asked for? Amount, what of it is held or received, currency, attempt. Says
+ * in ret->differs what is not. Of an intent on which nothing is open (declined, cancelled) nothing is asked. */
+void payment_compare(struct payment_observation *ret, const struct uuid *payment, int64_t amount_minor,
+		     const char *currency);
 
 /* What is known of an attempt when something has to be decided. */
 struct payment_view {
@@ -132,6 +149,7 @@ enum payment_action {
 	DO_RELEASE, /* the same because the gateway did not work: nothing was or will be charged */
 	DO_ABANDON,
 	DO_VOID,
+	DO_REJECT,     /* void as well, but the seats could be had: the lock goes back to its owner */
 	DO_VOIDED,     /* the gateway knows that it is void */
 	DO_REFUND_ALL, /* void came too late, the money was taken: all of it goes back */
 };
@@ -168,7 +186,5 @@ bool payment_method_plausible(struct str s);
 
 /* How long to wait before the next look, by how often it was looked at in vain. */
 int64_t payment_backoff_us(int64_t tries);
-/* The holder of an attempt is waited for: one call and its statements. */
-#define PAYMENT_RETRIEVE_MS 8000
 
 #endif

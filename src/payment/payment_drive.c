@@ -31,6 +31,7 @@ static void drive_step(struct drive *d);
 static void drive_free(struct drive *d)
 {
 	list_remove(&d->link);
+	gateway_going_done(&d->going);
 	buf_done(&d->summary);
 	arena_done(&d->arena);
 	free(d);
@@ -164,6 +165,10 @@ static void on_gateway(void *arg, const struct gateway_answer *answer)
 	struct drive *d = arg;
 
 	payment_observe(d->step, answer->http_status, answer->sent, answer->body, &d->seen);
+	payment_compare(&d->seen, &d->a.payment_id, d->a.amount_minor, d->a.currency);
+	if (d->seen.differs[0])
+		log_line(LOG_ERROR, "the gateway's sums are not what was asked", LOG_U("payment_id", &d->a.payment_id),
+			 LOG_C("how", d->seen.differs));
 	memcpy(d->request_id, answer->request_id, sizeof(d->request_id));
 	if (d->step != STEP_RETRIEVE && answer->http_status && answer->http_status != 409 &&
 	    answer->http_status != 429) {
@@ -222,20 +227,25 @@ void drive_exec_call(struct drive *d, enum payment_step step, const char *intent
 	buf_done(&body);
 }
 
+/* The gateway's name of the intent, known by the answer to its creation. */
+void drive_exec_intent(struct drive *d)
+{
+	struct pg_args args;
+
+	d->a.intent_id = arena_strdup(&d->arena, d->seen.intent_id);
+	pg_args_init(&args, &d->arena);
+	pg_arg_uuid(&args, &d->a.show_id);
+	pg_arg_uuid(&args, &d->a.payment_id);
+	pg_arg_i32(&args, d->a.generation);
+	pg_arg_text(&args, str_from(d->a.intent_id));
+	pg_tx_exec(d->tx, &payment_sql_payment_intent, &args, drive_on_row, d);
+}
+
 static void drive_call(struct drive *d, enum payment_step step)
 {
 	drive_begin(d);
-	if (step == STEP_CONFIRM && !d->intent_stored) {
-		struct pg_args args;
-
-		d->a.intent_id = arena_strdup(&d->arena, d->seen.intent_id);
-		pg_args_init(&args, &d->arena);
-		pg_arg_uuid(&args, &d->a.show_id);
-		pg_arg_uuid(&args, &d->a.payment_id);
-		pg_arg_i32(&args, d->a.generation);
-		pg_arg_text(&args, str_from(d->a.intent_id));
-		pg_tx_exec(d->tx, &payment_sql_payment_intent, &args, drive_on_row, d);
-	}
+	if (step == STEP_CONFIRM && !d->intent_stored)
+		drive_exec_intent(d);
 	drive_exec_call(d, step, d->a.intent_id);
 }
 
@@ -315,6 +325,7 @@ static void on_committed(void *arg, const struct pg_answer *a)
 		return;
 	case DO_ABANDON:
 	case DO_VOID:
+	case DO_REJECT:
 		reached(d, d->action == DO_ABANDON ? PAYMENT_ABANDONED : PAYMENT_VOIDED);
 		d->a.void_wanted = d->a.intent_id[0] != '\0';
 		saw(d, SEEN_NOTHING, STEP_NONE);
@@ -381,10 +392,13 @@ static void drive_step(struct drive *d)
 		move_fail(d, d->action == DO_FAIL);
 		return;
 	case DO_ABANDON:
-		move_give_up(d, &payment_sql_payment_abandon, "time_over");
+		move_abandon(d);
 		return;
 	case DO_VOID:
-		move_give_up(d, &payment_sql_payment_void, "seats_lost");
+		move_void(d);
+		return;
+	case DO_REJECT:
+		move_reject(d);
 		return;
 	case DO_VOIDED:
 	case DO_REFUND_ALL:

@@ -51,6 +51,7 @@ void drive_on_last(void *drive, const struct pg_answer *a);	/* the last one */
 void drive_on_last_row(void *drive, const struct pg_answer *a); /* both */
 /* The row of the next call, as the last statement of the transaction. */
 void drive_exec_call(struct drive *d, enum payment_step step, const char *intent_id);
+void drive_exec_intent(struct drive *d);
 
 /* ---- payment_moves.c ---- */
 
@@ -58,7 +59,9 @@ void move_require_action(struct drive *d);
 void move_authorise(struct drive *d);
 void move_captured(struct drive *d);
 void move_fail(struct drive *d, bool declined);
-void move_give_up(struct drive *d, const struct pg_stmt *arrow, const char *why);
+void move_abandon(struct drive *d);
+void move_void(struct drive *d);
+void move_reject(struct drive *d);
 void move_lose(struct drive *d);
 void move_void_ended(struct drive *d, bool refund);
 void move_rest(struct drive *d);

@@ -3,6 +3,7 @@
 #define PAYMENT_PAYMENT_INT_H
 
 #include "base/list.h"
+#include "payment/gateway_policy.h"
 #include "payment/payment_service.h"
 
 enum { PAYMENT_QUERY_MS = 3000, PAYMENT_TX_MS = 6000, GATEWAY_ANSWER_MAX = 1024 * 1024, GATEWAY_ID_MAX = 128 };
@@ -12,9 +13,15 @@ struct payment_service {
 	char *url;		     /* without a slash at the end */
 	char *authorization;	     /* "Authorization: Bearer ..." */
 	struct list drives, refunds; /* open ones, to be freed with the service */
+	struct gateway_budget budget;
+	struct breaker breaker;
 };
 
-/* How long a taker may be silent before somebody else takes over: one call and what surrounds it. */
+/* A call is repeated only so long after it was begun; what is left of a lease is for the statements around it. */
+enum { GATEWAY_REPEAT_MS = 7000, GATEWAY_LEASE_MS = 10000 };
+/* The version of the gateway's interface that this was written for and tested with: what it answers does not change under us. */
+#define GATEWAY_API_VERSION "2026-08-26.dahlia"
+/* How long a taker may be silent before somebody else takes over: one call, its repetitions and what surrounds it. */
 int64_t payment_lease_us(const struct payment_service *p);
 
 /* ---- one call of the gateway (gateway_call.c) ---- */
@@ -30,12 +37,21 @@ typedef void gateway_fn(void *arg, const struct gateway_answer *answer);
 struct gateway_going {
 	struct payment_service *p;
 	enum payment_step step;
+	const char *key, *path; /* key NULL: a GET */
+	struct str body;
+	int repeats;
+	bool in_use; /* it was said that the key is being worked on */
+	int64_t began_us;
+	struct timer *timer; /* for the next repetition */
 	gateway_fn *fn;
 	void *arg;
 };
-/* key NULL: a GET. path and body are copied. fn runs exactly once, never before this returns. */
+/* key NULL: a GET. key, path and body stay where they are until fn runs. fn runs exactly once, never before this returns. */
 void gateway_call(struct payment_service *p, struct gateway_going *g, enum payment_step step, const char *key,
 		  const char *path, struct str body, gateway_fn *fn, void *arg);
+/* Nobody waits for it any more: the process ends. The HTTP client is gone already. */
+void gateway_going_done(struct gateway_going *g);
+void gateway_show_breaker(struct payment_service *p);
 
 /* ---- statements (payment_store.c) ---- */
 

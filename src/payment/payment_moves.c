@@ -115,7 +115,15 @@ static void on_booking_failed(void *arg, const struct pg_answer *a)
 	drive_finish(d, a);
 }
 
-/* Nothing was or will be charged: the lock goes back to its owner, whose clock never stopped. */
+/* To its owner, whose clock never stopped; the booking fails if the lock's time is over. */
+static void give_lock_back(struct drive *d)
+{
+	booking_of_lock(d->tx, &d->arena, &d->a.show_id, &d->a.lock_id, NULL, NULL);
+	lock_unpay(d->tx, &d->arena, &d->a.show_id, &d->a.lock_id, on_unpaid, d);
+	booking_fail(d->tx, &d->arena, &d->a.show_id, &d->a.booking_id, "lock_ended", on_booking_failed, d);
+}
+
+/* Nothing was or will be charged: the lock goes back to its owner. */
 void move_fail(struct drive *d, bool declined)
 {
 	struct payment_by by = drive_by(d);
@@ -127,9 +135,50 @@ void move_fail(struct drive *d, bool declined)
 	pg_arg_text(&args, str_from(d->seen.decline_code));
 	pg_arg_bool(&args, !declined && d->seen.seen != SEEN_CANCELED);
 	exec_arrow(d, &payment_sql_payment_fail, &args, false);
-	booking_of_lock(d->tx, &d->arena, &d->a.show_id, &d->a.lock_id, NULL, NULL);
-	lock_unpay(d->tx, &d->arena, &d->a.show_id, &d->a.lock_id, on_unpaid, d);
-	booking_fail(d->tx, &d->arena, &d->a.show_id, &d->a.booking_id, "lock_ended", on_booking_failed, d);
+	give_lock_back(d);
+}
+
+/* A person has to look at what the gateway says of the sums. In the transaction that acts on it. */
+static void exec_differs(struct drive *d)
+{
+	struct uuid finding_id = crypto_uuid_v7(wall_now_us());
+	struct pg_args args;
+
+	if (!d->seen.differs[0])
+		return;
+	pg_args_init(&args, &d->arena);
+	pg_arg_uuid(&args, &finding_id);
+	pg_arg_text(&args, str_from(d->seen.intent_id));
+	pg_arg_uuid(&args, &d->a.payment_id);
+	pg_arg_uuid(&args, &d->a.show_id);
+	pg_arg_uuid(&args, &d->a.booking_id);
+	pg_arg_i64(&args, d->a.amount_minor);
+	pg_arg_text(&args, str_from(d->a.currency));
+	pg_arg_text(&args, str_from(d->seen.differs));
+	pg_tx_exec(d->tx, &payment_sql_payment_differs, &args, NULL, NULL);
+}
+
+/* The money may be held, but it is not taken: the attempt is void, and the seats are the owner's to pay for otherwise. A
+ * held intent is charged by nobody but us, so its cancellation need not be waited for. */
+void move_reject(struct drive *d)
+{
+	bool differs = d->seen.differs[0] != '\0';
+	struct payment_by by = drive_by(d);
+	char ours[UUID_TEXT];
+	struct pg_args args;
+
+	drive_begin(d);
+	/* made with another amount: it is cancelled as well, unless it is another attempt's */
+	if (!d->intent_stored && d->seen.intent_id[0] &&
+	    strcmp(d->seen.attempt, uuid_format(&d->a.payment_id, ours)) == 0)
+		drive_exec_intent(d);
+	payment_arrow_args(&args, &d->arena, &d->a, &by);
+	pg_arg_text(&args, differs ? STR("amount_differs") : STR("card_limit"));
+	pg_arg_text(&args,
+		    differs ? str_from(d->seen.differs) : STR("the card has as many seats of the event as it may"));
+	exec_arrow(d, &payment_sql_payment_void, &args, false);
+	exec_differs(d);
+	give_lock_back(d);
 }
 
 static void on_abandoned(void *arg, const struct pg_answer *a)
@@ -161,19 +210,39 @@ static void on_repaired(void *arg, const struct pg_answer *a)
 	d->n_changes += n;
 }
 
-/* Its time is over, or its seats cannot be had: they go back, and the gateway is told next. */
-void move_give_up(struct drive *d, const struct pg_stmt *arrow, const char *why)
+/* The seats go back, and the gateway is told next. */
+static void give_up(struct drive *d, const char *why)
+{
+	booking_of_lock(d->tx, &d->arena, &d->a.show_id, &d->a.lock_id, NULL, NULL);
+	lock_abandon(d->tx, &d->arena, &d->a.show_id, &d->a.lock_id, on_abandoned, d);
+	seats_repair(d->tx, &d->arena, &d->a.show_id, d->a.seats, d->a.n_seats, on_repaired, d);
+	booking_fail(d->tx, &d->arena, &d->a.show_id, &d->a.booking_id, why, on_booking_failed, d);
+}
+
+/* Its time is over. */
+void move_abandon(struct drive *d)
 {
 	struct payment_by by = drive_by(d);
 	struct pg_args args;
 
 	drive_begin(d);
 	payment_arrow_args(&args, &d->arena, &d->a, &by);
-	exec_arrow(d, arrow, &args, false);
-	booking_of_lock(d->tx, &d->arena, &d->a.show_id, &d->a.lock_id, NULL, NULL);
-	lock_abandon(d->tx, &d->arena, &d->a.show_id, &d->a.lock_id, on_abandoned, d);
-	seats_repair(d->tx, &d->arena, &d->a.show_id, d->a.seats, d->a.n_seats, on_repaired, d);
-	booking_fail(d->tx, &d->arena, &d->a.show_id, &d->a.booking_id, why, on_booking_failed, d);
+	exec_arrow(d, &payment_sql_payment_abandon, &args, false);
+	give_up(d, "time_over");
+}
+
+/* Its seats cannot be had. */
+void move_void(struct drive *d)
+{
+	struct payment_by by = drive_by(d);
+	struct pg_args args;
+
+	drive_begin(d);
+	payment_arrow_args(&args, &d->arena, &d->a, &by);
+	pg_arg_text(&args, STR("seats_lost"));
+	pg_arg_text(&args, STR("the seats could not be had"));
+	exec_arrow(d, &payment_sql_payment_void, &args, false);
+	give_up(d, "seats_lost");
 }
 
 static void on_unbooked(void *arg, const struct pg_answer *a)
@@ -205,7 +274,7 @@ static void on_booking_lost(void *arg, const struct pg_answer *a)
 	tickets_revoke(d->tx, &d->arena, &d->a.show_id, &d->a.booking_id, seats, n, drive_on_last, d);
 }
 
-/* The gateway refuses the capture for good: the booking ends. */
+/* The gateway refuses the capture for good, or would take another sum: the booking ends. */
 void move_lose(struct drive *d)
 {
 	struct payment_by by = drive_by(d);
@@ -213,8 +282,9 @@ void move_lose(struct drive *d)
 
 	drive_begin(d);
 	payment_arrow_args(&args, &d->arena, &d->a, &by);
-	pg_arg_text(&args, str_from(d->seen.decline_code));
+	pg_arg_text(&args, d->seen.differs[0] ? STR("amount_differs") : str_from(d->seen.decline_code));
 	exec_arrow(d, &payment_sql_payment_lose, &args, false);
+	exec_differs(d);
 	booking_lose(d->tx, &d->arena, &d->a.show_id, &d->a.booking_id, on_booking_lost, d);
 }
 

@@ -59,6 +59,8 @@ struct payment_service *payment_service_new(const struct payment_service_config 
 	explicit_bzero(header, sizeof(header));
 	list_init(&p->drives);
 	list_init(&p->refunds);
+	gateway_budget_init(&p->budget, loop_now_us(config->loop));
+	breaker_init(&p->breaker);
 	return p;
 }
 
@@ -81,7 +83,10 @@ bool payment_configured(const struct payment_service *p)
 
 int64_t payment_lease_us(const struct payment_service *p)
 {
-	return (p->config.timeout_ms + 10000) * 1000;
+	int64_t ms =
+		p->config.timeout_ms > p->config.read_timeout_ms ? p->config.timeout_ms : p->config.read_timeout_ms;
+
+	return (ms + GATEWAY_LEASE_MS) * 1000;
 }
 
 /* ---- GET /v1/payments/config ---- */

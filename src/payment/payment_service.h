@@ -31,9 +31,11 @@ struct payment_service_config {
 	struct seat_map *map;
 	struct ticket_service *ticket;
 	struct event_service *event;
-	const char *url;      /* of the gateway; "": none, then only what is free can be booked */
-	const char *key_file; /* holds the gateway's secret key */
-	int64_t timeout_ms;   /* of one call */
+	const char *url;	    /* of the gateway; "": none, then only what is free can be booked */
+	const char *key_file;	    /* holds the gateway's secret key */
+	int64_t timeout_ms;	    /* of one call that moves money */
+	int64_t read_timeout_ms;    /* of one that only asks */
+	int64_t connect_timeout_ms; /* of both: up to and with TLS */
 };
 
 extern const struct pg_stmt *const *const payment_sql; /* to prepare */
@@ -42,6 +44,10 @@ extern const struct pg_stmt *const *const payment_sql; /* to prepare */
 struct payment_service *payment_service_new(const struct payment_service_config *config, char *error, size_t size);
 void payment_service_free(struct payment_service *p); /* after the pg and the http client; NULL is fine */
 bool payment_configured(const struct payment_service *p);
+/* The last calls were answered; false: it has failed so often that only one now and then is tried. */
+bool payment_gateway_up(const struct payment_service *p);
+/* false: the gateway has failed so often that calls wait; nothing new should be begun for so long. */
+bool payment_available(const struct payment_service *p, int *ret_retry_after_s);
 /* p may be NULL when the routes are only listed. */
 void payment_routes(struct payment_service *p, struct web *web);
 

@@ -38,6 +38,7 @@ struct refund_drive {
 static void refund_free(struct refund_drive *d)
 {
 	list_remove(&d->link);
+	gateway_going_done(&d->going);
 	buf_done(&d->summary);
 	arena_done(&d->arena);
 	free(d);

@@ -46,6 +46,7 @@ static enum payment_state arrow_of(enum payment_action a)
 	case DO_ABANDON:
 		return PAYMENT_ABANDONED;
 	case DO_VOID:
+	case DO_REJECT:
 		return PAYMENT_VOIDED;
 	default:
 		return PAYMENT_STATES;
@@ -58,18 +59,22 @@ static void test_every_decision(void **state)
 	int arrows = 0;
 
 	for (int s = 0; s < PAYMENT_STATES; s++)
-		for (int seen = 0; seen <= SEEN_UNBOOKABLE; seen++)
+		for (int seen = 0; seen <= SEEN_OVER_LIMIT; seen++)
 			for (int step = 0; step <= STEP_NONE; step++)
-				for (int bits = 0; bits < 32; bits++) {
+				for (int bits = 0; bits < 64; bits++) {
 					struct payment_view v = view((enum payment_state)s);
+					struct payment_observation o = {.seen = (enum payment_seen)seen,
+									.step = (enum payment_step)step};
 					enum payment_action a;
+
+					o.differs[0] = bits & 32 ? '!' : '\0';
 
 					v.fresh = bits & 1;
 					v.confirm_called = bits & 2;
 					v.has_intent = bits & 4;
 					v.void_wanted = bits & 8;
 					v.now_us = bits & 16 ? v.hold_until_us : NOW;
-					a = decide(v, (enum payment_seen)seen, (enum payment_step)step);
+					a = payment_decide(&v, &o);
 					if (arrow_of(a) != PAYMENT_STATES) {
 						assert_true(payment_may((enum payment_state)s, arrow_of(a)));
 						arrows++;
@@ -81,9 +86,13 @@ static void test_every_decision(void **state)
 						assert_int_equal(s, PAYMENT_AUTHORISED);
 					if (s == PAYMENT_AUTHORISED)
 						assert_true(a != DO_ABANDON && a != DO_FAIL && a != DO_RELEASE);
+					/* another amount is neither authorised nor captured */
+					if (o.differs[0])
+						assert_true(a != DO_AUTHORISE && a != DO_CAPTURE && a != DO_CAPTURED &&
+							    a != DO_CONFIRM);
 					/* unknown is never a decision before the bound, once the confirmation may have left */
 					if ((seen == SEEN_UNKNOWN || seen == SEEN_NOTHING) && v.confirm_called &&
-					    v.now_us < v.hold_until_us)
+					    v.now_us < v.hold_until_us && !o.differs[0])
 						assert_true(arrow_of(a) == PAYMENT_STATES);
 					if (s >= PAYMENT_CAPTURED && !v.void_wanted)
 						assert_int_equal(a, DO_NOTHING);
@@ -275,6 +284,60 @@ static void test_observe(void **state)
 	assert_string_equal(o.action_url, "https://bank.example/1");
 }
 
+/* Asked for: 4500 EUR, attempt 03000000-... */
+static const struct {
+	enum payment_seen seen;
+	const char *more;
+	bool differs;
+} sums[] = {
+	{SEEN_HELD, "\"amount\":4500,\"amount_capturable\":4500,\"amount_received\":0,\"currency\":\"eur\"", false},
+	{SEEN_PAID, "\"amount\":4500,\"amount_capturable\":0,\"amount_received\":4500,\"currency\":\"eur\"", false},
+	{SEEN_NEW, "\"amount\":4500,\"amount_capturable\":0,\"amount_received\":0,\"currency\":\"EUR\"", false},
+	{SEEN_HELD, "\"amount\":4500,\"currency\":\"eur\"", false}, /* the amount itself must do */
+	{SEEN_HELD, "\"amount\":4501,\"amount_capturable\":4500,\"currency\":\"eur\"", true},
+	{SEEN_HELD, "\"amount\":4500,\"amount_capturable\":4499,\"currency\":\"eur\"", true},
+	{SEEN_HELD, "\"amount\":4500,\"amount_capturable\":0,\"currency\":\"eur\"", true},
+	{SEEN_PAID, "\"amount\":4500,\"amount_received\":450,\"currency\":\"eur\"", true},
+	{SEEN_HELD, "\"amount\":4500,\"currency\":\"usd\"", true},
+	{SEEN_HELD, "\"amount\":4500", true},
+	{SEEN_HELD, "\"currency\":\"eur\"", true},
+	{SEEN_HELD, "\"amount\":\"4500\",\"currency\":\"eur\"", true},
+	{SEEN_NEW, "\"amount\":45,\"currency\":\"eur\"", true},
+	{SEEN_ACTION, "\"amount\":45,\"currency\":\"eur\"", true},
+	{SEEN_CANCELED, "\"amount\":45,\"currency\":\"eur\"", false}, /* nothing is open */
+};
+
+static void test_compare(void **state)
+{
+	static const char *const status[] = {[SEEN_NEW] = "requires_confirmation",
+					     [SEEN_ACTION] = "requires_action",
+					     [SEEN_HELD] = "requires_capture",
+					     [SEEN_PAID] = "succeeded",
+					     [SEEN_CANCELED] = "canceled"};
+	struct uuid payment = {{3}}, other = {{4}};
+	struct payment_observation o;
+	char body[400];
+
+	for (size_t i = 0; i < sizeof(sums) / sizeof(sums[0]); i++) {
+		snprintf(body, sizeof(body),
+			 "{\"id\":\"pi_1\",\"status\":\"%s\",%s,\"metadata\":{\"attempt\":\"03000000-0000-0000-0000-"
+			 "000000000000\"}}",
+			 status[sums[i].seen], sums[i].more);
+		payment_observe(STEP_RETRIEVE, 200, true, str_from(body), &o);
+		assert_int_equal(o.seen, sums[i].seen);
+		payment_compare(&o, &payment, 4500, "EUR");
+		if ((o.differs[0] != '\0') != sums[i].differs)
+			print_error("sums %zu: %s %s\n", i, body, o.differs);
+		assert_int_equal(o.differs[0] != '\0', sums[i].differs);
+		payment_compare(&o, &other, 4500, "EUR");
+		assert_int_equal(o.differs[0] != '\0', sums[i].seen != SEEN_CANCELED);
+	}
+	/* no intent, nothing to compare */
+	payment_observe(STEP_CONFIRM, 402, true, STR("{\"error\":{\"code\":\"card_declined\"}}"), &o);
+	payment_compare(&o, &payment, 4500, "EUR");
+	assert_string_equal(o.differs, "");
+}
+
 static void test_refunds(void **state)
 {
 	struct refund_observation o;
@@ -364,7 +427,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_gateway_fails),	 cmocka_unit_test(test_three_d_secure),
 		cmocka_unit_test(test_capture_and_void), cmocka_unit_test(test_names),
 		cmocka_unit_test(test_observe),		 cmocka_unit_test(test_refunds),
-		cmocka_unit_test(test_bodies),
+		cmocka_unit_test(test_bodies),		 cmocka_unit_test(test_compare),
 	};
 
 	if (argc == 2 && strcmp(argv[1], "--arrows") == 0) {

@@ -1,4 +1,5 @@
--- created, requires_action, authorised -> voided: the seats cannot be had, so nothing may be charged.
+-- created, requires_action, authorised -> voided: nothing may be charged. $8 failure: 'seats_lost', 'card_limit' or
+-- 'amount_differs'; $9 the same in words.
 -- Guarded by the generation: whoever was taken over finds nothing to do. Locks the payment's row.
 WITH old AS (
   SELECT p.state FROM payments p
@@ -6,7 +7,7 @@ WITH old AS (
      FOR NO KEY UPDATE),
 moved AS (
   UPDATE payments p SET state = 'voided', version = p.version + 1, settle_tries = 0,
-         failure = 'seats_lost', void_wanted = p.intent_id <> '',
+         failure = $8::text, void_wanted = p.intent_id <> '',
          settle_at = CASE WHEN p.intent_id <> '' THEN statement_timestamp() ELSE 'infinity' END
     FROM old WHERE p.show_id = $1::uuid AND p.payment_id = $2::uuid AND p.generation = $3::int AND p.state = old.state
   RETURNING p.payment_id, p.booking_id, p.lock_id, p.state, p.version, p.amount_minor, p.currency, p.attempt_no, old.state AS was),
@@ -14,7 +15,7 @@ noted AS (
   INSERT INTO payment_events (show_id, event_id, payment_id, booking_id, from_state, to_state, amount_minor, currency, actor,
                               why, gateway_request_id)
   SELECT $1::uuid, $4::uuid, m.payment_id, m.booking_id, m.was, m.state, m.amount_minor, m.currency, $6::text,
-         'the seats could not be had', $7::text
+         $9::text, $7::text
     FROM moved m),
 told AS (
   INSERT INTO outbox (show_id, outbox_id, topic, events)

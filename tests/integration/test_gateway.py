@@ -1,0 +1,273 @@
+"""The adapter to the payment gateway, with a middleman between it and the simulator: what it repeats, when it stops asking,
+what it believes."""
+
+import json
+
+import pytest
+
+from middleman import Middleman, Simulator
+from service import wait_until
+from stand import assert_whole
+
+SECURE = "pm_card_threeDSecureRequired"
+
+
+@pytest.fixture(scope="module")
+def simulator(build_dir, base_dir):
+    simulator = Simulator(build_dir, base_dir)
+    yield simulator
+    simulator.close()
+
+
+def settings(middleman, simulator, *args):
+    return ["--payment-url", middleman.url, "--payment-key-file", str(simulator.key_file), "--payment-timeout-ms", "1500",
+            "--payment-read-timeout-ms", "1500", *args]
+
+
+class Ground:
+    """A stand, its middleman and the simulator behind it."""
+
+    def __init__(self, stand, middleman, simulator):
+        self.stand, self.middleman, self.simulator = stand, middleman, simulator
+        self.db = stand.plant.sql()
+
+    def locked(self, n=2, buyer=None, **show):
+        """A show, a buyer and a lock of n of its seats."""
+        show = self.stand.admin().make_show(**show)
+        buyer = buyer or self.stand.session()
+        return show, buyer, buyer.lock(show.show_id, show.seats[:n]).expect(201)["lock_id"]
+
+    def attempts(self, lock):
+        return [tuple(row) for row in self.db.execute(
+            "SELECT state, failure FROM payments WHERE lock_id = %s ORDER BY attempt_no", [lock])]
+
+    def states(self, lock):
+        return [state for state, _ in self.attempts(lock)]
+
+    def booking_of(self, lock):
+        return str(self.db.execute("SELECT booking_id FROM bookings WHERE lock_id = %s", [lock]).fetchone()[0])
+
+    def findings(self, lock):
+        return self.db.execute("""SELECT f.kind, f.detail, f.times FROM payment_findings f JOIN payments p ON p.payment_id = f.subject_id
+            WHERE p.lock_id = %s""", [lock]).fetchall()
+
+    def intent(self, lock):
+        [intent] = self.simulator.intents(self.booking_of(lock))
+        return intent
+
+    def canceled(self, lock):
+        wait_until(lambda: self.intent(lock)["status"] == "canceled", "the intent cancelled")
+        assert self.intent(lock)["amount_captured"] == 0
+
+    def secure(self, show, buyer, lock, **payment):
+        return buyer.post(f"/v1/shows/{show.show_id}/bookings", {
+            "lock_id": lock, "buyer": {"name": "Ada", "email": "ada@example.org"}, "payment": {"method": SECURE, **payment}})
+
+    def close(self):
+        self.db.close()
+
+
+@pytest.fixture(scope="module")
+def shared(plant, simulator):
+    """For tests that hurt nothing but their own calls. One worker: one breaker, one budget."""
+    from stand import Stand
+    plant.settle()
+    middleman = Middleman(simulator.url)
+    stand = Stand(plant, *settings(middleman, simulator), workers=1)
+    ground = Ground(stand, middleman, simulator)
+    yield ground
+    ground.close()
+    stand.close()
+    middleman.close()
+
+
+@pytest.fixture
+def ground(shared):
+    shared.middleman.calls.clear()
+    yield shared
+    shared.middleman.clear()
+    shared.simulator.clear()
+
+
+# ---- what was paid is what was asked ----------------------------------------------------------------------------------------
+
+
+def put(**values):
+    return lambda answer: answer.update(values)
+
+
+@pytest.mark.parametrize(("step", "change", "words"), [
+    ("create", put(amount=9100), "asked for 9000 EUR, the gateway says 9100 eur"),
+    ("create", put(metadata={"attempt": "another"}), "another"),
+    ("confirm", put(amount=900000), "the gateway says 900000 eur"),
+    ("confirm", put(amount_capturable=8999), "8999 are held"),
+    ("confirm", put(currency="usd"), "9000 usd"),
+    ("confirm", put(metadata={}), "belongs to the attempt"),
+], ids=["created", "created-other", "amount", "held", "currency", "attempt"])
+def test_another_amount_is_not_authorised(ground, step, change, words):
+    show, buyer, lock = ground.locked()
+    ground.middleman.alter(step, change)
+    buyer.book(show.show_id, lock).expect(503, "payment_unavailable")
+    assert ground.attempts(lock) == [("voided", "amount_differs")]
+    [(kind, detail, times)] = ground.findings(lock)
+    assert (kind, times) == ("amount_differs", 1) and words in detail
+    if words == "another":  # said to be somebody else's: it is not ours to cancel
+        assert not ground.middleman.seen("cancel")
+    else:
+        ground.canceled(lock)
+    assert not ground.middleman.seen("capture")
+    # the lock is its owner's, whose seats they are
+    assert buyer.lock_state(show.show_id, lock).expect(200)["state"] == "active"
+    assert buyer.book(show.show_id, lock).expect(201)["status"] == "confirmed"
+    assert ground.states(lock) == ["voided", "captured"]
+    assert_whole(ground.db, show)
+
+
+def test_another_amount_is_seen_later(ground):
+    """After 3-D Secure the gateway holds another amount."""
+    show, buyer, lock = ground.locked()
+    booking = ground.secure(show, buyer, lock).expect(201)
+    ground.middleman.alter("retrieve", put(status="requires_capture", amount_capturable=100, next_action=None), times=None)
+    path = f"/v1/shows/{show.show_id}/bookings/{booking['booking_id']}"
+    wait_until(lambda: buyer.get(path).expect(200)["payment"]["status"] == "voided", "the attempt voided")
+    assert ground.attempts(lock) == [("voided", "amount_differs")] and len(ground.findings(lock)) == 1
+    ground.canceled(lock)
+
+
+def test_another_amount_captured_ends_the_booking(ground):
+    """What is taken is another amount than was held: the booking is lost, and all goes back."""
+    show, buyer, lock = ground.locked()
+    ground.middleman.alter("capture", put(amount_received=4500))
+    no = buyer.book(show.show_id, lock).expect(402, "payment_declined")
+    assert no["decline_code"] == "amount_differs"
+    [(kind, detail, _)] = ground.findings(lock)
+    assert kind == "amount_differs" and "4500 are paid" in detail
+    assert ground.states(lock) == ["capture_failed"]
+    wait_until(lambda: ground.intent(lock)["amount_refunded"] == 9000, "all of it given back")
+    done = buyer.get(f"/v1/shows/{show.show_id}/bookings/{no['booking_id']}").expect(200)
+    assert (done["status"], done["reason"]) == ("cancelled", "payment_lost")
+    assert buyer.taken(show.show_id) == {}
+
+
+# ---- repetition -----------------------------------------------------------------------------------------------------------
+
+IN_USE = {"type": "idempotency_error", "code": "idempotency_key_in_use"}
+
+
+@pytest.mark.parametrize(("step", "status", "error", "headers"), [
+    ("create", 429, {"code": "rate_limit"}, {}),
+    ("confirm", 429, {"code": "rate_limit"}, {"Retry-After": "1"}),
+    ("confirm", 409, IN_USE, {}),
+    ("capture", 409, {"type": "invalid_request_error", "code": "lock_timeout"}, {}),
+])
+def test_what_did_nothing_is_sent_again(ground, step, status, error, headers):
+    show, buyer, lock = ground.locked()
+    ground.middleman.answer(step, status, error, headers, times=2)
+    before = ground.stand.metric("boxoffice_gateway_repeats_total", step=step)
+    booking = buyer.book(show.show_id, lock).expect(201)
+    assert booking["payment"]["status"] == "captured"
+    calls = ground.middleman.seen(step)
+    assert [call.status for call in calls] == [status, status, 200]
+    assert len({(call.headers["idempotency-key"], call.path, call.body) for call in calls}) == 1
+    assert ground.states(lock) == ["captured"]
+    assert ground.stand.metric("boxoffice_gateway_repeats_total", step=step) == before + 2
+
+
+def test_refunds_are_sent_again_too(ground):
+    show, buyer, lock = ground.locked()
+    booking = buyer.book(show.show_id, lock).expect(201)["booking_id"]
+    ground.middleman.answer("refund", 429, times=2)
+    assert ground.stand.admin().cancel(show.show_id, booking).expect(200)["refund"]["status"] == "succeeded"
+    assert len({(call.headers["idempotency-key"], call.body) for call in ground.middleman.seen("refund")}) == 1
+
+
+def test_turned_away_for_good(ground):
+    """Only so often; then the lock goes back, and nothing was charged."""
+    show, buyer, lock = ground.locked()
+    ground.middleman.answer("confirm", 429, times=None)
+    buyer.book(show.show_id, lock).expect(503, "payment_unavailable")
+    assert len(ground.middleman.seen("confirm")) == 4
+    assert ground.attempts(lock) == [("failed", "unavailable")]
+    assert buyer.lock_state(show.show_id, lock).expect(200)["state"] == "active"
+    ground.canceled(lock)
+    # asked to wait longer than there is time: at once
+    ground.middleman.clear()
+    ground.middleman.answer("create", 429, headers={"Retry-After": "60"}, times=None)
+    n = len(ground.middleman.seen("create"))
+    buyer.book(show.show_id, lock).expect(503, "payment_unavailable")
+    assert len(ground.middleman.seen("create")) == n + 1
+
+
+def test_what_may_have_been_done_is_read(ground):
+    """A 500 and a lost answer are not repeated; the intent is read, and what it says is done."""
+    for hurt in (lambda: ground.simulator.fault("confirm", "500_after"), lambda: ground.middleman.lose("confirm", times=2)):
+        ground.middleman.calls.clear()
+        show, buyer, lock = ground.locked()
+        hurt()
+        assert buyer.book(show.show_id, lock).expect(201)["status"] == "confirmed"
+        # the HTTP client itself repeats what was lost on a kept connection, same key and all
+        assert len(ground.middleman.seen("confirm")) <= 2 and len(ground.middleman.seen("retrieve")) == 1
+        assert ground.states(lock) == ["captured"]
+    assert ground.intent(lock)["amount_captured"] == 9000
+
+
+def test_in_use_and_then_unreached_is_unknown(ground):
+    """The key is being worked on, then nothing gets through: that does not prove that nothing was done."""
+    show, buyer, lock = ground.locked()
+    ground.middleman.answer("confirm", 409, IN_USE)
+    ground.middleman.answer("confirm", 429, times=None)
+    ground.middleman.answer("retrieve", 503, times=1)
+    buyer.book(show.show_id, lock).expect(503, "outcome_unknown")
+    assert ground.states(lock) == ["created"]
+    ground.middleman.clear()
+    wait_until(lambda: ground.attempts(lock) == [("failed", "unavailable")], "the attempt settled", 15)
+    ground.canceled(lock)
+    assert buyer.lock_state(show.show_id, lock).expect(200)["state"] == "active"
+
+
+# ---- a gateway in trouble is left alone -------------------------------------------------------------------------------------
+
+
+def test_breaker(make_stand, simulator):
+    middleman = Middleman(simulator.url)
+    ground = Ground(make_stand(*settings(middleman, simulator), workers=1), middleman, simulator)
+    try:
+        show, buyer, lock = ground.locked(seats=20)
+        other = ground.stand.session()
+        owed = other.lock(show.show_id, show.seats[4:6]).expect(201)["lock_id"]
+        middleman.answer("capture", 500, times=1)  # its capture stays owed
+        middleman.answer("retrieve", 500, times=None)
+        owed_booking = other.book(show.show_id, owed).expect(201)
+        assert owed_booking["payment"]["status"] == "capture_pending"
+        middleman.refuse()
+
+        def opened():
+            answer = buyer.book(show.show_id, lock)
+            answer.expect(503, "payment_unavailable")
+            gateway = ground.stand.api().get("/readyz").expect(200)["dependencies"]["payment_gateway"]
+            return gateway["status"] == "down" and ground.stand.metric("boxoffice_gateway_breaker") == 2
+
+        wait_until(opened, "the breaker open", 20)
+        tries = len(ground.attempts(lock))
+        assert set(ground.states(lock)) <= {"failed"}
+        # now it is said before anything is made, and at once
+        for _ in range(3):
+            no = buyer.book(show.show_id, lock)
+            if ground.stand.metric("boxoffice_gateway_breaker") != 2:
+                break
+            no.expect(503, "payment_unavailable")
+            assert int(no.headers["Retry-After"]) >= 1
+        assert len(ground.attempts(lock)) <= tries + 1  # a probe may have gone in between
+        assert buyer.lock_state(show.show_id, lock).expect(200)["state"] == "active"
+        ready = ground.stand.api().get("/readyz").expect(200)
+        assert ready["status"] == "ready"  # it can lock seats, and book what is free
+        assert ready["dependencies"]["payment_gateway"] == {"status": "down", "error": "it does not answer"}
+        # what is owed is tried by the probes: nobody books any more, and it is captured
+        middleman.reopen()
+        wait_until(lambda: ground.states(owed) == ["captured"], "the owed capture made", 30)
+        wait_until(lambda: buyer.book(show.show_id, lock).status == 201, "a booking again", 30)
+        wait_until(lambda: ground.stand.metric("boxoffice_gateway_breaker") == 0, "all breakers closed", 30)
+        assert ground.intent(owed)["amount_captured"] == 9000
+    finally:
+        ground.close()
+        middleman.close()

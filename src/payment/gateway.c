@@ -292,11 +292,13 @@ void payment_create_body(struct buf *b, const struct uuid *show, const struct uu
 	form_add_uuid(b, "metadata[attempt]", payment);
 }
 
-void payment_confirm_body(struct buf *b, struct str method, struct str return_url)
+void payment_confirm_body(struct buf *b, struct str method, struct str return_url, bool with_card)
 {
 	form_add(b, "payment_method", method);
 	if (return_url.n)
 		form_add(b, "return_url", return_url);
+	if (with_card)
+		form_add(b, "expand[]", STR("latest_charge"));
 }
 
 void refund_body(struct buf *b, struct str intent_id, const struct uuid *refund, int64_t amount_minor)

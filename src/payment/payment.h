@@ -176,7 +176,9 @@ void form_add_i64(struct buf *b, const char *name, int64_t value);
 /* currency in capitals; the body has it in lower case. */
 void payment_create_body(struct buf *b, const struct uuid *show, const struct uuid *booking, const struct uuid *payment,
 			 int64_t amount_minor, const char *currency);
-void payment_confirm_body(struct buf *b, struct str method, struct str return_url);
+/* with_card: the answer is to say which card it is. */
+void payment_confirm_body(struct buf *b, struct str method, struct str return_url, bool with_card);
+#define PAYMENT_WITH_CARD "expand%5B%5D=latest_charge" /* the same for a GET */
 void refund_body(struct buf *b, struct str intent_id, const struct uuid *refund, int64_t amount_minor);
 /* What is kept of an answer: {"id", "status", "code"?, ...}, nothing about a person or a card. */
 void payment_summary(struct str body, struct buf *out);

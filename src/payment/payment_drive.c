@@ -75,7 +75,7 @@ static void saw(struct drive *d, enum payment_seen seen, enum payment_step step)
 
 void drive_begin(struct drive *d)
 {
-	d->lost = d->unbookable = d->doubled = d->not_now = d->booking_failed = d->has_session = false;
+	d->lost = d->unbookable = d->over_limit = d->doubled = d->not_now = d->booking_failed = d->has_session = false;
 	d->n_changes = 0;
 	d->tx = pg_tx_start(d->p->config.pg, NULL, PAYMENT_TX_MS);
 	if (d->unrecorded)
@@ -124,7 +124,7 @@ void drive_finish(struct drive *d, const struct pg_answer *a)
 	struct pg_tx *tx = d->tx;
 
 	d->tx = NULL;
-	if (a->status != PG_OK || d->lost || d->unbookable || d->not_now) {
+	if (a->status != PG_OK || d->lost || d->unbookable || d->over_limit || d->not_now) {
 		if (a->status == PG_ERROR && !pg_error_is_transient(a))
 			log_line(LOG_ERROR, "a payment's statement failed", LOG_C("error", a->message),
 				 LOG_C("sqlstate", a->sqlstate), LOG_U("payment_id", &d->a.payment_id));
@@ -136,6 +136,9 @@ void drive_finish(struct drive *d, const struct pg_answer *a)
 					 LOG_U("show_id", &d->a.show_id), LOG_U("booking_id", &d->a.booking_id));
 			}
 			saw(d, SEEN_UNBOOKABLE, STEP_NONE);
+			drive_step(d);
+		} else if (d->over_limit && a->status == PG_OK && !d->lost) {
+			saw(d, SEEN_OVER_LIMIT, STEP_NONE);
 			drive_step(d);
 		} else if (a->status == PG_ERROR && pg_error_is_transient(a) && d->retries++ < RETRIES_MAX) {
 			drive_step(d);
@@ -210,7 +213,7 @@ void drive_exec_call(struct drive *d, enum payment_step step, const char *intent
 		payment_create_body(&body, &d->a.show_id, &d->a.booking_id, &d->a.payment_id, d->a.amount_minor,
 				    d->a.currency);
 	else if (step == STEP_CONFIRM)
-		payment_confirm_body(&body, str_from(d->a.method), str_from(d->a.return_url));
+		payment_confirm_body(&body, str_from(d->a.method), str_from(d->a.return_url), d->a.max_per_payer > 0);
 	pg_args_init(&args, &d->arena);
 	pg_arg_uuid(&args, &d->a.show_id);
 	pg_arg_uuid(&args, &d->a.payment_id);
@@ -253,7 +256,8 @@ static void drive_retrieve(struct drive *d)
 {
 	d->step = STEP_RETRIEVE;
 	d->key = NULL;
-	d->path = arena_printf(&d->arena, "/v1/payment_intents/%s", d->a.intent_id);
+	d->path = arena_printf(&d->arena, "/v1/payment_intents/%s%s", d->a.intent_id,
+			       d->a.max_per_payer ? "?" PAYMENT_WITH_CARD : "");
 	send_call(d);
 }
 

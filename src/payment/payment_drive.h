@@ -27,7 +27,7 @@ struct drive {
 	/* the transaction under way */
 	struct pg_tx *tx;
 	enum payment_action action;
-	bool lost, unbookable, doubled, not_now, booking_failed;
+	bool lost, unbookable, over_limit, doubled, not_now, booking_failed;
 	struct seat_change *changes;
 	size_t n_changes;
 	struct seat_session_change session;

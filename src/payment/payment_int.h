@@ -15,6 +15,7 @@ struct payment_service {
 	struct list drives, refunds; /* open ones, to be freed with the service */
 	struct gateway_budget budget;
 	struct breaker breaker;
+	struct crypto_key card_key;
 };
 
 /* A call is repeated only so long after it was begun; what is left of a lease is for the statements around it. */
@@ -66,6 +67,8 @@ struct attempt {
 	int64_t action_until_us, hold_until_us, now_us, tries;
 	int32_t *seats; /* of the booking, ascending */
 	size_t n_seats;
+	struct uuid event_id;
+	int64_t max_per_payer; /* of the event; 0: no limit, and nobody asks for the card */
 };
 /* From the rows of payment_get and payment_lease. */
 void attempt_read(const struct pg_result *r, int row, const struct uuid *show, struct arena *arena,

@@ -63,6 +63,36 @@ static void on_issued(void *arg, const struct pg_answer *a)
 		d->not_now = true;
 }
 
+static void on_card_seats(void *arg, const struct pg_answer *a)
+{
+	struct drive *d = arg;
+
+	if (a->status == PG_OK)
+		d->over_limit = pg_get_int(a->result, 0, 0) + (int64_t)d->a.n_seats > d->a.max_per_payer;
+}
+
+/* Has the card as many seats of the event as one payer may have? Known by a keyed hash of the gateway's fingerprint of it. */
+static void exec_card(struct drive *d)
+{
+	uint8_t hash[CRYPTO_HASH];
+	struct str card = {(const char *)hash, sizeof(hash)};
+	struct pg_args args;
+
+	crypto_mac(&d->p->card_key, str_from(d->seen.fingerprint), hash);
+	pg_args_init(&args, &d->arena);
+	pg_arg_uuid(&args, &d->a.event_id);
+	pg_arg_bytes(&args, card);
+	pg_tx_exec(d->tx, &payment_sql_card_lock, &args, NULL, NULL);
+	pg_arg_uuid(&args, &d->a.payment_id);
+	pg_tx_exec(d->tx, &payment_sql_card_seats, &args, on_card_seats, d);
+	pg_args_init(&args, &d->arena);
+	pg_arg_uuid(&args, &d->a.show_id);
+	pg_arg_uuid(&args, &d->a.payment_id);
+	pg_arg_i32(&args, d->a.generation);
+	pg_arg_bytes(&args, card);
+	pg_tx_exec(d->tx, &payment_sql_payment_card, &args, drive_on_row, d);
+}
+
 /* The moment of the booking. */
 void move_authorise(struct drive *d)
 {
@@ -70,6 +100,8 @@ void move_authorise(struct drive *d)
 	struct pg_args args;
 
 	drive_begin(d);
+	if (d->a.max_per_payer && d->seen.fingerprint[0])
+		exec_card(d);
 	payment_arrow_args(&args, &d->arena, &d->a, &by);
 	pg_arg_interval_us(&args, payment_lease_us(d->p));
 	exec_arrow(d, &payment_sql_payment_authorise, &args, false);

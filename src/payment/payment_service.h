@@ -13,6 +13,7 @@
 #define PAYMENT_PAYMENT_SERVICE_H
 
 #include "event/event.h"
+#include "io/crypto.h"
 #include "io/http_client.h"
 #include "io/metrics.h"
 #include "io/pg.h"
@@ -31,8 +32,9 @@ struct payment_service_config {
 	struct seat_map *map;
 	struct ticket_service *ticket;
 	struct event_service *event;
-	const char *url;	    /* of the gateway; "": none, then only what is free can be booked */
-	const char *key_file;	    /* holds the gateway's secret key */
+	const char *url;      /* of the gateway; "": none, then only what is free can be booked */
+	const char *key_file; /* holds the gateway's secret key */
+	const struct crypto_key *master;
 	int64_t timeout_ms;	    /* of one call that moves money */
 	int64_t read_timeout_ms;    /* of one that only asks */
 	int64_t connect_timeout_ms; /* of both: up to and with TLS */

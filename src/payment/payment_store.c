@@ -31,6 +31,8 @@ void attempt_read(const struct pg_result *r, int row, const struct uuid *show, s
 	ret->seats = arena_array(arena, int32_t, ret->n_seats);
 	for (size_t i = 0; i < ret->n_seats; i++)
 		ret->seats[i] = (int32_t)seats[i];
+	ret->event_id = pg_get_uuid(r, row, 17);
+	ret->max_per_payer = pg_get_int(r, row, 18);
 }
 
 static void new_id(struct pg_args *args)

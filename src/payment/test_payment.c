@@ -388,9 +388,12 @@ static void test_bodies(void **state)
 				 "&metadata%5Bbooking%5D=02000000-0000-0000-0000-000000000000"
 				 "&metadata%5Battempt%5D=03000000-0000-0000-0000-000000000000");
 	buf_reset(&b);
-	payment_confirm_body(&b, STR("pm_1&amount=1"), STR("https://a.example/?x=1 \xC3\xA9+"));
+	payment_confirm_body(&b, STR("pm_1&amount=1"), STR("https://a.example/?x=1 \xC3\xA9+"), false);
 	assert_string_equal(
 		b.p, "payment_method=pm_1%26amount%3D1&return_url=https%3A%2F%2Fa.example%2F%3Fx%3D1%20%C3%A9%2B");
+	buf_reset(&b);
+	payment_confirm_body(&b, STR("pm_1"), STR(""), true);
+	assert_string_equal(b.p, "payment_method=pm_1&" PAYMENT_WITH_CARD);
 	buf_reset(&b);
 	refund_body(&b, STR("pi_1"), &payment, 4350);
 	assert_string_equal(

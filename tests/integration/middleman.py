@@ -225,6 +225,18 @@ class Simulator:
     def intents(self, booking_id):
         return [i for i in self.call("GET", "/_sim/ledger")["payment_intents"] if i["metadata"].get("booking") == booking_id]
 
+    def authorise(self, booking_id, db, outcome="authorise"):
+        """What a buyer does on the bank's page; where that sends the buyer back to, None when nowhere."""
+        [[url]] = db.execute("SELECT action_url FROM payments WHERE booking_id = %s AND state = 'requires_action'", [booking_id])
+        parts = urllib.parse.urlsplit(url)
+        connection = http.client.HTTPConnection(parts.netloc, timeout=10)
+        connection.request("POST", f"{parts.path}?{parts.query}", urllib.parse.urlencode({"outcome": outcome}),
+                           {"Content-Type": "application/x-www-form-urlencoded"})
+        answer = connection.getresponse()
+        answer.read()
+        connection.close()
+        return answer.headers["Location"]
+
     def close(self):
         self.process.terminate()
         self.process.wait(10)

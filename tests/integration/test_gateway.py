@@ -1,7 +1,7 @@
 """The adapter to the payment gateway, with a middleman between it and the simulator: what it repeats, when it stops asking,
 what it believes."""
 
-import json
+import threading
 
 import pytest
 
@@ -223,6 +223,89 @@ def test_in_use_and_then_unreached_is_unknown(ground):
     wait_until(lambda: ground.attempts(lock) == [("failed", "unavailable")], "the attempt settled", 15)
     ground.canceled(lock)
     assert buyer.lock_state(show.show_id, lock).expect(200)["state"] == "active"
+
+
+# ---- seats of an event per card --------------------------------------------------------------------------------------------
+
+
+def card_hashes(ground, lock):
+    return [bytes(row[0]) for row in ground.db.execute("SELECT card_hash FROM payments WHERE lock_id = %s ORDER BY attempt_no", [lock])]
+
+
+def limited(ground, limit=2):
+    admin = ground.stand.admin()
+    return admin.make_show(event_id=admin.make_event(max_per_payer=limit)["event_id"])
+
+
+def test_a_card_pays_for_so_many_seats_of_an_event(ground):
+    show = limited(ground)
+    first, second = ground.stand.session(), ground.stand.session()
+    lock = first.lock(show.show_id, show.seats[:2]).expect(201)["lock_id"]
+    booking = first.book(show.show_id, lock, email="one@example.org").expect(201)["booking_id"]
+    [card] = card_hashes(ground, lock)
+    assert len(card) == 32
+    # the same card under another address
+    other = second.lock(show.show_id, show.seats[4:5]).expect(201)["lock_id"]
+    no = second.book(show.show_id, other, email="two@example.org", key="k").expect(409, "lock_limit")
+    assert no["limit"] == 2 and "card" in no["detail"]
+    assert ground.attempts(other) == [("voided", "card_limit")]
+    ground.canceled(other)
+    assert second.lock_state(show.show_id, other).expect(200)["state"] == "active"
+    # another card will do
+    assert second.book(show.show_id, other, "pm_card_mastercard", email="two@example.org").expect(201)["status"] == "confirmed"
+    assert card_hashes(ground, other)[0] == b"" and card_hashes(ground, other)[1] not in (b"", card)
+    # seats that were given back do not count
+    ground.stand.admin().cancel(show.show_id, booking, show.seats[:1]).expect(200)
+    third = ground.stand.session()
+    more = third.lock(show.show_id, show.seats[6:7]).expect(201)["lock_id"]
+    third.book(show.show_id, more, email="three@example.org").expect(201)
+    assert card_hashes(ground, more) == [card]
+
+
+def test_many_at_once_with_one_card(ground):
+    show = limited(ground)
+    buyers = [ground.stand.session() for _ in range(5)]
+    locks = [buyer.lock(show.show_id, [show.seats[i]]).expect(201)["lock_id"] for i, buyer in enumerate(buyers)]
+    go = ground.middleman.pause("confirm", times=None)
+    answers = [None] * 5
+
+    def book(i):
+        answers[i] = buyers[i].book(show.show_id, locks[i], email=f"{i}@example.org")
+
+    threads = [threading.Thread(target=book, args=[i]) for i in range(5)]
+    for thread in threads:
+        thread.start()
+    wait_until(lambda: len(ground.middleman.seen("confirm")) == 5, "all confirmed at once", 1.4)
+    go.set()
+    for thread in threads:
+        thread.join()
+    assert sorted(answer.status for answer in answers) == [201, 201, 409, 409, 409]
+    assert {answer.code for answer in answers if answer.status == 409} == {"lock_limit"}
+    assert_whole(ground.db, show)
+
+
+def test_card_limit_after_three_d_secure(ground):
+    show = limited(ground)
+    buyer = ground.stand.session()
+    lock = buyer.lock(show.show_id, show.seats[:2]).expect(201)["lock_id"]
+    buyer.book(show.show_id, lock, SECURE, email="one@example.org").expect(201)
+    ground.simulator.authorise(ground.booking_of(lock), ground.db)
+    wait_until(lambda: ground.states(lock) == ["captured"], "captured", 15)
+    other = ground.stand.session()
+    again = other.lock(show.show_id, show.seats[4:5]).expect(201)["lock_id"]
+    booking = other.book(show.show_id, again, SECURE, email="two@example.org").expect(201)["booking_id"]
+    ground.simulator.authorise(booking, ground.db)
+    path = f"/v1/shows/{show.show_id}/bookings/{booking}"
+    wait_until(lambda: other.get(path).expect(200)["payment"]["status"] == "voided", "voided", 15)
+    assert ground.attempts(again) == [("voided", "card_limit")]
+    assert other.lock_state(show.show_id, again).expect(200)["state"] == "active"
+
+
+def test_no_limit_no_card(ground):
+    show, buyer, lock = ground.locked()
+    buyer.book(show.show_id, lock).expect(201)
+    assert card_hashes(ground, lock) == [b""]
+    assert not any(b"expand" in call.body or "expand" in call.path for call in ground.middleman.calls)
 
 
 # ---- a gateway in trouble is left alone -------------------------------------------------------------------------------------

@@ -161,7 +161,7 @@ bool app_init(struct app *app, const struct config *config, struct metrics *metr
 						 .event = app->event,
 						 .url = config->payment_url,
 						 .key_file = config->payment_key_file,
-						 .master = &app->master,
+						 .auth = app->auth,
 						 .timeout_ms = config->payment_timeout_ms,
 						 .read_timeout_ms = config->payment_read_timeout_ms,
 						 .connect_timeout_ms = config->payment_connect_timeout_ms};

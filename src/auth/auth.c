@@ -18,7 +18,7 @@ const struct pg_stmt *const *const auth_sql = auth_sql_statements;
 
 struct auth {
 	struct auth_config config;
-	struct crypto_key session_key, booking_key, idempotency_key;
+	struct crypto_key session_key, booking_key, return_key, idempotency_key;
 };
 
 struct auth *auth_new(const struct auth_config *config)
@@ -28,6 +28,7 @@ struct auth *auth_new(const struct auth_config *config)
 	a->config = *config;
 	crypto_derive(&config->master, "session", &a->session_key);
 	crypto_derive(&config->master, "booking-link", &a->booking_key);
+	crypto_derive(&config->master, "return-link", &a->return_key);
 	crypto_derive(&config->master, "idempotency", &a->idempotency_key);
 	return a;
 }
@@ -135,6 +136,30 @@ bool auth_booking_open(const struct auth *a, struct str token, struct uuid *ret_
 		return false;
 	memcpy(ret_show->b, p, 16);
 	memcpy(ret_booking->b, p + 16, 16);
+	return true;
+}
+
+void auth_return_token(const struct auth *a, const struct uuid *show, const struct uuid *booking,
+		       const struct uuid *payment, char out[AUTH_TOKEN_TEXT])
+{
+	uint8_t p[48];
+
+	memcpy(p, show->b, 16);
+	memcpy(p + 16, booking->b, 16);
+	memcpy(p + 32, payment->b, 16);
+	token_write(&a->return_key, "br_", p, sizeof(p), out);
+}
+
+bool auth_return_open(const struct auth *a, struct str token, struct uuid *ret_show, struct uuid *ret_booking,
+		      struct uuid *ret_payment)
+{
+	uint8_t p[48];
+
+	if (!token_read(&a->return_key, "br_", token, p, sizeof(p)))
+		return false;
+	memcpy(ret_show->b, p, 16);
+	memcpy(ret_booking->b, p + 16, 16);
+	memcpy(ret_payment->b, p + 32, 16);
 	return true;
 }
 

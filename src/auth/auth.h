@@ -4,6 +4,8 @@
  *   bs_<id, issued, mac>     a buyer's session, sealed by us: no lookup, no store
  *   bt_<id, secret>          a staff API token; its hash is in api_tokens
  *   ba_<show, booking, mac>  the link of one booking: whoever has it may read and cancel that booking
+ *   br_<show, booking, attempt, mac>  in the address that 3-D Secure sends a buyer back to; good for one use, which is noted
+ *                            with the attempt
  *
  * All keys come from one master key (32 bytes), each for one purpose.
  */
@@ -38,6 +40,11 @@ bool auth_session_open(const struct auth *a, struct str token, struct uuid *ret_
 void auth_booking_token(const struct auth *a, const struct uuid *show, const struct uuid *booking,
 			char out[AUTH_TOKEN_TEXT]);
 bool auth_booking_open(const struct auth *a, struct str token, struct uuid *ret_show, struct uuid *ret_booking);
+
+void auth_return_token(const struct auth *a, const struct uuid *show, const struct uuid *booking,
+		       const struct uuid *payment, char out[AUTH_TOKEN_TEXT]);
+bool auth_return_open(const struct auth *a, struct str token, struct uuid *ret_show, struct uuid *ret_booking,
+		      struct uuid *ret_payment);
 
 /* A new staff token and what is stored of it. */
 void auth_staff_token_new(int64_t now_us, char out[AUTH_TOKEN_TEXT], struct uuid *ret_token_id,

@@ -95,6 +95,29 @@ static void test_booking_link(void **state)
 	auth_free(a);
 }
 
+static void test_return_link(void **state)
+{
+	struct auth *a = make(1), *stranger = make(2);
+	struct uuid show = crypto_uuid_v7(fake_now_us), booking = crypto_uuid_v7(fake_now_us),
+		    payment = crypto_uuid_v7(fake_now_us), s, b, p;
+	char token[AUTH_TOKEN_TEXT];
+
+	auth_return_token(a, &show, &booking, &payment, token);
+	assert_true(auth_return_open(a, str_from(token), &s, &b, &p));
+	assert_true(uuid_eq(&s, &show) && uuid_eq(&b, &booking) && uuid_eq(&p, &payment));
+	assert_false(auth_return_open(stranger, str_from(token), &s, &b, &p));
+	assert_false(auth_booking_open(a, str_from(token), &s, &b));
+	for (size_t i = 0; token[i]; i++) {
+		char was = token[i];
+
+		token[i] = was == 'A' ? 'B' : 'A';
+		assert_false(auth_return_open(a, str_from(token), &s, &b, &p));
+		token[i] = was;
+	}
+	auth_free(a);
+	auth_free(stranger);
+}
+
 static void test_staff_token(void **state)
 {
 	char one[AUTH_TOKEN_TEXT], two[AUTH_TOKEN_TEXT];
@@ -128,7 +151,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(test_session, setup),	  cmocka_unit_test_setup(test_session_tampered, setup),
 		cmocka_unit_test_setup(test_booking_link, setup), cmocka_unit_test_setup(test_staff_token, setup),
-		cmocka_unit_test_setup(test_scopes, setup),
+		cmocka_unit_test_setup(test_scopes, setup),	  cmocka_unit_test_setup(test_return_link, setup),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

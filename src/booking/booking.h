@@ -26,7 +26,7 @@ extern const struct booking_arrow booking_arrows[];
 extern const size_t booking_arrows_n;
 bool booking_may(enum booking_state from, enum booking_state to);
 
-enum { BOOKING_NAME_MAX = 200, BOOKING_METHOD_MAX = 200, BOOKING_URL_MAX = 2000, BOOKING_REASON_MAX = 200 };
+enum { BOOKING_NAME_MAX = 200, BOOKING_METHOD_MAX = 200, BOOKING_URL_MAX = 1000, BOOKING_REASON_MAX = 200 };
 
 /* {"lock_id", "buyer": {"name", "email", "locale"?}, "payment"?: {"method", "return_url"?}} */
 struct booking_ask {

@@ -53,5 +53,10 @@ bool booking_owner(const struct web_call *call, const struct booking_view *v);
 void booking_post(struct web_call *call);	 /* booking_pay.c */
 void booking_cancel_post(struct web_call *call); /* booking_cancel.c */
 void booking_refund_post(struct web_call *call); /* booking_refund.c */
+void booking_return_post(struct web_call *call); /* booking_return.c */
+/* Does this address lead back to us, as the request or the configuration names us? */
+bool booking_return_allowed(const struct booking_service *b, const struct web_call *call, struct str url);
+/* Where the bank sends a buyer back to when the client did not say: the front page. Arena memory; empty: nowhere. */
+struct str booking_return_usual(const struct booking_service *b, const struct web_call *call);
 
 #endif

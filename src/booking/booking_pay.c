@@ -448,7 +448,8 @@ static void pay_begin(struct pay *p)
 					.request_id = p->idem.id,
 					.request_hash = p->idem.hash,
 					.method = p->ask.method,
-					.return_url = p->ask.return_url};
+					.return_url = p->ask.return_url.n ? p->ask.return_url
+									  : booking_return_usual(p->b, p->call)};
 
 		p->payment_id = n.payment_id;
 		payment_create(p->b->config.payment, p->tx, arena, &n, on_attempt, p);
@@ -565,21 +566,6 @@ static void pay_ask(struct pay *p)
 
 /* ---- the beginning ---- */
 
-/* The request's own address: the scheme is the gateway's before us to know, so both count. */
-static bool comes_back_here(struct pay *p)
-{
-	const struct str *host = http_req_header(p->call->req, "host");
-	struct str public_url = str_from(p->b->config.public_url), more = str_from(p->b->config.return_urls);
-	struct str plain = STR(""), tls = STR("");
-
-	if (host && host->n && host->n < 256) {
-		plain = str_from(arena_printf(p->call->arena, "http://%.*s", STR_FMT(*host)));
-		tls = str_from(arena_printf(p->call->arena, "https://%.*s", STR_FMT(*host)));
-	}
-	return return_url_allowed(p->ask.return_url, plain, public_url, more) ||
-	       return_url_allowed(p->ask.return_url, tls, public_url, more);
-}
-
 static void on_show(void *arg, enum err err, struct show *show)
 {
 	struct pay *p = arg;
@@ -602,7 +588,7 @@ static void on_show(void *arg, enum err err, struct show *show)
 		pay_free(p);
 		return;
 	}
-	if (p->ask.return_url.n && !comes_back_here(p)) {
+	if (p->ask.return_url.n && !booking_return_allowed(p->b, p->call, p->ask.return_url)) {
 		refuse_at(p, ERR_INVALID_VALUE, "/payment/return_url",
 			  "\"return_url\" does not lead back to this service.");
 		return;

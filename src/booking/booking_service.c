@@ -178,6 +178,7 @@ static const struct web_route routes[] = {
 	 false},
 	{HTTP_POST, "/v1/shows/{show}/bookings/{booking}/refunds", booking_refund_post, WEB_STAFF, SCOPE_PAYMENTS, 4096,
 	 false},
+	{HTTP_POST, "/v1/shows/{show}/bookings/{booking}/return", booking_return_post, WEB_ANYBODY, 0, 4096, false},
 	{HTTP_GET, "/v1/me/bookings", my_bookings_handler, WEB_SESSION, 0, 0, false},
 };
 

@@ -292,6 +292,35 @@ void payment_create_body(struct buf *b, const struct uuid *show, const struct uu
 	form_add_uuid(b, "metadata[attempt]", payment);
 }
 
+void payment_return_url(struct buf *b, struct str url, const struct uuid *show, const struct uuid *booking)
+{
+	const char *hash = url.n ? memchr(url.p, '#', url.n) : NULL;
+	struct str head = {url.p, hash ? (size_t)(hash - url.p) : url.n};
+	char show_text[UUID_TEXT], booking_text[UUID_TEXT];
+	bool has_query = head.n && memchr(head.p, '?', head.n), open = has_query && strchr("?&", head.p[head.n - 1]);
+
+	buf_addstr(b, head);
+	buf_addf(b, "%sshow=%s&booking=%s&return_token=" RETURN_TOKEN_PLACE,
+		 open	     ? ""
+		 : has_query ? "&"
+			     : "?",
+		 uuid_format(show, show_text), uuid_format(booking, booking_text));
+	buf_addstr(b, (struct str){url.p + head.n, url.n - head.n});
+}
+
+void payment_fill_token(struct buf *b, struct str body, struct str token)
+{
+	static const char place[] = "%7Breturn_token%7D";
+	const char *at = body.n ? memmem(body.p, body.n, place, sizeof(place) - 1) : NULL;
+	size_t before = at ? (size_t)(at - body.p) : body.n;
+
+	buf_add(b, body.p, before);
+	if (!at)
+		return;
+	buf_addstr(b, token);
+	buf_add(b, at + sizeof(place) - 1, body.n - before - (sizeof(place) - 1));
+}
+
 void payment_confirm_body(struct buf *b, struct str method, struct str return_url, bool with_card)
 {
 	form_add(b, "payment_method", method);

@@ -176,6 +176,14 @@ void form_add_i64(struct buf *b, const char *name, int64_t value);
 /* currency in capitals; the body has it in lower case. */
 void payment_create_body(struct buf *b, const struct uuid *show, const struct uuid *booking, const struct uuid *payment,
 			 int64_t amount_minor, const char *currency);
+/*
+ * The address that the bank's page sends the buyer back to: the client's own with show, booking and a one-time token added to its
+ * query. The token is no part of what is stored: where it belongs stands RETURN_TOKEN_PLACE until the moment of sending.
+ */
+#define RETURN_TOKEN_PLACE "{return_token}"
+void payment_return_url(struct buf *b, struct str client_url, const struct uuid *show, const struct uuid *booking);
+/* body with the token where its place was. */
+void payment_fill_token(struct buf *b, struct str body, struct str token);
 /* with_card: the answer is to say which card it is. */
 void payment_confirm_body(struct buf *b, struct str method, struct str return_url, bool with_card);
 #define PAYMENT_WITH_CARD "expand%5B%5D=latest_charge" /* the same for a GET */

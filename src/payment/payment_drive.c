@@ -187,6 +187,20 @@ static void send_call(struct drive *d)
 	gateway_call(d->p, &d->going, d->step, d->key, d->path, d->key ? str_from(d->body) : STR(""), on_gateway, d);
 }
 
+/* The one-time token of the way back is made when it is sent, and stored nowhere. */
+static char *fill_token(struct drive *d, const char *body)
+{
+	char token[AUTH_TOKEN_TEXT], *filled;
+	struct buf b;
+
+	auth_return_token(d->p->config.auth, &d->a.show_id, &d->a.booking_id, &d->a.payment_id, token);
+	buf_init(&b, 16384);
+	payment_fill_token(&b, str_from(body), str_from(token));
+	filled = arena_cstr(&d->arena, buf_str(&b));
+	buf_done(&b);
+	return filled;
+}
+
 static void on_call_row(void *arg, const struct pg_answer *a)
 {
 	struct drive *d = arg;
@@ -196,7 +210,7 @@ static void on_call_row(void *arg, const struct pg_answer *a)
 		d->call_no = (int)pg_get_int(r, 0, 0);
 		d->key = arena_cstr(&d->arena, pg_get_text(r, 0, 1));
 		d->path = arena_cstr(&d->arena, pg_get_text(r, 0, 2));
-		d->body = arena_cstr(&d->arena, pg_get_text(r, 0, 3));
+		d->body = fill_token(d, arena_cstr(&d->arena, pg_get_text(r, 0, 3)));
 	}
 	drive_finish(d, a);
 }
@@ -206,14 +220,18 @@ void drive_exec_call(struct drive *d, enum payment_step step, const char *intent
 {
 	static const char *const ends[] = {"", "/confirm", "/capture", "/cancel"};
 	struct pg_args args;
-	struct buf body;
+	struct buf body, url;
 
 	buf_init(&body, 8192);
+	buf_init(&url, 2048);
 	if (step == STEP_CREATE)
 		payment_create_body(&body, &d->a.show_id, &d->a.booking_id, &d->a.payment_id, d->a.amount_minor,
 				    d->a.currency);
-	else if (step == STEP_CONFIRM)
-		payment_confirm_body(&body, str_from(d->a.method), str_from(d->a.return_url), d->a.max_per_payer > 0);
+	if (step == STEP_CONFIRM) {
+		if (d->a.return_url[0])
+			payment_return_url(&url, str_from(d->a.return_url), &d->a.show_id, &d->a.booking_id);
+		payment_confirm_body(&body, str_from(d->a.method), buf_str(&url), d->a.max_per_payer > 0);
+	}
 	pg_args_init(&args, &d->arena);
 	pg_arg_uuid(&args, &d->a.show_id);
 	pg_arg_uuid(&args, &d->a.payment_id);
@@ -228,6 +246,7 @@ void drive_exec_call(struct drive *d, enum payment_step step, const char *intent
 	pg_arg_interval_us(&args, payment_lease_us(d->p));
 	pg_tx_exec(d->tx, &payment_sql_payment_call, &args, on_call_row, d);
 	buf_done(&body);
+	buf_done(&url);
 }
 
 /* The gateway's name of the intent, known by the answer to its creation. */

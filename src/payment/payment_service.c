@@ -61,7 +61,7 @@ struct payment_service *payment_service_new(const struct payment_service_config 
 	list_init(&p->refunds);
 	gateway_budget_init(&p->budget, loop_now_us(config->loop));
 	breaker_init(&p->breaker);
-	crypto_derive(config->master, "card", &p->card_key);
+	crypto_derive(auth_master(config->auth), "card", &p->card_key);
 	return p;
 }
 

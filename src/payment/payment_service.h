@@ -12,6 +12,7 @@
 #ifndef PAYMENT_PAYMENT_SERVICE_H
 #define PAYMENT_PAYMENT_SERVICE_H
 
+#include "auth/auth.h"
 #include "event/event.h"
 #include "io/crypto.h"
 #include "io/http_client.h"
@@ -34,7 +35,7 @@ struct payment_service_config {
 	struct event_service *event;
 	const char *url;      /* of the gateway; "": none, then only what is free can be booked */
 	const char *key_file; /* holds the gateway's secret key */
-	const struct crypto_key *master;
+	const struct auth *auth;
 	int64_t timeout_ms;	    /* of one call that moves money */
 	int64_t read_timeout_ms;    /* of one that only asks */
 	int64_t connect_timeout_ms; /* of both: up to and with TLS */
@@ -75,6 +76,10 @@ void payment_start(struct payment_service *p, const struct uuid *show, const str
 /* Asks the gateway about an attempt that is not through, unless somebody else is at it or it was asked a second ago. */
 void payment_ask(struct payment_service *p, const struct uuid *show, const struct uuid *payment, payment_fn *fn,
 		 void *arg);
+/* The buyer came back from the bank with the token of this attempt. One row: return_used before, whether it is in time, used (1:
+ * this was its one use); none: no such attempt of the booking. After that it may be asked about at once. */
+void payment_return(struct pg *pg, struct arena *a, const struct uuid *show, const struct uuid *booking,
+		    const struct uuid *payment, pg_fn *fn, void *arg);
 /* Sends a refund that was requested, unless somebody else is at it. */
 void refund_send(struct payment_service *p, const struct uuid *show, const struct uuid *refund, payment_fn *fn,
 		 void *arg);

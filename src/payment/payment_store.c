@@ -131,3 +131,15 @@ void refund_get(struct pg *pg, struct arena *a, const struct uuid *show, const s
 	pg_arg_uuid(&args, refund);
 	pg_query_start(pg, &payment_sql_refund_get, &args, PAYMENT_QUERY_MS, fn, arg);
 }
+
+void payment_return(struct pg *pg, struct arena *a, const struct uuid *show, const struct uuid *booking,
+		    const struct uuid *payment, pg_fn *fn, void *arg)
+{
+	struct pg_args args;
+
+	pg_args_init(&args, a);
+	pg_arg_uuid(&args, show);
+	pg_arg_uuid(&args, payment);
+	pg_arg_uuid(&args, booking);
+	pg_query_start(pg, &payment_sql_payment_return, &args, PAYMENT_QUERY_MS, fn, arg);
+}

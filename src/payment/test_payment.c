@@ -412,6 +412,51 @@ static void test_bodies(void **state)
 	buf_done(&b);
 }
 
+static const struct {
+	const char *url, *becomes;
+} ways_back[] = {
+#define WHAT \
+	"show=01000000-0000-0000-0000-000000000000&booking=02000000-0000-0000-0000-000000000000&return_token={return_" \
+	"token}"
+	{"https://a.example", "https://a.example?" WHAT},
+	{"https://a.example/done", "https://a.example/done?" WHAT},
+	{"https://a.example/done?x=1&y=2", "https://a.example/done?x=1&y=2&" WHAT},
+	{"https://a.example/done?", "https://a.example/done?" WHAT},
+	{"https://a.example/done?x=1&", "https://a.example/done?x=1&" WHAT},
+	{"https://a.example/done#here?x", "https://a.example/done?" WHAT "#here?x"},
+	{"https://a.example/done?x=1#here", "https://a.example/done?x=1&" WHAT "#here"},
+#undef WHAT
+};
+
+static void test_way_back(void **state)
+{
+	struct uuid show = {{1}}, booking = {{2}};
+	struct buf url, body, sent;
+
+	buf_init(&url, 4096);
+	buf_init(&body, 4096);
+	buf_init(&sent, 4096);
+	for (size_t i = 0; i < sizeof(ways_back) / sizeof(ways_back[0]); i++) {
+		buf_reset(&url);
+		payment_return_url(&url, str_from(ways_back[i].url), &show, &booking);
+		assert_string_equal(url.p, ways_back[i].becomes);
+	}
+	payment_confirm_body(&body, STR("pm_1"), buf_str(&url), true);
+	payment_fill_token(&sent, buf_str(&body), STR("br_secret"));
+	assert_null(strstr(body.p, "br_"));
+	assert_non_null(strstr(sent.p, "return_token%3Dbr_secret%23here&expand"));
+	assert_null(strstr(sent.p, "7Breturn_token"));
+	buf_reset(&sent);
+	payment_fill_token(&sent, STR("payment_method=pm_1"), STR("br_secret"));
+	assert_string_equal(sent.p, "payment_method=pm_1");
+	buf_reset(&sent);
+	payment_fill_token(&sent, STR(""), STR("br_secret"));
+	assert_int_equal(sent.n, 0);
+	buf_done(&url);
+	buf_done(&body);
+	buf_done(&sent);
+}
+
 /* Printed for the test that compares the drawing with the SQL files. */
 static void print_arrows(void)
 {
@@ -431,6 +476,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_capture_and_void), cmocka_unit_test(test_names),
 		cmocka_unit_test(test_observe),		 cmocka_unit_test(test_refunds),
 		cmocka_unit_test(test_bodies),		 cmocka_unit_test(test_compare),
+		cmocka_unit_test(test_way_back),
 	};
 
 	if (argc == 2 && strcmp(argv[1], "--arrows") == 0) {

@@ -2,6 +2,7 @@
 what it believes."""
 
 import threading
+import urllib.parse
 
 import pytest
 
@@ -306,6 +307,68 @@ def test_no_limit_no_card(ground):
     buyer.book(show.show_id, lock).expect(201)
     assert card_hashes(ground, lock) == [b""]
     assert not any(b"expand" in call.body or "expand" in call.path for call in ground.middleman.calls)
+
+
+# ---- back from the bank -----------------------------------------------------------------------------------------------------
+
+
+def come_back(ground, show, location, booking=None, token=None):
+    query = dict(urllib.parse.parse_qsl(urllib.parse.urlsplit(location).query))
+    assert query["show"] == show.show_id
+    return ground.stand.api().post(f"/v1/shows/{query['show']}/bookings/{booking or query['booking']}/return",
+                                   {"token": token or query["return_token"]})
+
+
+def test_back_from_the_bank(ground):
+    show, buyer, lock = ground.locked()
+    booking = ground.secure(show, buyer, lock, return_url=ground.stand.url + "/done?lang=de#top").expect(201)
+    back = ground.simulator.authorise(booking["booking_id"], ground.db)
+    assert back.startswith(ground.stand.url + "/done?lang=de&show=")
+    query = dict(urllib.parse.parse_qsl(urllib.parse.urlsplit(back).query))
+    assert query["booking"] == booking["booking_id"]
+    # another browser, no session: it is asked at once, and whoever has the token has the booking
+    done = come_back(ground, show, back).expect(200)
+    assert (done["status"], done["payment"]["status"]) == ("confirmed", "captured")
+    mine = ground.stand.api(done["access_token"]).get(f"/v1/shows/{show.show_id}/bookings/{booking['booking_id']}").expect(200)
+    assert mine == done
+    # once
+    come_back(ground, show, back).expect(409, "return_used")
+    # it stands in no table and in no line of the log
+    token = query["return_token"]
+    assert token.startswith("br_") and token not in ground.stand.log()
+    [[n]] = ground.db.execute("SELECT count(*) FROM payment_calls c WHERE c::text LIKE %s", [f"%{token[:40]}%"]).fetchall()
+    assert n == 0
+    [[n]] = ground.db.execute("SELECT count(*) FROM payment_calls c WHERE c.payment_id IN"
+                              " (SELECT payment_id FROM payments WHERE lock_id = %s) AND body LIKE '%%return_token%%'", [lock]).fetchall()
+    assert n == 1
+
+
+def test_the_way_back_is_of_one_booking_and_its_time(ground):
+    show, buyer, lock = ground.locked()
+    booking = ground.secure(show, buyer, lock).expect(201)["booking_id"]
+    other = ground.stand.session()
+    theirs = other.lock(show.show_id, show.seats[5:6]).expect(201)["lock_id"]
+    other_booking = ground.secure(show, other, theirs).expect(201)["booking_id"]
+    # without a return_url: the front page
+    back = ground.simulator.authorise(booking, ground.db)
+    assert back.startswith(ground.stand.url + "/?show=")
+    token = dict(urllib.parse.parse_qsl(urllib.parse.urlsplit(back).query))["return_token"]
+    come_back(ground, show, back, booking=other_booking).expect(404, "not_found")
+    for bad in (token[:-1] + ("A" if token[-1] != "A" else "B"), token[:20] + ("A" if token[20] != "A" else "B") + token[21:], "br_", "x"):
+        come_back(ground, show, back, token=bad).expect(404, "not_found")
+    no = ground.stand.api().post(f"/v1/shows/{show.show_id}/bookings/{booking}/return", {})
+    assert no.expect(400, "invalid_request")["path"] == "/token"
+    ground.db.execute("UPDATE payments SET action_until = now() WHERE booking_id = %s", [booking])
+    come_back(ground, show, back).expect(409, "return_expired")
+    # an attempt of the same booking after it has a token of its own
+    back = ground.simulator.authorise(other_booking, ground.db, "fail")
+    assert come_back(ground, show, back).expect(200)["payment"]["status"] == "declined"
+    again = ground.secure(show, other, theirs).expect(201)
+    assert again["booking_id"] == other_booking
+    newer = ground.simulator.authorise(other_booking, ground.db)
+    assert newer != back
+    come_back(ground, show, back).expect(409, "return_used")
+    assert come_back(ground, show, newer).expect(200)["status"] == "confirmed"
 
 
 # ---- a gateway in trouble is left alone -------------------------------------------------------------------------------------

@@ -122,6 +122,8 @@ static void observe_error(enum payment_step step, int http_status, const json_t 
 		ret->seen = SEEN_DECLINED;
 	else
 		ret->seen = SEEN_REFUSED;
+	if (ret->seen == SEEN_DENIED)
+		ret->decline_code[0] = '\0'; /* what is said of a key that was not accepted is kept nowhere */
 	if (ret->seen == SEEN_REFUSED && step == STEP_CONFIRM && ret->decline_code[0] == '\0')
 		copy(ret->decline_code, sizeof(ret->decline_code), "invalid_request");
 }
@@ -376,4 +378,48 @@ bool payment_method_plausible(struct str s)
 		if (s.p[i] <= 0x20 || s.p[i] >= 0x7F)
 			return false;
 	return true;
+}
+
+/* 127.0.0.0/8 in four numbers, ::1, localhost. */
+static bool host_is_here(struct str host)
+{
+	char text[16];
+	unsigned a, b, c, d;
+	int end = 0;
+
+	if (str_ieqc(host, "localhost") || str_eqc(host, "[::1]"))
+		return true;
+	if (host.n >= sizeof(text))
+		return false;
+	snprintf(text, sizeof(text), "%.*s", STR_FMT(host));
+	return sscanf(text, "%3u.%3u.%3u.%3u%n", &a, &b, &c, &d, &end) == 4 && text[end] == '\0' && a == 127 &&
+	       b < 256 && c < 256 && d < 256;
+}
+
+const char *payment_url_fault(struct str url)
+{
+	bool tls = str_starts(url, STR("https://")), plain = str_starts(url, STR("http://"));
+	struct str rest = {url.p + (tls ? 8 : 7), url.n - (tls ? 8 : 7)}, host;
+	size_t n = 0;
+
+	if (!tls && !plain)
+		return "must begin with https:// (or http:// for a host of this machine)";
+	while (n < rest.n && rest.p[n] != '/' && rest.p[n] != '?' && rest.p[n] != '#')
+		n++;
+	host = (struct str){rest.p, n};
+	if (host.n == 0 || !payment_method_plausible(url))
+		return "is not an address";
+	if (memchr(host.p, '@', host.n))
+		return "must not have a name or a password in it";
+	if (n != rest.n && memchr(rest.p + n, '?', rest.n - n))
+		return "must not have a query";
+	for (size_t i = host.n; i > 0; i--)
+		if (host.p[i - 1] == ':' && (host.p[0] != '[' || (i > 1 && host.p[i - 2] == ']'))) {
+			host.n = i - 1;
+			break;
+		}
+	if (plain && !host_is_here(host))
+		return "must begin with https:// unless the host is this machine: the secret key would be readable on "
+		       "the way";
+	return NULL;
 }

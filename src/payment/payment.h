@@ -191,6 +191,9 @@ void refund_body(struct buf *b, struct str intent_id, const struct uuid *refund,
 /* What is kept of an answer: {"id", "status", "code"?, ...}, nothing about a person or a card. */
 void payment_summary(struct str body, struct buf *out);
 
+/* The key and the buyers' money go to this address: https, or a host of this machine. NULL: fine; else what is wrong with it. */
+const char *payment_url_fault(struct str url);
+
 /* A gateway's token: one line of visible ASCII. */
 bool payment_method_plausible(struct str s);
 

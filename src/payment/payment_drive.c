@@ -177,7 +177,8 @@ static void on_gateway(void *arg, const struct gateway_answer *answer)
 	    answer->http_status != 429) {
 		d->unrecorded = answer->http_status;
 		buf_reset(&d->summary);
-		payment_summary(answer->body, &d->summary);
+		if (d->seen.seen != SEEN_DENIED)
+			payment_summary(answer->body, &d->summary);
 	}
 	drive_step(d);
 }

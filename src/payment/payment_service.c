@@ -46,6 +46,10 @@ struct payment_service *payment_service_new(const struct payment_service_config 
 		snprintf(error, size, "payment-url is set, but payment-key-file is not");
 		return NULL;
 	}
+	if (n && payment_url_fault(str_from(config->url))) {
+		snprintf(error, size, "payment-url %s", payment_url_fault(str_from(config->url)));
+		return NULL;
+	}
 	if (n && !key_read(config->key_file, key, error, size))
 		return NULL;
 	p = xcalloc(1, sizeof(*p));

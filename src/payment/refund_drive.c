@@ -132,7 +132,8 @@ static void on_refunded(void *arg, const struct gateway_answer *answer)
 	memcpy(d->request_id, answer->request_id, sizeof(d->request_id));
 	if (d->step == STEP_REFUND && answer->http_status && answer->http_status != 409 && answer->http_status != 429) {
 		d->unrecorded = answer->http_status;
-		payment_summary(answer->body, &d->summary);
+		if (d->seen.seen != SEEN_DENIED)
+			payment_summary(answer->body, &d->summary);
 	}
 	refund_decide(d);
 }

@@ -457,6 +457,39 @@ static void test_way_back(void **state)
 	buf_done(&sent);
 }
 
+static void test_gateway_address(void **state)
+{
+	static const char *const good[] = {
+		"https://api.stripe.com", "https://api.stripe.com/", "https://gateway.example:8443/base",
+		"http://127.0.0.1:12100", "http://127.1.2.3",	     "http://localhost:80/x",
+		"http://[::1]:8080",	  "https://[2001:db8::1]"};
+	static const char *const bad[] = {"",
+					  "api.stripe.com",
+					  "ftp://a",
+					  "http://api.stripe.com",
+					  "http://10.0.0.1",
+					  "http://127.0.0.1.evil.example",
+					  "http://localhost.evil.example",
+					  "http://127.0.0.1@evil.example",
+					  "https://user:word@a.example",
+					  "https://",
+					  "http:///x",
+					  "http://[::2]:1",
+					  "http://128.0.0.1",
+					  "https://a.example/?x=1",
+					  "https://a example",
+					  "http://127.0.0.256",
+					  "http://0127.0.0.1x"};
+
+	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++)
+		assert_null(payment_url_fault(str_from(good[i])));
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		if (!payment_url_fault(str_from(bad[i])))
+			print_error("taken: %s\n", bad[i]);
+		assert_non_null(payment_url_fault(str_from(bad[i])));
+	}
+}
+
 /* Printed for the test that compares the drawing with the SQL files. */
 static void print_arrows(void)
 {
@@ -476,7 +509,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_capture_and_void), cmocka_unit_test(test_names),
 		cmocka_unit_test(test_observe),		 cmocka_unit_test(test_refunds),
 		cmocka_unit_test(test_bodies),		 cmocka_unit_test(test_compare),
-		cmocka_unit_test(test_way_back),
+		cmocka_unit_test(test_way_back),	 cmocka_unit_test(test_gateway_address),
 	};
 
 	if (argc == 2 && strcmp(argv[1], "--arrows") == 0) {

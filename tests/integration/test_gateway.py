@@ -1,12 +1,19 @@
 """The adapter to the payment gateway, with a middleman between it and the simulator: what it repeats, when it stops asking,
 what it believes."""
 
+import datetime
+import pathlib
+import subprocess
 import threading
+import time
 import urllib.parse
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
-from middleman import Middleman, Simulator
+from middleman import KEY, Middleman, Simulator, silent_port
 from service import wait_until
 from stand import assert_whole
 
@@ -369,6 +376,160 @@ def test_the_way_back_is_of_one_booking_and_its_time(ground):
     assert newer != back
     come_back(ground, show, back).expect(409, "return_used")
     assert come_back(ground, show, newer).expect(200)["status"] == "confirmed"
+
+
+# ---- what goes over the wire -----------------------------------------------------------------------------------------------
+
+
+def test_every_call_names_version_and_key(ground):
+    show, buyer, lock = ground.locked()
+    booking = buyer.book(show.show_id, lock).expect(201)["booking_id"]
+    ground.stand.admin().cancel(show.show_id, booking).expect(200)
+    assert {call.step for call in ground.middleman.calls} == {"create", "confirm", "capture", "refund"}
+    for call in ground.middleman.calls:
+        assert call.headers["stripe-version"] == "2026-08-26.dahlia"
+        assert call.headers["authorization"] == f"Bearer {KEY}" and call.headers["idempotency-key"]
+
+
+def start_refused(plant, *args):
+    command = [plant.program, "work", "--database-url", plant.postgres.url_as("boxoffice_app"), "--redis-url", plant.redis.unix_url,
+               "--secret-file", str(plant.secret), *args]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+    assert done.returncode not in (0, None)
+    return done.stderr
+
+
+def test_a_plain_address_is_refused(plant, simulator):
+    for url in ("http://gateway.example", "http://127.0.0.1.evil.example", "gateway.example"):
+        said = start_refused(plant, "--payment-url", url, "--payment-key-file", str(simulator.key_file))
+        assert "payment-url must begin with https://" in said
+
+
+def certificate(folder, name, issuer=None, host="localhost"):
+    """A key and a certificate signed by issuer (or by itself, as an authority): (certificate file, key file, its issuer pair)."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
+    now = datetime.datetime.now(datetime.timezone.utc)
+    builder = (x509.CertificateBuilder().subject_name(subject).issuer_name(issuer[0].subject if issuer else subject)
+               .public_key(key.public_key()).serial_number(x509.random_serial_number())
+               .not_valid_before(now - datetime.timedelta(days=1)).not_valid_after(now + datetime.timedelta(days=1))
+               .add_extension(x509.BasicConstraints(ca=issuer is None, path_length=None), critical=True))
+    if issuer:
+        builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName(host)]), critical=False)
+    made = builder.sign(issuer[1] if issuer else key, hashes.SHA256())
+    paths = folder / f"{name}.pem", folder / f"{name}.key"
+    paths[0].write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    paths[1].write_bytes(key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()))
+    return str(paths[0]), str(paths[1]), (made, key)
+
+
+def test_certificates_are_verified(make_stand, simulator, work_dir):
+    work_dir = pathlib.Path(work_dir)
+    ours_file, _, ours = certificate(work_dir, "ours")
+    good = certificate(work_dir, "good", ours)
+    wrong_host = certificate(work_dir, "wrong", ours, host="other.example")
+    stranger = certificate(work_dir, "strangers-server", certificate(work_dir, "stranger")[2])
+    middleman = Middleman(simulator.url, tls=good[:2])
+    ground = Ground(make_stand(*settings(middleman, simulator, "--payment-ca-file", ours_file), workers=1, work=False), middleman, simulator)
+    try:
+        show, buyer, lock = ground.locked()
+        for pair in (stranger, wrong_host):
+            middleman.close()
+            middleman.tls = pair[:2]
+            middleman.open()
+            for _ in range(2):  # enough failures to be refused by the breaker too: then nothing is tried at all
+                buyer.book(show.show_id, lock).expect(503, "payment_unavailable")
+            assert middleman.calls == [], "a request was sent to somebody whose certificate is not trusted"
+        assert {failure for _, failure in ground.attempts(lock)} == {"unavailable"}
+        assert buyer.lock_state(show.show_id, lock).expect(200)["state"] == "active"
+        assert ground.simulator.intents(ground.booking_of(lock)) == []
+        middleman.close()
+        middleman.tls = good[:2]
+        middleman.open()
+        wait_until(lambda: buyer.book(show.show_id, lock).status == 201, "a booking over TLS", 30, 0.2)
+        assert ground.intent(lock)["amount_captured"] == 9000
+    finally:
+        ground.close()
+        middleman.close()
+
+
+def test_the_secret_key_is_nowhere(make_stand, simulator):
+    """Not in a line of any process at the most talkative level, not in an answer, not in a table."""
+    middleman = Middleman(simulator.url)
+    ground = Ground(make_stand(*settings(middleman, simulator, "--log-level", "debug", "--access-log", "all"), workers=1), middleman, simulator)
+    answers = []
+    try:
+        api = ground.stand.session()
+        show, buyer, lock = ground.locked()
+        answers.append(buyer.book(show.show_id, lock, "pm_card_chargeDeclined"))
+        middleman.answer("confirm", 401, {"message": f"Invalid API Key provided: {KEY}", "code": KEY, "type": "invalid_request_error"})
+        answers.append(buyer.book(show.show_id, lock))
+        answers[-1].expect(503, "payment_unavailable")
+        answers.append(buyer.book(show.show_id, lock))
+        booking = answers[-1].expect(201)["booking_id"]
+        middleman.answer("refund", 500)
+        answers.append(ground.stand.admin().cancel(show.show_id, booking))
+        middleman.answer("any", None, times=2)
+        answers += [api.get(path) for path in ("/readyz", "/metrics", "/v1/payments/config", f"/v1/shows/{show.show_id}")]
+        answers.append(ground.stand.admin().get(f"/v1/shows/{show.show_id}/bookings/{booking}/payments"))
+        assert all(KEY.encode() not in answer.body and KEY not in str(answer.headers) for answer in answers)
+        assert KEY not in ground.stand.log() and "does not accept the key" in ground.stand.log()
+        tables = [row[0] for row in ground.db.execute("SELECT oid::regclass::text FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace")]
+        assert "payment_calls" in tables and "payment_events" in tables
+        for table in tables:
+            assert ground.db.execute(f"SELECT count(*) FROM {table} t WHERE t::text LIKE %s", [f"%{KEY}%"]).fetchone() == (0,), table
+    finally:
+        ground.close()
+        middleman.close()
+
+
+# ---- time limits ------------------------------------------------------------------------------------------------------------
+
+
+def took_s(call):
+    begun = time.monotonic()
+    return call(), time.monotonic() - begun
+
+
+def test_time_limits_by_kind_of_call(make_stand, simulator):
+    middleman = Middleman(simulator.url)
+    limits = ["--payment-timeout-ms", "3000", "--payment-read-timeout-ms", "200"]
+    ground = Ground(make_stand(*settings(middleman, simulator), *limits, workers=1, work=False), middleman, simulator)
+    events = []
+    try:
+        show, buyer, lock = ground.locked()
+        middleman.lose("confirm", times=2)
+        events.append(middleman.pause("retrieve"))
+        answer, seconds = took_s(lambda: buyer.book(show.show_id, lock))
+        answer.expect(503, "outcome_unknown")
+        assert seconds < 2, "reading has a limit of its own"
+        middleman.clear()
+        show, buyer, lock = ground.locked()
+        events.append(middleman.pause("capture"))
+        answer, seconds = took_s(lambda: buyer.book(show.show_id, lock))
+        assert answer.expect(201)["payment"]["status"] == "capture_pending"
+        assert 2.9 < seconds < 6, "a call that moves money has the longer one"
+    finally:
+        for event in events:
+            event.set()
+        ground.close()
+        middleman.close()
+
+
+def test_time_limit_of_connecting(make_stand, simulator):
+    """Somebody takes the connection and never says a word of TLS: nothing was sent, and that is known soon."""
+    silent = silent_port()
+    limits = ["--payment-url", f"https://localhost:{silent.getsockname()[1]}", "--payment-key-file", str(simulator.key_file),
+              "--payment-connect-timeout-ms", "200"]
+    stand = make_stand(*limits, workers=1, work=False)
+    with silent, stand.plant.sql() as db:
+        show, buyer = stand.admin().make_show(), stand.session()
+        lock = buyer.lock(show.show_id, show.seats[:1]).expect(201)["lock_id"]
+        answer, seconds = took_s(lambda: buyer.book(show.show_id, lock))
+        answer.expect(503, "payment_unavailable")
+        assert seconds < 6, "with the default limit of a whole call it were 20 s"
+        assert db.execute("SELECT state, failure FROM payments WHERE lock_id = %s", [lock]).fetchall() == [("failed", "unavailable")]
+        assert buyer.lock_state(show.show_id, lock).expect(200)["state"] == "active"
 
 
 # ---- a gateway in trouble is left alone -------------------------------------------------------------------------------------

@@ -114,7 +114,7 @@ bool return_url_allowed(struct str url, struct str origin, struct str public_url
 	return false;
 }
 
-bool booking_fee_parts(int64_t fee_minor, const int64_t *prices_minor, size_t n, int64_t *ret_parts)
+bool booking_fee_parts(int64_t fee_minor, const int64_t *prices_minor, size_t n, int64_t step_minor, int64_t *ret_parts)
 {
 	int64_t total = 0, over = 0;
 
@@ -127,8 +127,12 @@ bool booking_fee_parts(int64_t fee_minor, const int64_t *prices_minor, size_t n,
 		memset(ret_parts, 0, n * sizeof(*ret_parts));
 		return true;
 	}
-	if (!money_split(fee_minor, prices_minor, n, ret_parts))
+	/* shared out in steps; what is left over goes to the first seat */
+	if (!money_split(fee_minor / step_minor, prices_minor, n, ret_parts))
 		return false;
+	for (size_t i = 0; i < n; i++)
+		ret_parts[i] *= step_minor;
+	ret_parts[0] += fee_minor % step_minor;
 	/* the remainder that goes to the first seat may be more than that seat cost */
 	for (size_t i = 0; i < n; i++)
 		if (ret_parts[i] > prices_minor[i]) {

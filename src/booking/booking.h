@@ -46,7 +46,9 @@ bool booking_ask_read(const json_t *body, struct booking_ask *ret, struct error 
 bool return_url_allowed(struct str url, struct str origin, struct str public_url, struct str prefixes);
 
 /* What of the fee falls on each seat, in proportion to the prices; at most a seat's price. All parts add up to
- * min(fee, total). */
-bool booking_fee_parts(int64_t fee_minor, const int64_t *prices_minor, size_t n, int64_t *ret_parts);
+ * min(fee, total). step_minor: of the currency; where the fee and the prices are multiples of it, so are the parts, and what
+ * is given back of each seat is something that the gateway can give back. */
+bool booking_fee_parts(int64_t fee_minor, const int64_t *prices_minor, size_t n, int64_t step_minor,
+		       int64_t *ret_parts);
 
 #endif

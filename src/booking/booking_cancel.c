@@ -241,6 +241,7 @@ static void on_held(void *arg, const struct pg_answer *a)
 	struct arena *arena = c->call->arena;
 	int64_t *seats, *prices, *live = NULL, *fees, fee_minor = 0;
 	enum booking_state state = BOOKING_FAILED;
+	const struct currency *currency;
 	size_t n, n_live = 0;
 
 	if (a->status != PG_OK || pg_rows(a->result) == 0) {
@@ -260,7 +261,8 @@ static void on_held(void *arg, const struct pg_answer *a)
 			return;
 		}
 	fees = arena_array(arena, int64_t, n);
-	if (!booking_fee_parts(pg_get_int(a->result, 0, 7), prices, n, fees)) {
+	currency = currency_find(pg_get_text(a->result, 0, 5));
+	if (!booking_fee_parts(pg_get_int(a->result, 0, 7), prices, n, currency ? currency->step_minor : 1, fees)) {
 		cancel_refuse(c, a, ERR_INTERNAL, NULL);
 		return;
 	}

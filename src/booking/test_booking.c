@@ -98,22 +98,39 @@ static void test_fee_parts(void **state)
 			prices[i] = rand() % 4 ? rand() % 5000 : 0;
 			total += prices[i];
 		}
-		assert_true(booking_fee_parts(fee, prices, n, parts));
+		assert_true(booking_fee_parts(fee, prices, n, 1, parts));
 		for (size_t i = 0; i < n; i++) {
 			assert_true(parts[i] >= 0 && parts[i] <= prices[i]);
 			sum += parts[i];
 		}
 		assert_int_equal(sum, fee < total ? fee : total);
 	}
-	assert_true(booking_fee_parts(100, (int64_t[]){3000, 3000, 3000}, 3, parts));
+	assert_true(booking_fee_parts(100, (int64_t[]){3000, 3000, 3000}, 3, 1, parts));
 	assert_int_equal(parts[0], 34);
 	assert_int_equal(parts[1], 33);
 	assert_int_equal(parts[2], 33);
+	/* three decimals, of which the last is always 0 */
+	assert_true(booking_fee_parts(1000, (int64_t[]){12500, 12500, 12500}, 3, 10, parts));
+	assert_int_equal(parts[0], 340);
+	assert_int_equal(parts[1], 330);
+	for (int round = 0; round < 5000; round++) {
+		size_t n = 1 + (size_t)(rand() % 7);
+		int64_t total = 0, sum = 0, fee = 100 * (rand() % 300);
+
+		for (size_t i = 0; i < n; i++)
+			total += prices[i] = 100 * (rand() % 200);
+		assert_true(booking_fee_parts(fee, prices, n, 100, parts));
+		for (size_t i = 0; i < n; i++) {
+			assert_true(parts[i] >= 0 && parts[i] <= prices[i] && parts[i] % 100 == 0);
+			sum += parts[i];
+		}
+		assert_int_equal(sum, fee < total ? fee : total);
+	}
 	/* the remainder does not fit the first seat, which was a present */
-	assert_true(booking_fee_parts(1, (int64_t[]){0, 2, 2}, 3, parts));
+	assert_true(booking_fee_parts(1, (int64_t[]){0, 2, 2}, 3, 1, parts));
 	assert_int_equal(parts[0], 0);
 	assert_int_equal(parts[1] + parts[2], 1);
-	assert_false(booking_fee_parts(1, (int64_t[]){INT64_MAX, 2}, 2, parts));
+	assert_false(booking_fee_parts(1, (int64_t[]){INT64_MAX, 2}, 2, 1, parts));
 }
 
 static void test_names_and_folding(void **state)

@@ -483,6 +483,33 @@ def test_the_secret_key_is_nowhere(make_stand, simulator):
         middleman.close()
 
 
+# ---- currencies with other decimals -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("currency", "price", "fee", "bad"), [
+    ("JPY", 4500, 100, None), ("KWD", 12500, 1000, 12505), ("HUF", 450000, 1000, 450050), ("TND", 20000, 100, 20001)])
+def test_currencies(ground, currency, price, fee, bad):
+    admin, until = ground.stand.admin(), "2099-01-01T00:00:00Z"
+    rules = {"until": until, "fee": {"amount": fee, "currency": currency}}
+    show, buyer, lock = ground.locked(3, currency=currency, prices={"Standard": price}, cancellation=rules)
+    booking = buyer.book(show.show_id, lock).expect(201)
+    assert booking["total"] == {"amount": 3 * price, "currency": currency}
+    assert (ground.intent(lock)["currency"], ground.intent(lock)["amount_captured"]) == (currency.lower(), 3 * price)
+    # seat by seat, as much as all at once would give back; the gateway takes every part
+    for n in range(3):
+        refund = buyer.cancel(show.show_id, booking["booking_id"], [show.seats[n]]).expect(200)["refund"]
+        assert refund["status"] == "succeeded"
+    assert refund["amount"] == {"amount": 3 * price - fee, "currency": currency}
+    assert ground.intent(lock)["amount_refunded"] == 3 * price - fee
+    if bad is None:
+        return
+    event = admin.make_event()["event_id"]
+    refused = admin.post(f"/v1/events/{event}/shows", {
+        "plan_id": show.plan_id, "starts_at": until, "sale_starts_at": "2026-01-01T00:00:00Z", "sale_ends_at": until,
+        "prices": {"Standard": {"amount": bad, "currency": currency}}})
+    assert refused.expect(422, "invalid_value")["path"] == "/prices/Standard/amount"
+
+
 # ---- time limits ------------------------------------------------------------------------------------------------------------
 
 

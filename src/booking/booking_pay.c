@@ -89,15 +89,16 @@ static void refuse_not_on_sale(struct pay *p)
 
 static void answer_declined(struct pay *p, const struct booking_view *v, const char *code, bool lock_lives)
 {
-	struct jw *w =
-		web_problem(p->call, ERR_PAYMENT_DECLINED,
-			    lock_lives ? NULL : "The card was declined, and the seats are no longer held for you.");
+	struct jw *w = web_problem(p->call, ERR_PAYMENT_DECLINED,
+				   arena_printf(p->call->arena, "%s %s", payment_decline_words(code),
+						lock_lives ? "The seats are still yours until the lock ends."
+							   : "The seats are no longer held for you."));
 	char token[AUTH_TOKEN_TEXT];
 
 	auth_booking_token(p->b->config.auth, &v->show_id, &v->booking_id, token);
 	jw_kuuid(w, "booking_id", &v->booking_id);
 	jw_kcstr(w, "access_token", token);
-	jw_kcstr(w, "decline_code", code);
+	jw_kcstr(w, "decline_code", payment_decline_told(code));
 	jw_kint(w, "expires_in", lock_lives ? booking_expires_in(v) : 0);
 	web_problem_end(p->call);
 	pay_free(p);

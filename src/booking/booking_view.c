@@ -93,11 +93,42 @@ static const char *payment_status(const struct booking_view *v)
 	return payment_state_name(v->payment_state);
 }
 
+/* Of an attempt that did not succeed, what became of it; NULL: there is nothing to tell. */
+static const char *payment_words(const struct booking_view *v)
+{
+	switch (v->payment_state) {
+	case PAYMENT_FAILED:
+		return strcmp(v->failure, "declined") == 0
+			       ? payment_decline_words(v->decline_code)
+			       : "The payment service could not be used. Nothing was charged.";
+	case PAYMENT_VOIDED:
+		if (strcmp(v->failure, "card_limit") == 0)
+			return "This card has paid for as many seats of this event as one person may book. Nothing was "
+			       "charged.";
+		return strcmp(v->failure, "amount_differs") == 0
+			       ? "The payment service did not take the payment as it was asked. Nothing was charged."
+			       : "A seat already belonged to another booking. Nothing was charged.";
+	case PAYMENT_ABANDONED:
+		return "The payment took too long. Nothing was charged.";
+	case PAYMENT_CAPTURE_FAILED:
+		return payment_decline_words(v->decline_code[0] ? v->decline_code : "capture_refused");
+	case PAYMENT_CREATED:
+	case PAYMENT_REQUIRES_ACTION:
+	case PAYMENT_AUTHORISED:
+	case PAYMENT_CAPTURED:
+	case PAYMENT_STATES:
+		break;
+	}
+	return NULL;
+}
+
 static void write_payment(struct jw *w, const struct booking_view *v)
 {
 	jw_key(w, "payment");
 	jw_obj(w);
 	jw_kcstr(w, "status", payment_status(v));
+	if (v->paid && payment_words(v))
+		jw_kcstr(w, "detail", payment_words(v));
 	if (v->paid && v->payment_state == PAYMENT_REQUIRES_ACTION) {
 		jw_key(w, "next_action");
 		jw_obj(w);
@@ -150,6 +181,8 @@ void booking_write(struct booking_service *b, struct jw *w, const struct booking
 	jw_kcstr(w, "status", booking_state_name(v->state));
 	if (v->reason[0])
 		jw_kcstr(w, "reason", v->reason);
+	if (booking_reason_words(v->reason))
+		jw_kcstr(w, "explanation", booking_reason_words(v->reason));
 	write_seats(w, v, show);
 	jw_kmoney(w, "total", v->total_minor, v->currency);
 	write_payment(w, v);

@@ -194,6 +194,10 @@ void payment_summary(struct str body, struct buf *out);
 /* The key and the buyers' money go to this address: https, or a host of this machine. NULL: fine; else what is wrong with it. */
 const char *payment_url_fault(struct str url);
 
+/* Why a card was declined (decline.c): a sentence for its holder, never NULL; and the code as the holder may know it. */
+const char *payment_decline_words(const char *code);
+const char *payment_decline_told(const char *code);
+
 /* A gateway's token: one line of visible ASCII. */
 bool payment_method_plausible(struct str s);
 

@@ -457,6 +457,24 @@ static void test_way_back(void **state)
 	buf_done(&sent);
 }
 
+static void test_decline_words(void **state)
+{
+	static const char *const secrets[] = {"lost_card",	    "stolen_card", "fraudulent",
+					      "merchant_blacklist", "pickup_card", "restricted_card",
+					      "security_violation"};
+
+	for (size_t i = 0; i < sizeof(secrets) / sizeof(secrets[0]); i++) {
+		assert_string_equal(payment_decline_words(secrets[i]), payment_decline_words("generic_decline"));
+		assert_string_equal(payment_decline_told(secrets[i]), "generic_decline");
+	}
+	assert_string_not_equal(payment_decline_words("insufficient_funds"), payment_decline_words("generic_decline"));
+	assert_string_equal(payment_decline_told("insufficient_funds"), "insufficient_funds");
+	/* one of tomorrow's */
+	assert_string_equal(payment_decline_words("card_is_blue"), payment_decline_words("generic_decline"));
+	assert_string_equal(payment_decline_told("card_is_blue"), "card_is_blue");
+	assert_string_equal(payment_decline_told(""), "generic_decline");
+}
+
 static void test_gateway_address(void **state)
 {
 	static const char *const good[] = {
@@ -510,6 +528,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_observe),		 cmocka_unit_test(test_refunds),
 		cmocka_unit_test(test_bodies),		 cmocka_unit_test(test_compare),
 		cmocka_unit_test(test_way_back),	 cmocka_unit_test(test_gateway_address),
+		cmocka_unit_test(test_decline_words),
 	};
 
 	if (argc == 2 && strcmp(argv[1], "--arrows") == 0) {

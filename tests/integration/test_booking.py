@@ -123,7 +123,7 @@ def test_declined_then_another_card(office, admin, db):
     assert no["decline_code"] == "generic_decline" and 290 < no["expires_in"] <= 300
     assert buyer.lock_state(show.show_id, lock).expect(200)["state"] == "active"
     pending = office.api(no["access_token"]).get(f"/v1/shows/{show.show_id}/bookings/{no['booking_id']}").expect(200)
-    assert pending["status"] == "payment_pending" and pending["payment"] == {"status": "declined"}
+    assert pending["status"] == "payment_pending" and pending["payment"] == {"status": "declined", "detail": no["detail"].split(" The seats")[0]}
     yes = buyer.book(show.show_id, lock, key="second").expect(201)
     assert yes["booking_id"] == no["booking_id"] and yes["status"] == "confirmed"
     assert attempts(db, yes["booking_id"]) == ["failed", "captured"]

@@ -483,6 +483,62 @@ def test_the_secret_key_is_nowhere(make_stand, simulator):
         middleman.close()
 
 
+# ---- in words ---------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("card", "code", "words"), [
+    ("pm_card_chargeDeclinedInsufficientFunds", "insufficient_funds", "not enough money"),
+    ("pm_card_chargeDeclinedExpiredCard", "expired_card", "has expired"),
+    ("pm_card_chargeDeclinedIncorrectCvc", "incorrect_cvc", "security code"),
+    ("pm_card_chargeDeclinedStolenCard", "generic_decline", "does not say why"),
+    ("pm_card_chargeDeclined", "generic_decline", "does not say why")])
+def test_declines_in_words(ground, card, code, words):
+    show, buyer, lock = ground.locked()
+    no = buyer.book(show.show_id, lock, card).expect(402, "payment_declined")
+    assert no["decline_code"] == code and words in no["detail"] and "still yours" in no["detail"]
+    booking = buyer.get(f"/v1/shows/{show.show_id}/bookings/{no['booking_id']}").expect(200)
+    assert words in booking["payment"]["detail"]
+    if "Stolen" in card:
+        assert "stolen" not in str(no) + str(booking)
+        trail = ground.stand.admin().get(f"/v1/shows/{show.show_id}/bookings/{no['booking_id']}/payments").expect(200)
+        assert trail["attempts"][0]["decline_code"] == "stolen_card"
+
+
+def test_several_attempts(ground):
+    """Declined, sent to the bank and not recognised, another card: one booking, three attempts, one charge."""
+    show, buyer, lock = ground.locked()
+    buyer.book(show.show_id, lock, "pm_card_chargeDeclined").expect(402)
+    booking = ground.secure(show, buyer, lock).expect(201)
+    back = ground.simulator.authorise(booking["booking_id"], ground.db, "fail")
+    assert "could not make sure that it is you" in come_back(ground, show, back).expect(200)["payment"]["detail"]
+    done = buyer.book(show.show_id, lock).expect(201)
+    assert done["booking_id"] == booking["booking_id"] and ground.states(lock) == ["failed", "failed", "captured"]
+    assert sorted(i["amount_captured"] for i in ground.simulator.intents(done["booking_id"])) == [0, 0, 9000]
+    assert_whole(ground.db, show)
+
+
+def test_an_authorisation_that_ends_before_its_capture(ground):
+    show, buyer, lock = ground.locked()
+    ground.middleman.answer("capture", 500, times=None)
+    ground.middleman.answer("retrieve", 500, times=None)
+    booking = buyer.book(show.show_id, lock).expect(201)
+    assert booking["payment"]["status"] == "capture_pending" and len(booking["tickets"]) == 2
+    ground.simulator.call("POST", "/_sim/advance_clock", {"seconds": 8 * 86400})
+    wait_until(lambda: ground.intent(lock)["status"] == "canceled", "the authorisation over")
+    ground.middleman.clear()
+    wait_until(lambda: ground.states(lock) == ["capture_failed"], "the payment lost", 20)
+    lost = buyer.get(f"/v1/shows/{show.show_id}/bookings/{booking['booking_id']}").expect(200)
+    assert (lost["status"], lost["reason"], lost["payment"]["status"]) == ("cancelled", "payment_lost", "capture_failed")
+    assert "you owe nothing" in lost["explanation"] and "Nothing was charged" in lost["payment"]["detail"]
+    assert {ticket["status"] for ticket in lost["tickets"]} == {"revoked"}
+    assert lost["refund"] == {"status": "none", "amount": {"amount": 0, "currency": "EUR"}}
+    assert buyer.taken(show.show_id) == {}
+    # the seats are on sale again
+    other = ground.stand.session()
+    again = other.lock(show.show_id, show.seats[:2]).expect(201)["lock_id"]
+    assert other.book(show.show_id, again).expect(201)["status"] == "confirmed"
+
+
 # ---- currencies with other decimals -----------------------------------------------------------------------------------------
 
 

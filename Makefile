@@ -64,6 +64,7 @@ deps-test: ## install what the tests need besides
 	@script/deps run test
 	@$(MAKE) $(B)/venv/made-from.txt
 	@cd tests/integration/porcupine && go mod download
+	@cd tests/integration/stripe-mock && go mod download
 
 .PHONY: deps-tools
 deps-tools: ## install what fuzz, tidy, lint, valgrind and fresh-check need besides
@@ -99,7 +100,7 @@ unit: asan ## the tests beside the code
 	@$(SANITIZERS) meson test -C $(B)/asan --no-rebuild --suite unit --print-errorlogs -t 5
 
 .PHONY: integration
-integration: asan $(B)/venv/made-from.txt $(B)/history-check ## tests against the real servers: PYTEST_ARGS='-k name -x'
+integration: asan $(B)/venv/made-from.txt $(B)/history-check $(B)/stripe-mock ## tests against the real servers: PYTEST_ARGS='-k name -x'
 	@BOXOFFICE_BUILD_DIR=$(B)/asan $(B)/venv/bin/python -m pytest $(PYTEST_ARGS)
 
 .PHONY: bench
@@ -111,6 +112,11 @@ bench: $(B)/release/build.ninja $(B)/venv/made-from.txt ## how far from the goal
 .PHONY: $(B)/history-check
 $(B)/history-check:
 	@cd tests/integration/porcupine && go vet . && go test -count=1 . >/dev/null && go build -buildvcs=false -o $(CURDIR)/$@ .
+
+# judges what is sent to the payment gateway
+.PHONY: $(B)/stripe-mock
+$(B)/stripe-mock:
+	@cd tests/integration/stripe-mock && go build -buildvcs=false -o $(CURDIR)/$@ github.com/stripe/stripe-mock
 
 .PHONY: fuzz
 fuzz: $(B)/fuzz/build.ninja ## run each fuzz target over its corpus for SECONDS=10

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from servers import readable
 
-KEY = "sk_test_middleman_0123456789"
+KEY = "sk_test_middleman0123456789"
 
 STEPS = [("create", "POST", r"/v1/payment_intents"), ("confirm", "POST", r"/v1/payment_intents/[^/]+/confirm"),
          ("capture", "POST", r"/v1/payment_intents/[^/]+/capture"), ("cancel", "POST", r"/v1/payment_intents/[^/]+/cancel"),

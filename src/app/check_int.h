@@ -5,7 +5,19 @@
 #include "app/check_sql.h"
 #include "app/migrate.h"
 
+#include <stdint.h>
+
 /* I7. A difference counts when it is the same wait_ms later. Prints a line each; how many, -1 when it could not be asked. */
 long check_maps(PGconn *pg, const char *redis_url, int wait_ms);
+
+/* The gateway's ledger, read with its secret key. */
+struct gateway_access {
+	const char *url, *key_file, *ca_file;
+	int64_t timeout_ms;
+};
+/* I3 against the gateway. Settling may be grace_s and a minute late. As check_maps otherwise; once in a connection's life. */
+long check_gateway(PGconn *pg, const struct gateway_access *g, uint64_t grace_s, int wait_ms);
+/* After check_gateway: what was compared, onto the ok line. */
+bool check_gateway_counts(PGconn *pg);
 
 #endif

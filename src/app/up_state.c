@@ -26,6 +26,7 @@ bool up_state_read(const char *dir, struct up_state *ret)
 	ret->admin_token = json_string_value(json_object_get(ret->json, "admin_token"));
 	ret->database_url = json_string_value(json_object_get(ret->json, "database_url"));
 	ret->redis_url = json_string_value(json_object_get(ret->json, "redis_url"));
+	ret->payment_url = json_string_value(json_object_get(ret->json, "payment_url"));
 	if (ret->url && ret->admin_token && ret->database_url && ret->redis_url)
 		return true;
 	fprintf(stderr, "boxoffice: no `boxoffice up` is ready in %s (%s %s)\n", dir, path,

@@ -8,6 +8,7 @@
 struct up_state {
 	json_t *json; /* owns the texts */
 	const char *url, *admin_token, *database_url, *redis_url;
+	const char *payment_url; /* NULL: it was not said */
 };
 
 /* false after a sentence to standard error. */

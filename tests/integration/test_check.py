@@ -1,9 +1,12 @@
 """`boxoffice check`: each invariant, broken by hand, is found, and named as that one; mended, all is well again."""
 
+import json
 import os
 import re
 import signal
 import subprocess
+import urllib.parse
+import urllib.request
 import uuid
 
 import psycopg
@@ -15,6 +18,39 @@ from service import wait_until
 ZERO = uuid.UUID(int=0)
 
 
+class Money:
+    """The gateway as another program sees it that has the key: whoever makes intents there by hand."""
+
+    def __init__(self, office):
+        self.url = office.payment_url
+        self.key = (office.dir / "secret/payment.key").read_text().strip()
+
+    def post(self, path, **fields):
+        request = urllib.request.Request(self.url + path, urllib.parse.urlencode(fields).encode(),
+                                         {"Authorization": f"Bearer {self.key}"})
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return json.loads(answer.read())
+
+    def hold(self, amount, show, booking, attempt, currency="eur"):
+        made = self.post("/v1/payment_intents", **{
+            "amount": amount, "currency": currency, "capture_method": "manual", "payment_method_types[]": "card",
+            "payment_method": "pm_card_visa", "confirm": "true",
+            "metadata[show]": show, "metadata[booking]": booking, "metadata[attempt]": attempt})
+        assert made["status"] == "requires_capture"
+        return made["id"]
+
+    def take(self, *args, **kwargs):
+        intent = self.hold(*args, **kwargs)
+        self.post(f"/v1/payment_intents/{intent}/capture")
+        return intent
+
+    def cancel(self, intent):
+        self.post(f"/v1/payment_intents/{intent}/cancel")
+
+    def refund(self, intent, **amount):
+        return self.post("/v1/refunds", payment_intent=intent, **amount)["id"]
+
+
 class Patient:
     """A box office whose upkeep is paused, so that nobody mends what a test breaks; with one sold and one held seat."""
 
@@ -23,6 +59,7 @@ class Patient:
         self.build_dir = build_dir
         self.db = psycopg.connect(office.database_url, autocommit=True)
         self.redis = redis.Redis.from_url(office.redis_url)
+        self.money = Money(office)
         show = office.admin().make_show(seats=20)
         self.show = uuid.UUID(show.show_id)
         lock = office.session().lock(show.show_id, [show.seats[8], show.seats[9]]).expect(201)
@@ -40,9 +77,10 @@ class Patient:
         """A booking as the program leaves it, paid and with tickets."""
         booking, lock, payment = uuid.uuid4(), uuid.uuid4(), uuid.uuid4()
         total = 4500 * len(seats)
+        self.intent = self.money.take(total, self.show, booking, payment)
         with self.db.transaction():
             params = {"show": self.show, "booking": booking, "lock": lock, "payment": payment, "seats": seats, "total": total,
-                      "prices": [4500] * len(seats), "reference": booking.hex[:8].upper(), "zero": ZERO}
+                      "prices": [4500] * len(seats), "reference": booking.hex[:8].upper(), "zero": ZERO, "intent": self.intent}
             for text in (
                 """INSERT INTO seat_locks (show_id, lock_id, session_id, state, seats, prices, categories, total_minor, currency,
                                            created_at, expires_at, ended_at)
@@ -58,9 +96,10 @@ class Patient:
                 """INSERT INTO booking_seats (show_id, booking_id, seat_no, price_minor)
                    SELECT %(show)s, %(booking)s, unnest(%(seats)s::int[]), 4500""",
                 """INSERT INTO payments (show_id, payment_id, booking_id, lock_id, attempt_no, request_id, request_hash, state,
-                                         amount_minor, currency, method, action_until, hold_until, settle_at, ask_after)
+                                         amount_minor, currency, method, intent_id, action_until, hold_until, settle_at,
+                                         ask_after)
                    VALUES (%(show)s, %(payment)s, %(booking)s, %(lock)s, 1, %(zero)s, '', 'captured', %(total)s, 'EUR', 'pm_card',
-                           now(), now(), 'infinity', now())""",
+                           %(intent)s, now(), now(), 'infinity', now())""",
                 """INSERT INTO ticket_keys (key_id, public_key, sealed_secret, status)
                    SELECT 65535, decode(repeat('00', 32), 'hex'), '', 'retired' WHERE NOT EXISTS (SELECT 1 FROM ticket_keys)""",
                 """INSERT INTO tickets (show_id, ticket_id, booking_id, seat_no, state, key_id)
@@ -79,9 +118,9 @@ class Patient:
         assert done.returncode == 0, f"{done.stdout}{done.stderr}"
         assert re.match(r"ok: \d+ shows, \d+ seats, ", done.stdout), done.stdout
 
-    def assert_found(self, name, *words, others=()):
+    def assert_found(self, name, *words, others=(), args=()):
         """The invariant is named with these words, and no other one but those that cannot help being broken with it."""
-        done = self.check()
+        done = self.check(*args)
         assert done.returncode == 1, f"exit status {done.returncode}: {done.stdout}{done.stderr}"
         lines = done.stdout.splitlines()
         assert any(line.startswith(f"{name} show {self.show}: ") and all(word in line for word in words) for line in lines), \
@@ -192,6 +231,7 @@ def test_a_seat_with_two_owners_is_found(patient):
     """The database refuses it; so its index has to go first."""
     with pytest.raises(psycopg.errors.UniqueViolation):
         patient.sell([2])
+    patient.money.refund(patient.intent)  # the one that came to nothing
     patient.sql("DROP INDEX booking_seats_one_owner")
     second = None
     try:
@@ -200,6 +240,7 @@ def test_a_seat_with_two_owners_is_found(patient):
     finally:
         for table in ("tickets", "payments", "booking_seats", "bookings"):
             patient.db.execute(f"DELETE FROM {table} WHERE booking_id = %s", [second])
+        patient.money.refund(patient.intent)
         patient.sql("""UPDATE show_seats SET lock_id = (SELECT lock_id FROM bookings WHERE booking_id = %(booking)s)
                         WHERE show_id = %(show)s AND seat_no = 2""")
         patient.sql("CREATE UNIQUE INDEX booking_seats_one_owner ON booking_seats (show_id, seat_no) WHERE released_at IS NULL")
@@ -281,3 +322,176 @@ def test_what_cannot_be_asked_is_not_well(patient, work_dir):
     assert run().returncode == 2
     without = run("--database-url", patient.office.database_url)
     assert without.returncode == 0 and "Redis not compared" in without.stdout
+
+
+# ---- the gateway's own ledger ----------------------------------------------------------------------------------------
+
+
+def test_money_that_nobody_here_knows_of_is_found(patient):
+    stranger = uuid.uuid4()
+    intent = patient.money.take(7000, patient.show, stranger, stranger)
+    patient.assert_found("I3", f"booking {stranger} (not here)", intent, "captured 7000", "is not here")
+    done = patient.check()
+    assert "I3 currency EUR: in sum the gateway has captured" in done.stdout
+    patient.money.refund(intent)
+
+
+def test_a_booking_that_was_charged_twice_is_found(patient):
+    second = patient.money.take(9000, patient.show, patient.booking, patient.payment)
+    patient.assert_found("I3", "captured 2 times", second, patient.intent, "captured 18000", "seats 9000")
+    patient.money.refund(second, amount=8999)
+    patient.assert_found("I3", "captured 2 times", second, "captured 18000", "less refunds 8999")
+    patient.money.refund(second)
+
+
+def test_a_booking_charged_in_another_currency_is_found(patient):
+    second = patient.money.take(9000, patient.show, patient.booking, patient.payment, "usd")
+    patient.assert_found("I3", second, "captured 9000", "USD", "seats 0")
+    patient.money.refund(second)
+
+
+def test_a_refund_that_only_the_gateway_has_is_found(patient):
+    refund = patient.money.refund(patient.intent, amount=1)
+    patient.assert_found("I3", refund, "less refunds 1 ", "seats 9000")
+    # as if somebody had given it back for goodwill
+    patient.sql("""INSERT INTO refunds (show_id, refund_id, payment_id, booking_id, state, amount_minor, currency, kind, reason,
+                                        gateway_id, settle_at)
+                   VALUES (%(show)s, gen_random_uuid(), %(payment)s, %(booking)s, 'succeeded', 1, 'EUR', 'goodwill', 'x',
+                           %(refund)s, 'infinity')""", refund=refund)
+
+
+# Each: words of its line, what breaks it, what mends it.
+LOST = {
+    "an attempt that the gateway does not have": (
+        ["is captured here (9000 EUR)", "does not have intent pi_nowhere"],
+        "UPDATE payments SET intent_id = 'pi_nowhere' WHERE payment_id = %(payment)s",
+        "UPDATE payments SET intent_id = %(intent)s WHERE payment_id = %(payment)s"),
+    "a refund that the gateway does not have": (
+        ["has succeeded here (5 EUR)", "does not have refund re_nowhere"],
+        """INSERT INTO refunds (show_id, refund_id, payment_id, booking_id, state, amount_minor, currency, kind, reason, gateway_id,
+                                settle_at)
+           VALUES (%(show)s, %(lock)s, %(payment)s, %(booking)s, 'succeeded', 5, 'EUR', 'goodwill', 'x', 're_nowhere', 'infinity')""",
+        "DELETE FROM refunds WHERE refund_id = %(lock)s"),
+}
+
+
+@pytest.mark.parametrize("case", LOST)
+def test_what_the_gateway_does_not_have_is_found(patient, case):
+    words, breaks, mends = LOST[case]
+    patient.sql(breaks)
+    try:
+        patient.assert_found("I3", *words)
+    finally:
+        patient.sql(mends, intent=patient.intent)
+
+
+def ended(patient, state, void_wanted=False):
+    """A booking that failed: its attempt ended just now."""
+    booking, payment = patient.sell([5])
+    params = {"b": booking, "p": payment, "state": state, "void": void_wanted}
+    for text in ("DELETE FROM tickets WHERE booking_id = %(b)s", "DELETE FROM booking_seats WHERE booking_id = %(b)s",
+                 "UPDATE bookings SET state = 'failed', reason = 'time_over', confirmed_at = NULL, ended_at = now() WHERE booking_id = %(b)s",
+                 "UPDATE payments SET state = %(state)s, void_wanted = %(void)s WHERE payment_id = %(p)s"):
+        patient.db.execute(text, params)
+    patient.sql("UPDATE show_seats SET state = 0, lock_id = %(zero)s, expires_at = '-infinity' WHERE show_id = %(show)s AND seat_no = 5",
+                zero=ZERO)
+    patient.redis.delete(f"map:{{{patient.show}}}")
+    patient.office.api().get(f"/v1/shows/{patient.show}/seats").expect(200)
+    return booking, payment
+
+
+def older(patient, payment):
+    """Its last step was taken long ago."""
+    patient.db.execute("UPDATE payments SET created_at = now() - interval '2 minutes' WHERE payment_id = %s", [payment])
+
+
+def test_money_taken_for_an_ended_attempt(patient):
+    """Within the time that settling may take it is work; after that, and where nobody is at it, it is a violation."""
+    _, payment = ended(patient, "abandoned", void_wanted=True)
+    patient.assert_well()
+    older(patient, payment)
+    patient.assert_found("I3", "(failed)", patient.intent, "captured 4500", "seats 0")
+    assert patient.check("--grace-seconds", "3600").returncode == 0
+    patient.db.execute("UPDATE payments SET void_wanted = false WHERE payment_id = %s", [payment])
+    patient.assert_found("I3", "(failed)", patient.intent, args=("--grace-seconds", "3600"))
+    patient.money.refund(patient.intent)
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["ended", "unknown"])
+def test_money_held_for_an_ended_attempt(patient, known):
+    booking, payment = ended(patient, "failed")
+    patient.money.refund(patient.intent)
+    intent = patient.money.hold(4500, patient.show, booking, payment if known else uuid.uuid4())
+    if known:
+        patient.assert_well()
+        older(patient, payment)
+        patient.assert_found("I3", intent, "holds 4500 EUR", "is failed")
+        assert patient.check("--grace-seconds", "3600").returncode == 0
+    else:
+        patient.assert_well()  # just made
+    patient.money.cancel(intent)
+
+
+def test_a_refund_under_way(patient):
+    patient.sql("UPDATE show_seats SET state = state WHERE show_id = %(show)s AND seat_no = 1")
+    patient.sql("""INSERT INTO refunds (show_id, refund_id, payment_id, booking_id, state, amount_minor, currency, kind, reason,
+                                        settle_at)
+                   VALUES (%(show)s, %(lock)s, %(payment)s, %(booking)s, 'requested', 5, 'EUR', 'goodwill', 'x', now())""")
+    patient.assert_well()
+    patient.sql("UPDATE refunds SET created_at = now() - interval '2 minutes' WHERE refund_id = %(lock)s")
+    patient.assert_found("I3", "less goodwill 5", "captured 9000")
+    refund = patient.money.refund(patient.intent, amount=5)
+    patient.assert_well()  # there before here: its answer was lost
+    patient.sql("UPDATE refunds SET state = 'succeeded', gateway_id = %(refund)s WHERE refund_id = %(lock)s", refund=refund)
+
+
+def test_a_capture_that_is_not_proven(patient):
+    booking, payment = patient.sell([6])
+    patient.money.refund(patient.intent)
+    held = patient.money.hold(4500, patient.show, booking, payment)
+    patient.redis.delete(f"map:{{{patient.show}}}")
+    patient.office.api().get(f"/v1/shows/{patient.show}/seats").expect(200)
+    patient.db.execute("UPDATE payments SET state = 'authorised', intent_id = %s WHERE payment_id = %s", [held, payment])
+    patient.assert_well()
+    older(patient, payment)
+    patient.assert_found("I3", "less refunds 4500", "seats 4500")
+    patient.money.post(f"/v1/payment_intents/{held}/capture")
+    patient.assert_well()  # there before here
+    patient.db.execute("UPDATE payments SET state = 'captured' WHERE payment_id = %s", [payment])
+
+
+def test_what_others_do_with_the_account_is_not_ours(patient):
+    intent = patient.money.take(1234, "a shop", "order 7", "")
+    patient.assert_well()
+    patient.money.refund(intent)
+
+
+def test_a_gateway_that_does_not_answer_is_not_well(patient, work_dir):
+    def run(*args):
+        return subprocess.run([patient.build_dir / "boxoffice", "check", "--database-url", patient.office.database_url, *map(str, args)],
+                              capture_output=True, text=True, timeout=60)
+
+    key = patient.office.dir / "secret/payment.key"
+    wrong = work_dir / "wrong.key"
+    wrong.write_text("pk_test_of_somebody\n")
+    for done, words in ((run("--payment-url", "http://127.0.0.1:1", "--payment-key-file", key), "I3 cannot be compared with the gateway"),
+                        (run("--payment-url", patient.office.payment_url, "--payment-key-file", wrong), "it answers 401"),
+                        (run("--payment-url", patient.office.payment_url, "--payment-key-file", work_dir / "none"), "cannot be read"),
+                        (run("--payment-url", patient.office.payment_url), "payment-key-file is not")):
+        assert done.returncode == 2 and words in done.stderr and "ok" not in done.stdout, (done.stdout, done.stderr)
+        assert "k_test" not in done.stderr
+    well = run("--payment-url", patient.office.payment_url, "--payment-key-file", key)
+    assert well.returncode == 0 and "the gateway's ledger compared: " in well.stdout, well.stdout + well.stderr
+    assert "ledger not compared" in run().stdout
+
+
+def test_a_ledger_of_many_pages(patient):
+    """Found on the last page, and each once."""
+    stranger = uuid.uuid4()
+    oldest = patient.money.take(50, patient.show, stranger, stranger)
+    others = [patient.money.take(50, "another program", "x", "x") for _ in range(120)]
+    patient.assert_found("I3", oldest)
+    patient.money.refund(oldest)
+    for intent in others[:101]:
+        patient.money.refund(intent)
+    patient.assert_well()

@@ -1,17 +1,18 @@
-/* Owns the service's structure and its HTTP: what the card element needs, the audit trail. */
+/* Owns the service's structure and its HTTP: what the card element needs, the audit trail. The statement: payment_statement.c. */
 #include "payment/payment_service.h"
 
 #include "base/times.h"
 #include "base/xmalloc.h"
 #include "payment/payment_int.h"
 #include "payment/payment_sql.h"
+#include "payment/payment_statement.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { KEY_MAX = 300 };
+enum { KEY_MAX = 300, TRAIL_PAGE = 500, CALLS_MAX = 500 };
 
 const struct pg_stmt *const *const payment_sql = payment_sql_statements;
 
@@ -111,15 +112,16 @@ static void get_config(struct web_call *call)
 	web_json_end(call, 200);
 }
 
-/* ---- GET .../bookings/{booking}/payments: attempts, refunds, and every arrow they went ---- */
+/* ---- GET .../bookings/{booking}/payments: attempts, refunds, calls of the gateway, and every arrow they went, in pages ---- */
 
 struct trail {
 	struct payment_service *p;
 	struct web_call *call;
 	int waiting;
-	bool failed;
+	bool failed, more, calls_more;
 	enum err refused;
-	struct buf attempts, refunds, events;
+	struct buf attempts, refunds, calls, events;
+	char next[PAYMENT_CURSOR_TEXT];
 };
 
 static void trail_done(struct trail *t)
@@ -128,7 +130,8 @@ static void trail_done(struct trail *t)
 
 	if (--t->waiting)
 		return;
-	if (t->refused != ERR_NONE || t->failed || t->attempts.failed || t->refunds.failed || t->events.failed) {
+	if (t->refused != ERR_NONE || t->failed || t->attempts.failed || t->refunds.failed || t->calls.failed ||
+	    t->events.failed) {
 		web_refuse(t->call, t->refused != ERR_NONE ? t->refused : ERR_UNAVAILABLE, NULL);
 	} else {
 		w = web_json(t->call);
@@ -137,14 +140,21 @@ static void trail_done(struct trail *t)
 		jw_raw(w, buf_str(&t->attempts));
 		jw_key(w, "refunds");
 		jw_raw(w, buf_str(&t->refunds));
+		jw_key(w, "calls");
+		jw_raw(w, buf_str(&t->calls));
+		jw_kbool(w, "calls_truncated", t->calls_more);
 		jw_key(w, "items");
 		jw_raw(w, buf_str(&t->events));
 		jw_key(w, "next");
-		jw_null(w);
+		if (t->more)
+			jw_cstr(w, t->next);
+		else
+			jw_null(w);
 		web_json_end(t->call, 200);
 	}
 	buf_done(&t->attempts);
 	buf_done(&t->refunds);
+	buf_done(&t->calls);
 	buf_done(&t->events);
 	free(t);
 }
@@ -211,15 +221,55 @@ static void on_refunds(void *arg, const struct pg_answer *a)
 	trail_done(t);
 }
 
-static void on_events(void *arg, const struct pg_answer *a)
+/* What was sent, and what came back of it: the bodies stay in the database. */
+static void on_calls(void *arg, const struct pg_answer *a)
 {
 	struct trail *t = arg;
+	int n = a->status == PG_OK ? pg_rows(a->result) : 0;
 	struct jw w;
 
 	t->failed |= a->status != PG_OK;
+	t->calls_more = n > CALLS_MAX;
+	jw_init(&w, &t->calls);
+	jw_arr(&w);
+	for (int i = (t->calls_more ? CALLS_MAX : n) - 1; i >= 0; i--) {
+		struct uuid payment = pg_get_uuid(a->result, i, 1), subject = pg_get_uuid(a->result, i, 2);
+
+		jw_obj(&w);
+		jw_ktime(&w, "sent_at", pg_get_time(a->result, i, 0));
+		jw_kuuid(&w, "payment_id", &payment);
+		if (!uuid_eq(&payment, &subject))
+			jw_kuuid(&w, "refund_id", &subject);
+		jw_kstr(&w, "step", pg_get_text(a->result, i, 3));
+		jw_kint(&w, "call", pg_get_int(a->result, i, 4));
+		if (!pg_is_null(a->result, i, 5)) {
+			jw_ktime(&w, "answered_at", pg_get_time(a->result, i, 5));
+			jw_kint(&w, "http_status", pg_get_int(a->result, i, 6));
+		}
+		jw_kstr(&w, "gateway_request_id", pg_get_text(a->result, i, 7));
+		jw_obj_end(&w);
+	}
+	jw_arr_end(&w);
+	trail_done(t);
+}
+
+static void on_events(void *arg, const struct pg_answer *a)
+{
+	struct trail *t = arg;
+	int n = a->status == PG_OK ? pg_rows(a->result) : 0;
+	struct jw w;
+
+	t->failed |= a->status != PG_OK;
+	t->more = n > TRAIL_PAGE;
+	n = t->more ? TRAIL_PAGE : n;
+	if (t->more) {
+		struct uuid last = pg_get_uuid(a->result, n - 1, 10);
+
+		payment_cursor_text(pg_get_time(a->result, n - 1, 0), &last, t->next);
+	}
 	jw_init(&w, &t->events);
 	jw_arr(&w);
-	for (int i = 0; a->status == PG_OK && i < pg_rows(a->result); i++) {
+	for (int i = 0; i < n; i++) {
 		struct uuid payment = pg_get_uuid(a->result, i, 1), refund;
 
 		jw_obj(&w);
@@ -253,15 +303,21 @@ static void on_owner(void *arg, const struct pg_answer *a)
 
 static void get_trail(struct web_call *call)
 {
-	struct trail *t = xcalloc(1, sizeof(*t));
+	struct trail *t;
 	struct pg *pg;
 	struct pg_args args;
+	struct uuid after;
+	int64_t after_us;
 
+	if (!payment_cursor_read(call, &after_us, &after))
+		return;
+	t = xcalloc(1, sizeof(*t));
 	t->p = call->service;
 	t->call = call;
-	t->waiting = 4;
+	t->waiting = 5;
 	buf_init(&t->attempts, 256 * 1024);
 	buf_init(&t->refunds, 512 * 1024);
+	buf_init(&t->calls, 512 * 1024);
 	buf_init(&t->events, 1024 * 1024);
 	pg = t->p->config.pg;
 	pg_args_init(&args, call->arena);
@@ -269,14 +325,22 @@ static void get_trail(struct web_call *call)
 	pg_arg_uuid(&args, &call->ids[1]);
 	pg_query_start(pg, &payment_sql_payments_of_booking, &args, PAYMENT_QUERY_MS, on_attempts, t);
 	pg_query_start(pg, &payment_sql_refunds_of_booking, &args, PAYMENT_QUERY_MS, on_refunds, t);
-	pg_query_start(pg, &payment_sql_payment_history, &args, PAYMENT_QUERY_MS, on_events, t);
 	pg_arg_uuid(&args, &call->who.organizer_id);
 	pg_query_start(pg, &payment_sql_booking_owner, &args, PAYMENT_QUERY_MS, on_owner, t);
+	args.n = 2; /* the same show and booking */
+	pg_arg_i32(&args, CALLS_MAX + 1);
+	pg_query_start(pg, &payment_sql_payment_calls_of_booking, &args, PAYMENT_QUERY_MS, on_calls, t);
+	args.n = 2;
+	pg_arg_time(&args, after_us);
+	pg_arg_uuid(&args, &after);
+	pg_arg_i32(&args, TRAIL_PAGE + 1);
+	pg_query_start(pg, &payment_sql_payment_history, &args, PAYMENT_QUERY_MS, on_events, t);
 }
 
 static const struct web_route routes[] = {
 	{HTTP_GET, "/v1/payments/config", get_config, WEB_ANYBODY, 0, 0, false},
 	{HTTP_GET, "/v1/shows/{show}/bookings/{booking}/payments", get_trail, WEB_STAFF, SCOPE_PAYMENTS, 0, false},
+	{HTTP_GET, "/v1/statements", payment_statement_get, WEB_STAFF, SCOPE_PAYMENTS, 0, false},
 };
 
 void payment_routes(struct payment_service *p, struct web *web)

@@ -221,7 +221,15 @@ class Boxoffice:
         return buyer
 
     def check(self):
-        """`boxoffice check` on the running one: the invariants hold."""
+        """`boxoffice check` on the running one: the invariants hold, and the money is what the gateway's ledger says."""
         done = subprocess.run([str(self.build_dir / "boxoffice"), "check", "--dir", str(self.dir)],
                               capture_output=True, text=True, timeout=60)
         assert done.returncode == 0, f"boxoffice check: {done.stdout}{done.stderr}"
+        assert "the gateway's ledger compared" in done.stdout, done.stdout
+
+    def run_admin(self, *args, status=0):
+        """`boxoffice admin` on the running one: what it prints."""
+        done = subprocess.run([str(self.build_dir / "boxoffice"), "admin", *args, "--dir", str(self.dir)],
+                              capture_output=True, text=True, timeout=60)
+        assert done.returncode == status, f"boxoffice admin {args}: {done.returncode}: {done.stdout}{done.stderr}"
+        return (done.stdout if status == 0 else done.stderr).strip()

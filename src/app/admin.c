@@ -1,7 +1,9 @@
 /*
- * `boxoffice admin`: organisers, their API tokens, the key that signs tickets. Straight to the database: whoever may use it
+ * `boxoffice admin`: organisers, their API tokens, the key that signs tickets; what is kept about a person
+ * (admin_buyer.c). Straight to the database: whoever may use it
  * has the database's address. Blocks. A token is shown once; only its hash is kept.
  */
+#include "app/admin_int.h"
 #include "app/admin_sql.h"
 #include "app/app.h"
 #include "app/migrate.h"
@@ -22,17 +24,9 @@ static const char summary[] = "  admin organizer create NAME\n"
 			      "  admin token list\n"
 			      "  admin token revoke TOKEN-ID\n"
 			      "  admin key rotate\n"
+			      "  admin export --email ADDRESS | --buyer ID [--organizer NAME]\n"
+			      "  admin erase --email ADDRESS | --buyer ID [--organizer NAME] [--yes-future]\n"
 			      "Each with --database-url URL, or --dir DIR of a running `boxoffice up`.\n";
-
-enum { OPT_DIR, OPT_ORGANIZER, OPT_NAME, OPT_SCOPES, OPT_DAYS };
-
-struct asked {
-	const struct config *config;
-	const struct config_extra *options;
-	const char *subject; /* NAME, TOKEN-ID */
-	const char *dir;
-	PGconn *pg;
-};
 
 static int64_t now_us(void)
 {
@@ -218,24 +212,30 @@ static int key_rotate(const struct asked *a)
 }
 
 static const struct action {
-	const char *noun, *verb;
+	const char *noun, *verb; /* verb "": there is none */
 	bool subject;
 	int (*run)(const struct asked *a);
 } actions[] = {
 	{"organizer", "create", true, organizer_create}, {"organizer", "list", false, organizer_list},
 	{"token", "create", false, token_create},	 {"token", "list", false, token_list},
 	{"token", "revoke", true, token_revoke},	 {"key", "rotate", false, key_rotate},
+	{"erase", "", false, admin_buyer_erase},	 {"export", "", false, admin_buyer_export},
 };
 
 int admin_main(int argc, char **argv)
 {
 	struct config_extra options[] = {
 		[OPT_DIR] = {"dir", true, "Use the `boxoffice up` that runs in this folder.", NULL},
-		[OPT_ORGANIZER] = {"organizer", true, "Of a new token: whose it is, by name.", NULL},
+		[OPT_ORGANIZER] = {"organizer", true,
+				   "Of a new token: whose it is, by name; of erase and export: only this one's.", NULL},
 		[OPT_NAME] = {"name", true, "Of a new token: what it is for.", NULL},
 		[OPT_SCOPES] = {"scopes", true, "Of a new token: events,seats,bookings,payments,checkin,admin or all.",
 				NULL},
 		[OPT_DAYS] = {"days", true, "Of a new token: how long it is valid. [for ever]", NULL},
+		[OPT_EMAIL] = {"email", true, "Of erase and export: the person's address.", NULL},
+		[OPT_BUYER] = {"buyer", true, "Of erase and export: one record of a person.", NULL},
+		[OPT_YES_FUTURE] = {"yes-future", false,
+				    "Of erase: also somebody with bookings for shows that are still to come.", NULL},
 		{0},
 	};
 	const struct action *action = NULL;
@@ -243,10 +243,11 @@ int admin_main(int argc, char **argv)
 	struct config config;
 	struct asked a = {.config = &config, .options = options};
 	char command[80];
-	int used = 2, status;
+	int used, status;
 
-	for (size_t i = 0; argc >= 2 && i < sizeof(actions) / sizeof(actions[0]); i++)
-		if (strcmp(actions[i].noun, argv[0]) == 0 && strcmp(actions[i].verb, argv[1]) == 0)
+	for (size_t i = 0; argc >= 1 && i < sizeof(actions) / sizeof(actions[0]); i++)
+		if (strcmp(actions[i].noun, argv[0]) == 0 &&
+		    (!actions[i].verb[0] || (argc >= 2 && strcmp(actions[i].verb, argv[1]) == 0)))
 			action = &actions[i];
 	if (!action) {
 		bool help = argc >= 1 && (strcmp(argv[0], "--help") == 0 || strcmp(argv[0], "-h") == 0);
@@ -254,7 +255,9 @@ int admin_main(int argc, char **argv)
 		fprintf(help ? stdout : stderr, "Usage:\n%s", summary);
 		return help ? 0 : 2;
 	}
-	snprintf(command, sizeof(command), "boxoffice admin %s %s", action->noun, action->verb);
+	used = action->verb[0] ? 2 : 1;
+	snprintf(command, sizeof(command), "boxoffice admin %s%s%s", action->noun, action->verb[0] ? " " : "",
+		 action->verb);
 	if (action->subject && argc > 2 && strncmp(argv[2], "-", 1) != 0)
 		a.subject = argv[used++];
 	status = config_read(command, summary, argc - used, argv + used, options, &config);

@@ -200,11 +200,14 @@ void booking_write(struct booking_service *b, struct jw *w, const struct booking
 	jw_arr(w);
 	tickets_write(b->config.ticket, w, show, tickets);
 	jw_arr_end(w);
-	if (owner) {
+	/* an erased one (admin erase) has no address */
+	if (owner || !v->email[0]) {
 		jw_key(w, "buyer");
 		jw_obj(w);
 		jw_kcstr(w, "name", v->name);
 		jw_kcstr(w, "email", v->email);
+		if (!v->email[0])
+			jw_kbool(w, "erased", true);
 		jw_obj_end(w);
 	}
 	auth_booking_token(b->config.auth, &v->show_id, &v->booking_id, token);

@@ -1,0 +1,25 @@
+/* Inside `boxoffice admin`: what an action is given. A file of actions has its functions here; admin.c has the table. */
+#ifndef APP_ADMIN_INT_H
+#define APP_ADMIN_INT_H
+
+#include "app/config.h"
+
+#include <libpq-fe.h>
+
+/* The options of all actions, by their place. */
+enum { OPT_DIR, OPT_ORGANIZER, OPT_NAME, OPT_SCOPES, OPT_DAYS, OPT_EMAIL, OPT_BUYER, OPT_YES_FUTURE };
+
+struct asked {
+	const struct config *config;
+	const struct config_extra *options;
+	const char *subject; /* NAME, TOKEN-ID, ... */
+	const char *dir;
+	PGconn *pg;
+};
+
+/* ---- admin_buyer.c: each returns the exit status ---- */
+
+int admin_buyer_erase(const struct asked *a);
+int admin_buyer_export(const struct asked *a);
+
+#endif

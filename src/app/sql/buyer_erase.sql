@@ -1,0 +1,16 @@
+-- A person is forgotten: by address ($1) or by one record's id ($2), of one organiser ($3) or, when that is empty, of all. What
+-- was made of what they wrote (request hashes) goes too; bookings, payments, tickets and sums stay, and point to a record that
+-- says nothing. Locks the rows of buyers, bookings and payments.
+WITH gone AS (
+  UPDATE buyers y SET name = '', email = '', email_hash = '', locale = 'en', erased_at = statement_timestamp()
+   WHERE y.erased_at IS NULL AND (lower(y.email) = lower($1::text) OR y.buyer_id = nullif($2::text, '')::uuid)
+     AND ($3::text = '' OR y.organizer_id = (SELECT o.organizer_id FROM organizers o WHERE o.name = $3::text))
+  RETURNING y.buyer_id),
+theirs AS (
+  UPDATE bookings b SET request_hash = '' FROM gone g WHERE b.buyer_id = g.buyer_id
+  RETURNING b.show_id, b.booking_id),
+paid AS (
+  UPDATE payments p SET request_hash = '' FROM theirs t WHERE p.show_id = t.show_id AND p.booking_id = t.booking_id
+  RETURNING p.payment_id)
+SELECT (SELECT count(*) FROM gone) AS records, (SELECT count(*) FROM theirs) AS bookings,
+       (SELECT count(*) FROM paid) AS payments

@@ -179,6 +179,7 @@ static void on_listed(void *arg, const struct gateway_answer *answer)
 	struct refund_drive *d = arg;
 
 	refund_observe_list(answer->http_status, answer->sent, answer->body, &d->refund_id, &d->seen);
+	memcpy(d->request_id, answer->request_id, sizeof(d->request_id));
 	if (d->seen.seen == SEEN_NOTHING)
 		refund_call(d);
 	else

@@ -1,6 +1,6 @@
 /*
  * `boxoffice admin`: organisers, their API tokens, the key that signs tickets; what is kept about a person
- * (admin_buyer.c). Straight to the database: whoever may use it
+ * (admin_buyer.c); what waits for a person about payments (admin_payments.c). Straight to the database: whoever may use it
  * has the database's address. Blocks. A token is shown once; only its hash is kept.
  */
 #include "app/admin_int.h"
@@ -24,6 +24,9 @@ static const char summary[] = "  admin organizer create NAME\n"
 			      "  admin token list\n"
 			      "  admin token revoke TOKEN-ID\n"
 			      "  admin key rotate\n"
+			      "  admin payments list [--all]\n"
+			      "  admin payments settle FINDING-ID --how TEXT [--by WHO]\n"
+			      "  admin payments retry-refund REFUND-ID [--by WHO]\n"
 			      "  admin export --email ADDRESS | --buyer ID [--organizer NAME]\n"
 			      "  admin erase --email ADDRESS | --buyer ID [--organizer NAME] [--yes-future]\n"
 			      "Each with --database-url URL, or --dir DIR of a running `boxoffice up`.\n";
@@ -37,7 +40,7 @@ static int64_t now_us(void)
 }
 
 /* The lists show a name as a field of a line. */
-static bool name_is_good(const char *name)
+bool admin_name_is_good(const char *name)
 {
 	struct str s = str_from(name);
 
@@ -55,7 +58,7 @@ static int organizer_create(const struct asked *a)
 	PGresult *r;
 	bool made;
 
-	if (!name_is_good(a->subject)) {
+	if (!admin_name_is_good(a->subject)) {
 		fprintf(stderr,
 			"boxoffice: an organiser's name has 1 to 200 characters, none of them a control character\n");
 		return 2;
@@ -142,7 +145,7 @@ static int token_create(const struct asked *a)
 		fprintf(stderr, "boxoffice: admin token create needs --organizer, --name and --scopes\n");
 		return 2;
 	}
-	if (!name_is_good(name)) {
+	if (!admin_name_is_good(name)) {
 		fprintf(stderr, "boxoffice: --name takes 1 to 200 characters, none of them a control character\n");
 		return 2;
 	}
@@ -216,10 +219,17 @@ static const struct action {
 	bool subject;
 	int (*run)(const struct asked *a);
 } actions[] = {
-	{"organizer", "create", true, organizer_create}, {"organizer", "list", false, organizer_list},
-	{"token", "create", false, token_create},	 {"token", "list", false, token_list},
-	{"token", "revoke", true, token_revoke},	 {"key", "rotate", false, key_rotate},
-	{"erase", "", false, admin_buyer_erase},	 {"export", "", false, admin_buyer_export},
+	{"organizer", "create", true, organizer_create},
+	{"organizer", "list", false, organizer_list},
+	{"token", "create", false, token_create},
+	{"token", "list", false, token_list},
+	{"token", "revoke", true, token_revoke},
+	{"key", "rotate", false, key_rotate},
+	{"payments", "list", false, admin_payments_list},
+	{"payments", "settle", true, admin_payments_settle},
+	{"payments", "retry-refund", true, admin_payments_retry},
+	{"erase", "", false, admin_buyer_erase},
+	{"export", "", false, admin_buyer_export},
 };
 
 int admin_main(int argc, char **argv)
@@ -236,6 +246,10 @@ int admin_main(int argc, char **argv)
 		[OPT_BUYER] = {"buyer", true, "Of erase and export: one record of a person.", NULL},
 		[OPT_YES_FUTURE] = {"yes-future", false,
 				    "Of erase: also somebody with bookings for shows that are still to come.", NULL},
+		[OPT_ALL] = {"all", false, "Of payments list: also what is settled.", NULL},
+		[OPT_HOW] = {"how", true, "Of payments settle: what was done, in a sentence without personal data.",
+			     NULL},
+		[OPT_BY] = {"by", true, "Of payments: who does it. [the system's name of you]", NULL},
 		{0},
 	};
 	const struct action *action = NULL;

@@ -7,7 +7,19 @@
 #include <libpq-fe.h>
 
 /* The options of all actions, by their place. */
-enum { OPT_DIR, OPT_ORGANIZER, OPT_NAME, OPT_SCOPES, OPT_DAYS, OPT_EMAIL, OPT_BUYER, OPT_YES_FUTURE };
+enum {
+	OPT_DIR,
+	OPT_ORGANIZER,
+	OPT_NAME,
+	OPT_SCOPES,
+	OPT_DAYS,
+	OPT_EMAIL,
+	OPT_BUYER,
+	OPT_YES_FUTURE,
+	OPT_ALL,
+	OPT_HOW,
+	OPT_BY
+};
 
 struct asked {
 	const struct config *config;
@@ -16,6 +28,15 @@ struct asked {
 	const char *dir;
 	PGconn *pg;
 };
+
+/* 1 to 200 characters that may stand in a line. */
+bool admin_name_is_good(const char *name);
+
+/* ---- admin_payments.c: each returns the exit status ---- */
+
+int admin_payments_list(const struct asked *a);
+int admin_payments_settle(const struct asked *a);
+int admin_payments_retry(const struct asked *a);
 
 /* ---- admin_buyer.c: each returns the exit status ---- */
 

@@ -161,6 +161,7 @@ bool app_init(struct app *app, const struct config *config, struct metrics *metr
 						 .event = app->event,
 						 .url = config->payment_url,
 						 .key_file = config->payment_key_file,
+						 .webhook_secret_file = config->payment_webhook_secret_file,
 						 .auth = app->auth,
 						 .timeout_ms = config->payment_timeout_ms,
 						 .read_timeout_ms = config->payment_read_timeout_ms,

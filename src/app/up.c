@@ -28,8 +28,14 @@ extern char **environ;
 /* ---- options ---- */
 
 /* What up decides itself: giving it as an option is a misunderstanding. */
-static const char *const own[] = {"database-url", "migrate-url",      "redis-url", "secret-file",
-				  "payment-url",  "payment-key-file", "service"};
+static const char *const own[] = {"database-url",
+				  "migrate-url",
+				  "redis-url",
+				  "secret-file",
+				  "payment-url",
+				  "payment-key-file",
+				  "payment-webhook-secret-file",
+				  "service"};
 
 static bool loopback(const char *host)
 {

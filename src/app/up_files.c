@@ -374,7 +374,8 @@ static bool secret(struct up *up, const char *name, const char *prefix)
 
 bool up_secrets(struct up *up)
 {
-	return secret(up, "master.key", "") && secret(up, "payment.key", "sk_test_");
+	return secret(up, "master.key", "") && secret(up, "payment.key", "sk_test_") &&
+	       secret(up, "webhook.key", "whsec_");
 }
 
 /* ---- up.json ---- */

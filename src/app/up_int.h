@@ -94,7 +94,7 @@ void up_dir_close(struct up *up);
 /* After PostgreSQL's user is known: where the sockets are. */
 bool up_run_open(struct up *up);
 void up_run_close(struct up *up);
-/* master.key, payment.key */
+/* master.key, payment.key, webhook.key */
 bool up_secrets(struct up *up);
 /* Whole or not at all, on disk when this returns. */
 bool up_file_write(const char *path, mode_t mode, const char *text);

@@ -165,10 +165,21 @@ bool up_redis_answers(struct up *up)
 
 void up_paysim_start(struct up *up, struct child *c)
 {
-	char db[PATH_MAX + 32], port[16];
-	char *argv[] = {up->paysim_exe, up_arg("--db"), db, up_arg("--port"), port, NULL};
+	char db[PATH_MAX + 32], port[16], secret[PATH_MAX + 32], hook[sizeof(up->url) + 32];
+	char *argv[] = {up->paysim_exe,
+			up_arg("--db"),
+			db,
+			up_arg("--port"),
+			port,
+			up_arg("--webhook-url"),
+			hook,
+			up_arg("--webhook-secret-file"),
+			secret,
+			NULL};
 
 	up_path(db, sizeof(db), "%s/paysim.db", up->dir);
+	up_path(secret, sizeof(secret), "%s/secret/webhook.key", up->dir);
+	up_path(hook, sizeof(hook), "%s/v1/payments/webhook", up->url);
 	snprintf(port, sizeof(port), "%d", up->paysim_port);
 	child_spawn(up, c, argv, geteuid(), getegid(), SIGTERM, NULL, NULL);
 }
@@ -186,12 +197,13 @@ bool up_paysim_answers(struct up *up)
 
 static void start_own(struct up *up, struct child *c, const char *command)
 {
-	char key[PATH_MAX + 32], payment_key[PATH_MAX + 32], port[16];
+	char key[PATH_MAX + 32], payment_key[PATH_MAX + 32], webhook_key[PATH_MAX + 32], port[16];
 	char *argv[UP_ARGS_MAX];
 	int n = 0;
 
 	up_path(key, sizeof(key), "%s/secret/master.key", up->dir);
 	up_path(payment_key, sizeof(payment_key), "%s/secret/payment.key", up->dir);
+	up_path(webhook_key, sizeof(webhook_key), "%s/secret/webhook.key", up->dir);
 	snprintf(port, sizeof(port), "%d", up->port);
 	argv[n++] = up->own_exe;
 	argv[n++] = up_arg(command);
@@ -214,6 +226,8 @@ static void start_own(struct up *up, struct child *c, const char *command)
 	argv[n++] = up->payment_url;
 	argv[n++] = up_arg("--payment-key-file");
 	argv[n++] = payment_key;
+	argv[n++] = up_arg("--payment-webhook-secret-file");
+	argv[n++] = webhook_key;
 	argv[n] = NULL;
 	child_spawn(up, c, argv, geteuid(), getegid(), SIGTERM, NULL, NULL);
 }

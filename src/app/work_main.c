@@ -20,6 +20,8 @@ struct work {
 	struct http_server *server;
 	struct duty *duties[8];
 	size_t n;
+	struct orphan_scan *orphans;
+	struct payment_watch *watch;
 	char holder[128];
 	bool stopping;
 };
@@ -120,6 +122,11 @@ static void settle(void *arg, struct duty *d)
 	payment_settle_due(arg, SETTLE_MAX, on_settled, d);
 }
 
+static void scan_orphans(void *arg, struct duty *d)
+{
+	orphan_scan_round(arg, on_settled, d);
+}
+
 int work_main(int argc, char **argv)
 {
 	static struct metric_def defs[METRIC_COUNT_OF_ALL];
@@ -157,6 +164,8 @@ int work_main(int argc, char **argv)
 	snprintf(w->holder, sizeof(w->holder), "%s/%d/%lld", host, (int)getpid(), (long long)wall_now_us());
 	sweeper = sweeper_new(w->app.pg, w->app.loop, w->app.map, metrics);
 	auditor = auditor_new(w->app.pg, w->app.loop, w->app.map, metrics);
+	w->orphans = orphan_scan_new(w->app.payment, config.orphan_scan_seconds * 1000, config.orphan_min_age_seconds);
+	w->watch = payment_watch_new(w->app.payment);
 	keeper = keeper_new(w->app.pg, config.outbox_days);
 	const struct duty_config duties[] = {
 		{.kind = DUTY_SWEEP,
@@ -167,6 +176,8 @@ int work_main(int argc, char **argv)
 		{.kind = DUTY_ARCHIVE, .name = "archive", .every_ms = 1000, .run = sweeper_archive, .arg = sweeper},
 		{.kind = DUTY_AUDIT, .name = "audit", .every_ms = config.audit_ms, .run = auditor_run, .arg = auditor},
 		{.kind = DUTY_SETTLE, .name = "settle", .every_ms = 1000, .run = settle, .arg = w->app.payment},
+		/* it knows itself when its next page or its next scan is due */
+		{.kind = DUTY_ORPHANS, .name = "orphans", .every_ms = 1000, .run = scan_orphans, .arg = w->orphans},
 		{.kind = DUTY_RETENTION, .name = "retention", .every_ms = 60000, .run = keeper_run, .arg = keeper},
 	};
 
@@ -191,7 +202,9 @@ int work_main(int argc, char **argv)
 	if (w->server)
 		http_server_free(w->server);
 	web_free(w->web);
+	payment_watch_free(w->watch);
 	app_done(&w->app);
+	orphan_scan_free(w->orphans);
 	sweeper_free(sweeper);
 	auditor_free(auditor);
 	keeper_free(keeper);

@@ -18,8 +18,26 @@ static const char *const payment_values[] = {"created", "requires_action", "auth
 					     "voided",	"abandoned",	   "capture_failed", NULL};
 static const char *const step_values[] = {"create", "confirm", "capture", "cancel", "refund", "retrieve", "list", NULL};
 static const char *const dependency_values[] = {"postgresql", "redis", "gateway", NULL};
-static const char *const duty_values[] = {"sweep", "archive", "audit", "settle", "check", "retention", NULL};
+static const char *const duty_values[] = {"sweep", "archive", "audit", "settle", "check", "retention", "orphans", NULL};
 static const char *const invariant_values[] = {"I1", "I2", "I3", "I4", "I5", "I6", "I7", NULL};
+
+static const char *const settled_values[] = {"attempt", "refund", NULL};
+static const char *const refund_values[] = {"requested", "pending", "succeeded", "failed", NULL};
+static const char *const webhook_values[] = {"taken", "ignored",   "repeated",	  "unsigned",	  "forged",
+					     "stale", "malformed", "unavailable", "unconfigured", NULL};
+static const char *const scan_values[] = {"complete", "failed", NULL};
+static const char *const orphan_values[] = {"fine",
+					    "void",
+					    "orphan_cancelled",
+					    "strange_intent",
+					    "orphan_payment",
+					    "second_intent",
+					    "amount_differs",
+					    "capture_missing",
+					    NULL};
+static const char *const finding_values[] = {
+	"refund_failed",  "refund_reversed", "refund_unsettled", "attempt_unsettled", "dispute", "orphan_intent",
+	"orphan_payment", "second_intent",   "amount_differs",	 "capture_missing",   "other",	 NULL};
 
 static const double seconds_buckets[] = {0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05,
 					 0.1,	  0.25,	  0.5,	 1,	 2.5,	5,    10,    0};
@@ -40,6 +58,15 @@ static const struct metric_def table[METRIC_COUNT_OF_ALL] = {
 #include "io/metrics.def"
 #undef METRIC
 };
+
+int metric_finding_kind(struct str name)
+{
+	int kind = 0;
+
+	while (kind < FINDING_KINDS - 1 && !str_eqc(name, finding_values[kind]))
+		kind++;
+	return kind;
+}
 
 void metrics_table_fill(struct metric_def *out, const char *const *routes)
 {

@@ -4,6 +4,7 @@
 #ifndef IO_METRICS_TABLE_H
 #define IO_METRICS_TABLE_H
 
+#include "base/str.h"
 #include "io/metrics.h"
 
 enum metric {
@@ -31,5 +32,23 @@ enum metric_lock_outcome {
 	LOCK_OUTCOME_OVERLOADED,
 	LOCK_OUTCOME_INTERNAL,
 };
+
+enum metric_webhook_outcome {
+	WEBHOOK_OUTCOME_TAKEN,	 /* about something of ours */
+	WEBHOOK_OUTCOME_IGNORED, /* stored; a type without use, or nothing of ours */
+	WEBHOOK_OUTCOME_REPEATED,
+	WEBHOOK_OUTCOME_UNSIGNED,
+	WEBHOOK_OUTCOME_FORGED,
+	WEBHOOK_OUTCOME_STALE, /* or from the future */
+	WEBHOOK_OUTCOME_MALFORMED,
+	WEBHOOK_OUTCOME_UNAVAILABLE, /* told to send it again */
+	WEBHOOK_OUTCOME_UNCONFIGURED,
+};
+
+enum metric_orphan_scan { ORPHAN_SCAN_COMPLETE, ORPHAN_SCAN_FAILED };
+
+/* Kinds of findings; the last is for those that this program does not know. */
+enum { FINDING_KINDS = 11 };
+int metric_finding_kind(struct str name);
 
 #endif

@@ -5,6 +5,7 @@
 #include "base/list.h"
 #include "payment/gateway_policy.h"
 #include "payment/payment_service.h"
+#include "payment/webhook.h"
 
 enum { PAYMENT_QUERY_MS = 3000, PAYMENT_TX_MS = 6000, GATEWAY_ANSWER_MAX = 1024 * 1024, GATEWAY_ID_MAX = 128 };
 
@@ -13,6 +14,9 @@ struct payment_service {
 	char *url;		     /* without a slash at the end */
 	char *authorization;	     /* "Authorization: Bearer ..." */
 	struct list drives, refunds; /* open ones, to be freed with the service */
+	char *webhook_secrets[WEBHOOK_SECRETS_MAX];
+	size_t n_webhook_secrets; /* 0: no events are taken */
+	int64_t long_at_us;	  /* when what is unsettled for long is looked for again */
 	struct gateway_budget budget;
 	struct breaker breaker;
 	struct crypto_key card_key;
@@ -85,7 +89,39 @@ void payment_answer_exec(struct pg_tx *tx, struct arena *arena, const struct uui
 			 enum payment_step step, int call_no, int http_status, const char *request_id,
 			 struct str summary);
 
+/* ---- findings (payment_findings.c) ---- */
+
+/* Something for a person to look at. subject NULL: nothing of ours; show and booking may be NULL. */
+struct payment_finding {
+	const char *kind, *gateway_id, *detail, *currency;
+	const struct uuid *subject_id, *show_id, *booking_id;
+	int64_t amount_minor;
+};
+/* Rows: times it was seen, whether it is open. In a transaction, or as one of its own. */
+void payment_finding_exec(struct pg_tx *tx, struct arena *a, const struct payment_finding *f, pg_fn *fn, void *arg);
+void payment_finding_query(struct pg *pg, struct arena *a, const struct payment_finding *f, pg_fn *fn, void *arg);
+/* What was found of these kinds about one thing of the gateway's is in order again. */
+void payment_findings_resolve(struct pg *pg, struct arena *a, const char *gateway_id, const struct str *kinds, size_t n,
+			      const char *how, pg_fn *fn, void *arg);
+/* An ended attempt whose intent the gateway holds or has taken money for. Rows: one when the settling duty will see to it. */
+struct payment_again {
+	struct uuid show_id, payment_id;
+	const char *intent_id, *actor, *why;
+};
+void payment_void_again_args(struct pg_args *args, struct arena *a, const struct payment_again *again);
+
+/* ---- webhooks (payment_webhook.c) ---- */
+
+void payment_webhook_post(struct web_call *call);
+/* false with a sentence. */
+bool webhook_secrets_load(struct payment_service *p, const char *path, char *error, size_t size);
+void webhook_secrets_forget(struct payment_service *p);
+
 /* ---- drives ---- */
+
+/* As payment_ask, because the gateway gave a hint. */
+void payment_hint(struct payment_service *p, const struct uuid *show, const struct uuid *payment, payment_fn *fn,
+		  void *arg);
 
 /* As payment_ask, for the settling duty: takes what is due. */
 void payment_settle(struct payment_service *p, const struct uuid *show, const struct uuid *payment, payment_fn *fn,

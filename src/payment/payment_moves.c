@@ -173,21 +173,17 @@ void move_fail(struct drive *d, bool declined)
 /* A person has to look at what the gateway says of the sums. In the transaction that acts on it. */
 static void exec_differs(struct drive *d)
 {
-	struct uuid finding_id = crypto_uuid_v7(wall_now_us());
-	struct pg_args args;
+	struct payment_finding f = {.kind = "amount_differs",
+				    .gateway_id = d->seen.intent_id,
+				    .detail = d->seen.differs,
+				    .currency = d->a.currency,
+				    .subject_id = &d->a.payment_id,
+				    .show_id = &d->a.show_id,
+				    .booking_id = &d->a.booking_id,
+				    .amount_minor = d->a.amount_minor};
 
-	if (!d->seen.differs[0])
-		return;
-	pg_args_init(&args, &d->arena);
-	pg_arg_uuid(&args, &finding_id);
-	pg_arg_text(&args, str_from(d->seen.intent_id));
-	pg_arg_uuid(&args, &d->a.payment_id);
-	pg_arg_uuid(&args, &d->a.show_id);
-	pg_arg_uuid(&args, &d->a.booking_id);
-	pg_arg_i64(&args, d->a.amount_minor);
-	pg_arg_text(&args, str_from(d->a.currency));
-	pg_arg_text(&args, str_from(d->seen.differs));
-	pg_tx_exec(d->tx, &payment_sql_payment_differs, &args, NULL, NULL);
+	if (d->seen.differs[0])
+		payment_finding_exec(d->tx, &d->arena, &f, NULL, NULL);
 }
 
 /* The money may be held, but it is not taken: the attempt is void, and the seats are the owner's to pay for otherwise. A

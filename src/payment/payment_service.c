@@ -67,6 +67,11 @@ struct payment_service *payment_service_new(const struct payment_service_config 
 	gateway_budget_init(&p->budget, loop_now_us(config->loop));
 	breaker_init(&p->breaker);
 	crypto_derive(auth_master(config->auth), "card", &p->card_key);
+	if (config->webhook_secret_file && config->webhook_secret_file[0] &&
+	    !webhook_secrets_load(p, config->webhook_secret_file, error, size)) {
+		payment_service_free(p);
+		return NULL;
+	}
 	return p;
 }
 
@@ -78,6 +83,7 @@ void payment_service_free(struct payment_service *p)
 	refund_drives_free(p);
 	explicit_bzero(p->authorization, strlen(p->authorization));
 	free(p->authorization);
+	webhook_secrets_forget(p);
 	free(p->url);
 	free(p);
 }
@@ -339,6 +345,7 @@ static void get_trail(struct web_call *call)
 
 static const struct web_route routes[] = {
 	{HTTP_GET, "/v1/payments/config", get_config, WEB_ANYBODY, 0, 0, false},
+	{HTTP_POST, "/v1/payments/webhook", payment_webhook_post, WEB_ANYBODY, 0, WEBHOOK_BODY_MAX, false},
 	{HTTP_GET, "/v1/shows/{show}/bookings/{booking}/payments", get_trail, WEB_STAFF, SCOPE_PAYMENTS, 0, false},
 	{HTTP_GET, "/v1/statements", payment_statement_get, WEB_STAFF, SCOPE_PAYMENTS, 0, false},
 };

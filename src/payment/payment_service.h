@@ -1,6 +1,6 @@
 /*
  * The Payment Service: attempts to pay for a booking, the calls to the gateway that carry them, refunds. It owns payments,
- * payment_calls, payment_events and refunds. States and what follows from an answer stand in payment.h.
+ * payment_calls, payment_events, refunds, webhook_events and payment_findings. States and what follows from an answer stand in payment.h.
  *
  *   POST bookings --(transaction: payment_create)--> payment_start --+
  *   GET booking ----------------------------------> payment_ask -----+--> one drive: decide, call, record ... until it
@@ -33,8 +33,9 @@ struct payment_service_config {
 	struct seat_map *map;
 	struct ticket_service *ticket;
 	struct event_service *event;
-	const char *url;      /* of the gateway; "": none, then only what is free can be booked */
-	const char *key_file; /* holds the gateway's secret key */
+	const char *url;		 /* of the gateway; "": none, then only what is free can be booked */
+	const char *key_file;		 /* holds the gateway's secret key */
+	const char *webhook_secret_file; /* what its events are signed with; "": none are taken */
 	const struct auth *auth;
 	int64_t timeout_ms;	    /* of one call that moves money */
 	int64_t read_timeout_ms;    /* of one that only asks */
@@ -109,5 +110,20 @@ void payments_lock(struct pg_tx *tx, struct arena *a, const struct uuid *show, c
  */
 typedef void payment_settled_fn(void *arg, bool ok, bool more);
 void payment_settle_due(struct payment_service *p, int limit, payment_settled_fn *fn, void *arg);
+
+/*
+ * The orphan scan (orphans.h says what it looks for): all intents the gateway has made in 48 hours, a page of a hundred per round.
+ * more: the next page at once; else it has reached the end, or the gateway cannot be asked now, and the next round may do
+ * nothing: it knows itself when it goes on. One scan per service.
+ */
+struct orphan_scan;
+struct orphan_scan *orphan_scan_new(struct payment_service *p, int64_t every_ms, int64_t min_age_s);
+void orphan_scan_free(struct orphan_scan *s); /* after the pg and the http client; NULL is fine */
+void orphan_scan_round(struct orphan_scan *s, payment_settled_fn *fn, void *arg);
+
+/* Keeps the gauges of what is not settled; in every process that shows them, whoever does the settling. */
+struct payment_watch;
+struct payment_watch *payment_watch_new(struct payment_service *p);
+void payment_watch_free(struct payment_watch *w); /* when the loop has stopped, before the loop goes; NULL is fine */
 
 #endif

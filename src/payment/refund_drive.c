@@ -12,14 +12,18 @@
 #include "payment/payment_int.h"
 #include "payment/payment_sql.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+static const char NOT_CAPTURED[] = "not_captured";
 
 struct refund_drive {
 	struct payment_service *p;
 	struct list link;
 	struct arena arena;
-	struct uuid show_id, refund_id, payment_id;
+	struct uuid show_id, refund_id, payment_id, booking_id;
+	char currency[4];
 	enum refund_state state;
 	int64_t amount_minor, tries;
 	const char *intent_id, *gateway_id, *actor;
@@ -31,6 +35,7 @@ struct refund_drive {
 	struct buf summary;
 	struct refund_observation seen;
 	struct pg_tx *tx;
+	bool to_find; /* the arrow under way is one that a person has to hear of */
 	payment_fn *fn;
 	void *arg;
 };
@@ -58,11 +63,31 @@ static void on_recorded(void *arg, const struct pg_answer *a)
 	refund_end(arg); /* whatever became of it: the row's time comes again */
 }
 
+static void on_arrow(void *arg, const struct pg_answer *a);
+
+/* In the arrow's own transaction: a refund that failed is never without its finding. */
+static void find_failed(struct refund_drive *d)
+{
+	struct payment_finding f = {.kind = "refund_failed",
+				    .gateway_id = d->seen.gateway_id,
+				    .detail = d->seen.failure,
+				    .currency = d->currency,
+				    .subject_id = &d->refund_id,
+				    .show_id = &d->show_id,
+				    .booking_id = &d->booking_id,
+				    .amount_minor = d->amount_minor};
+
+	d->to_find = false;
+	payment_finding_exec(d->tx, &d->arena, &f, on_arrow, d);
+}
+
 static void on_arrow(void *arg, const struct pg_answer *a)
 {
 	struct refund_drive *d = arg;
 
-	if (a->status == PG_OK)
+	if (a->status == PG_OK && d->to_find && pg_rows(a->result))
+		find_failed(d);
+	else if (a->status == PG_OK)
 		pg_tx_commit(d->tx, on_recorded, d);
 	else {
 		pg_tx_rollback(d->tx, NULL, NULL);
@@ -106,6 +131,8 @@ static void refund_move(struct refund_drive *d, const struct pg_stmt *stmt)
 	pg_arg_text(&args, str_from(d->request_id));
 	if (stmt == &payment_sql_refund_fail) {
 		pg_arg_text(&args, str_from(d->seen.failure));
+		/* of what was never captured nothing has to go back */
+		d->to_find = strcmp(d->seen.failure, NOT_CAPTURED) != 0;
 		log_line(LOG_ERROR, "a refund failed", LOG_U("refund_id", &d->refund_id),
 			 LOG_C("why", d->seen.failure));
 	}
@@ -197,6 +224,8 @@ static void on_taken(void *arg, const struct pg_answer *a)
 		return;
 	}
 	d->payment_id = pg_get_uuid(a->result, 0, 0);
+	d->booking_id = pg_get_uuid(a->result, 0, 1);
+	snprintf(d->currency, sizeof(d->currency), "%.*s", STR_FMT(pg_get_text(a->result, 0, 4)));
 	refund_state_parse(pg_get_text(a->result, 0, 2), &d->state);
 	d->amount_minor = pg_get_int(a->result, 0, 3);
 	d->tries = pg_get_int(a->result, 0, 5);
@@ -210,7 +239,7 @@ static void on_taken(void *arg, const struct pg_answer *a)
 		refund_rest(d);
 	} else if (paid != PAYMENT_CAPTURED && !late) {
 		d->seen.seen = SEEN_REFUSED;
-		memcpy(d->seen.failure, "not_captured", sizeof("not_captured"));
+		memcpy(d->seen.failure, NOT_CAPTURED, sizeof(NOT_CAPTURED));
 		refund_decide(d);
 	} else if (d->state == REFUND_PENDING && d->gateway_id[0]) {
 		d->step = STEP_RETRIEVE;

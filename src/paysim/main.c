@@ -13,7 +13,8 @@
 #include <unistd.h>
 
 struct options {
-	const char *db, *host, *secret_key, *public_url, *webhook_url, *webhook_secrets[WEBHOOK_SECRETS_MAX], *merchant;
+	const char *db, *host, *secret_key, *public_url, *webhook_url, *webhook_secrets[WEBHOOK_SECRETS_MAX], *merchant,
+		*webhook_secret_file;
 	size_t n_webhook_secrets;
 	int64_t port, later_s;
 };
@@ -26,6 +27,7 @@ static const struct cli_option cli_options[] = {
 	{"webhook-url", "URL", "where events are posted to (nowhere)"},
 	{"webhook-secret", "SECRET...",
 	 "what they are signed with (whsec_...); a second one while secrets are changed"},
+	{"webhook-secret-file", "FILE", "the same, one a line: nobody sees them in the list of processes"},
 	{"later-seconds", "N", "how long the cards wait that do something later, by the simulator's clock (2)"},
 	{"merchant", "NAME", "who is paid, on the 3-D Secure page (Boxoffice)"},
 	{"public-url", "URL", "how browsers reach this, for the 3-D Secure page (http://HOST:PORT)"},
@@ -38,6 +40,24 @@ static const struct cli cli = {
 	"When it is ready it prints one line of JSON with its url on standard output.",
 	cli_options,
 };
+
+static bool secrets_read(struct options *o, struct error *e)
+{
+	static char text[300 * WEBHOOK_SECRETS_MAX];
+	FILE *f = fopen(o->webhook_secret_file, "re");
+	char *line, *rest = text;
+
+	if (!f)
+		return error_set(e, ERR_INVALID_REQUEST, "", "%s: %s", o->webhook_secret_file, strerror(errno));
+	text[fread(text, 1, sizeof(text) - 1, f)] = '\0';
+	fclose(f);
+	while ((line = strsep(&rest, "\r\n")) && o->n_webhook_secrets < WEBHOOK_SECRETS_MAX)
+		if (*line)
+			o->webhook_secrets[o->n_webhook_secrets++] = line;
+	if (!o->n_webhook_secrets)
+		return error_set(e, ERR_INVALID_REQUEST, "", "%s holds no secret", o->webhook_secret_file);
+	return true;
+}
 
 /* -1: go on; otherwise the exit status. */
 static int read_options(int argc, char **argv, struct options *o)
@@ -61,6 +81,7 @@ static int read_options(int argc, char **argv, struct options *o)
 			.public_url = cli_value(&args, "public-url", NULL),
 			.webhook_url = cli_value(&args, "webhook-url", NULL),
 			.merchant = cli_value(&args, "merchant", "Boxoffice"),
+			.webhook_secret_file = cli_value(&args, "webhook-secret-file", NULL),
 		};
 		while (o->n_webhook_secrets < WEBHOOK_SECRETS_MAX &&
 		       (o->webhook_secrets[o->n_webhook_secrets] =
@@ -77,9 +98,13 @@ static int read_options(int argc, char **argv, struct options *o)
 			error_set(&e, ERR_INVALID_REQUEST, "", "--webhook-secret: two at most");
 		else if (!str_utf8_valid(str_from(o->merchant)) || str_utf8_length(str_from(o->merchant)) > 80)
 			error_set(&e, ERR_INVALID_REQUEST, "", "--merchant takes at most 80 characters");
-		else if (!o->webhook_url != !o->n_webhook_secrets)
-			error_set(&e, ERR_INVALID_REQUEST, "", "--webhook-url and --webhook-secret go together");
-		else
+		else if (o->n_webhook_secrets && o->webhook_secret_file)
+			error_set(&e, ERR_INVALID_REQUEST, "",
+				  "--webhook-secret and --webhook-secret-file are two ways to say the same");
+		else if (!o->webhook_url != !(o->n_webhook_secrets || o->webhook_secret_file))
+			error_set(&e, ERR_INVALID_REQUEST, "",
+				  "--webhook-url and --webhook-secret (or --webhook-secret-file) go together");
+		else if (!o->webhook_secret_file || secrets_read(o, &e))
 			return -1;
 		break;
 	case CLI_WRONG:

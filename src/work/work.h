@@ -15,7 +15,7 @@
 
 extern const struct pg_stmt *const *const work_sql; /* to prepare */
 
-enum duty_kind { DUTY_SWEEP, DUTY_ARCHIVE, DUTY_AUDIT, DUTY_SETTLE, DUTY_CHECK, DUTY_RETENTION };
+enum duty_kind { DUTY_SWEEP, DUTY_ARCHIVE, DUTY_AUDIT, DUTY_SETTLE, DUTY_CHECK, DUTY_RETENTION, DUTY_ORPHANS };
 
 struct duty;
 /* One round; ends with duty_done exactly once. more: there is more to do, begin again at once. */

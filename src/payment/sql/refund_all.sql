@@ -1,4 +1,5 @@
--- Void came too late, the gateway has taken the money of an ended attempt: all of it goes back. (nothing) -> requested.
+-- Void came too late, the gateway has taken the money of an ended attempt: all of it goes back. (nothing) -> requested. Once: an
+-- event of the gateway that comes late may ask for it again.
 WITH done AS (
   UPDATE payments p SET void_wanted = false, settle_at = 'infinity', settle_tries = 0
    WHERE p.show_id = $1::uuid AND p.payment_id = $2::uuid AND p.generation = $3::int AND p.void_wanted
@@ -7,9 +8,11 @@ made AS (
   INSERT INTO refunds (show_id, refund_id, payment_id, booking_id, state, amount_minor, currency, kind, reason, settle_at)
   SELECT $1::uuid, $7::uuid, d.payment_id, d.booking_id, 'requested', d.amount_minor, d.currency, 'void',
          'taken although the booking had ended', statement_timestamp()
-    FROM done d)
+    FROM done d
+   WHERE (SELECT count(*) FROM refunds r WHERE r.booking_id = d.booking_id AND r.show_id = $1::uuid AND r.payment_id = $2::uuid) = 0
+  RETURNING refund_id, payment_id, booking_id, amount_minor, currency)
 INSERT INTO payment_events (show_id, event_id, payment_id, booking_id, refund_id, from_state, to_state, amount_minor, currency,
                             actor, why, gateway_request_id)
-SELECT $1::uuid, $4::uuid, d.payment_id, d.booking_id, $7::uuid, '', 'requested', d.amount_minor, d.currency, $5::text,
+SELECT $1::uuid, $4::uuid, m.payment_id, m.booking_id, m.refund_id, '', 'requested', m.amount_minor, m.currency, $5::text,
        'taken although the booking had ended', $6::text
-  FROM done d
+  FROM made m

@@ -493,7 +493,7 @@ def test_limit_per_payer(office, admin):
     buyer.book(show.show_id, lock, email="Eve@example.org").expect(201)
     other, lock = locked(office, show, 2, 4)
     assert other.book(show.show_id, lock, email="eve@EXAMPLE.org").expect(409, "lock_limit")["limit"] == 3
-    other.book(show.show_id, lock, "pm_card_mastercard", email="somebody@example.org").expect(201)
+    other.book(show.show_id, lock, "pm_card_mastercard", email="somebody@example.org").expect(201)  # by card: test_gateway.py
 
 
 def test_payments_config(office):

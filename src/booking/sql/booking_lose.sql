@@ -10,7 +10,8 @@ moved AS (
   RETURNING b.booking_id, b.lock_id, b.version, b.reference),
 gone AS (
   UPDATE booking_seats s SET released_at = statement_timestamp()
-    FROM moved m WHERE s.show_id = $1::uuid AND s.booking_id = m.booking_id AND s.released_at IS NULL
+    FROM moved m WHERE s.show_id = $1::uuid AND s.booking_id = m.booking_id
+     AND coalesce(s.released_at, 'infinity') = 'infinity' -- (not IS NULL: that makes the index of live seats look like the key)
   RETURNING s.seat_no),
 told AS (
   INSERT INTO outbox (show_id, outbox_id, topic, events)

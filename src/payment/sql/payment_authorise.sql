@@ -3,12 +3,13 @@
 -- Guarded by the generation: whoever was taken over finds nothing to do. Locks the payment's row.
 WITH old AS (
   SELECT p.state FROM payments p
-   WHERE p.show_id = $1::uuid AND p.payment_id = $2::uuid AND p.generation = $3::int AND p.state IN ('created', 'requires_action')
+   WHERE p.show_id = $1::uuid AND p.payment_id = $2::uuid AND p.generation = $3::int
      FOR NO KEY UPDATE),
 moved AS (
   UPDATE payments p SET state = 'authorised', version = p.version + 1, settle_tries = 0,
          settle_at = statement_timestamp() + $8::interval, ask_after = statement_timestamp() + $8::interval
     FROM old WHERE p.show_id = $1::uuid AND p.payment_id = $2::uuid AND p.generation = $3::int AND p.state = old.state
+     AND old.state IN ('created', 'requires_action')
   RETURNING p.payment_id, p.booking_id, p.lock_id, p.state, p.version, p.amount_minor, p.currency, p.attempt_no, old.state AS was),
 noted AS (
   INSERT INTO payment_events (show_id, event_id, payment_id, booking_id, from_state, to_state, amount_minor, currency, actor,

@@ -2,12 +2,12 @@
 -- Guarded by the generation: whoever was taken over finds nothing to do. Locks the payment's row.
 WITH old AS (
   SELECT p.state FROM payments p
-   WHERE p.show_id = $1::uuid AND p.payment_id = $2::uuid AND p.generation = $3::int AND p.state = 'authorised'
+   WHERE p.show_id = $1::uuid AND p.payment_id = $2::uuid AND p.generation = $3::int
      FOR NO KEY UPDATE),
 moved AS (
   UPDATE payments p SET state = 'captured', version = p.version + 1, settle_tries = 0,
          settle_at = 'infinity'
-    FROM old WHERE p.show_id = $1::uuid AND p.payment_id = $2::uuid AND p.generation = $3::int AND p.state = old.state
+    FROM old WHERE p.show_id = $1::uuid AND p.payment_id = $2::uuid AND p.generation = $3::int AND old.state = 'authorised'
   RETURNING p.payment_id, p.booking_id, p.lock_id, p.state, p.version, p.amount_minor, p.currency, p.attempt_no, old.state AS was),
 noted AS (
   INSERT INTO payment_events (show_id, event_id, payment_id, booking_id, from_state, to_state, amount_minor, currency, actor,

@@ -11,7 +11,8 @@ WITH made AS (
          l.created_at + interval '30 minutes', statement_timestamp() + $9::interval, statement_timestamp() + $9::interval
     FROM bookings b
     JOIN seat_locks l ON l.show_id = $1::uuid AND l.lock_id = b.lock_id AND l.state = 'paying'
-   WHERE b.show_id = $1::uuid AND b.booking_id = $3::uuid AND b.lock_id = $4::uuid AND b.state = 'payment_pending'
+   WHERE b.show_id = $1::uuid AND b.booking_id = $3::uuid AND b.lock_id = $4::uuid
+     AND CASE WHEN b.state = 'payment_pending' THEN true END -- (in a CASE: else the index of pending bookings looks as good as the key)
   ON CONFLICT DO NOTHING
   RETURNING payment_id, booking_id, amount_minor, currency, attempt_no),
 noted AS (

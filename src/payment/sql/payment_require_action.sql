@@ -2,13 +2,13 @@
 -- Guarded by the generation: whoever was taken over finds nothing to do. Locks the payment's row.
 WITH old AS (
   SELECT p.state FROM payments p
-   WHERE p.show_id = $1::uuid AND p.payment_id = $2::uuid AND p.generation = $3::int AND p.state = 'created'
+   WHERE p.show_id = $1::uuid AND p.payment_id = $2::uuid AND p.generation = $3::int
      FOR NO KEY UPDATE),
 moved AS (
   UPDATE payments p SET state = 'requires_action', version = p.version + 1, settle_tries = 0,
          action_url = $8::text, settle_at = least(statement_timestamp() + interval '5 seconds', p.action_until),
          ask_after = statement_timestamp() + interval '1 second'
-    FROM old WHERE p.show_id = $1::uuid AND p.payment_id = $2::uuid AND p.generation = $3::int AND p.state = old.state
+    FROM old WHERE p.show_id = $1::uuid AND p.payment_id = $2::uuid AND p.generation = $3::int AND old.state = 'created'
   RETURNING p.payment_id, p.booking_id, p.lock_id, p.state, p.version, p.amount_minor, p.currency, p.attempt_no, old.state AS was),
 noted AS (
   INSERT INTO payment_events (show_id, event_id, payment_id, booking_id, from_state, to_state, amount_minor, currency, actor,

@@ -1,0 +1,55 @@
+"""The plans of a purchase's statements on tables that were just made: they are kept until the first ANALYZE, through the first sale.
+
+Decision 0015: every row is found by what is its own. An index scan that knows no more than the show reads all that was sold of it.
+"""
+
+import re
+import subprocess
+from pathlib import Path
+
+import psycopg
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+STATEMENTS = """payment/payment_create payment/payment_get payment/payment_lease payment/payment_intent payment/payment_call
+    payment/payment_answer payment/payment_require_action payment/payment_authorise payment/payment_capture payment/payment_fail
+    payment/payment_abandon payment/payment_void payment/payment_voided payment/payment_lose payment/payment_rest
+    payment/payment_return payment/payment_card payment/card_seats payment/payment_differs booking/booking_ask
+    booking/booking_of_lock booking/booking_create booking/booking_confirm booking/booking_fail booking/booking_get
+    booking/booking_lose""".split()
+
+
+@pytest.fixture(scope="module")
+def fresh(plant):
+    """A database that was just made, and a connection to it as the program has it."""
+    with plant.sql() as db:
+        db.execute("CREATE DATABASE just_made")
+    options = psycopg.conninfo.conninfo_to_dict(plant.postgres.url)
+    url = psycopg.conninfo.make_conninfo(**{**options, "dbname": "just_made"})
+    done = subprocess.run([plant.program, "migrate", "--migrate-url", url], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    with psycopg.connect(url, autocommit=True, prepare_threshold=None) as db:
+        db.execute("SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off")
+        yield db
+    with plant.sql() as db:
+        db.execute("DROP DATABASE just_made")
+
+
+def nodes(plan):
+    yield plan
+    for child in plan.get("Plans", []):
+        yield from nodes(child)
+
+
+@pytest.mark.parametrize("name", STATEMENTS)
+def test_rows_are_found_by_what_is_their_own(fresh, name):
+    service, statement = name.split("/")
+    fresh.execute("DEALLOCATE ALL")
+    fresh.execute(f"PREPARE s AS {(ROOT / 'src' / service / 'sql' / (statement + '.sql')).read_text()}")
+    [n] = fresh.execute("SELECT cardinality(parameter_types) FROM pg_prepared_statements WHERE name = 's'").fetchone()
+    [[[plan]]] = fresh.execute(f"EXPLAIN (FORMAT JSON) EXECUTE s({', '.join(['NULL'] * n)})").fetchall()
+    for node in nodes(plan["Plan"]):
+        assert node["Node Type"] != "Seq Scan", node
+        if "Index Name" in node and node["Index Name"] != "shows_pkey":
+            known = set(re.findall(r"(\w+) (?:=|>|<)", node.get("Index Cond", "")))
+            assert known - {"show_id"}, f"{node['Index Name']} knows only {known}: {node}"

@@ -295,10 +295,9 @@ static void pay_finish(struct pay *p, const struct pg_answer *a)
 		refuse(p, ERR_LOCK_EXPIRED, NULL);
 	} else if (a->status == PG_OK && p->doubled) {
 		put_right(p);
-	} else if (p->lost && (a->status == PG_OK || a->status == PG_ERROR)) {
+	} else if ((p->lost && (a->status == PG_OK || a->status == PG_ERROR)) ||
+		   (a->status == PG_ERROR && pg_error_is_transient(a))) {
 		pay_ask(p); /* somebody was faster: what is the matter now? What came after may have failed over it */
-	} else if (a->status == PG_ERROR && pg_error_is_transient(a)) {
-		pay_ask(p);
 	} else if (a->status == PG_ERROR) {
 		log_line(LOG_ERROR, "a booking's statement failed", LOG_C("error", a->message),
 			 LOG_C("sqlstate", a->sqlstate));
@@ -532,9 +531,8 @@ static void on_ask(void *arg, const struct pg_answer *a)
 	else if (p->total_minor && !p->ask.pays)
 		refuse_at(p, ERR_INVALID_REQUEST, "/payment",
 			  "\"payment\" is missing: these seats are not free of charge.");
-	else if (p->total_minor && !payment_configured(p->b->config.payment))
-		refuse(p, ERR_PAYMENT_UNAVAILABLE, NULL);
-	else if (p->total_minor && !payment_available(p->b->config.payment, &p->call->retry_after_s))
+	else if (p->total_minor && (!payment_configured(p->b->config.payment) ||
+				    !payment_available(p->b->config.payment, &p->call->retry_after_s)))
 		refuse(p, ERR_PAYMENT_UNAVAILABLE, NULL); /* before anything is made: the lock stays as it is */
 	else if (p->show->status != SHOW_PUBLISHED)
 		refuse_not_on_sale(p);

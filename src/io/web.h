@@ -83,8 +83,8 @@ struct web_call {
 	struct who who;
 	struct buf out; /* of the answer; freed by the layer */
 	struct jw json;
-	enum err refused; /* for metrics */
-	int retry_after_s;  /* of a 429 or 503; 0: the usual second */
+	enum err refused;  /* for metrics */
+	int retry_after_s; /* of a 429 or 503; 0: the usual second */
 	bool writing_problem, answered;
 	struct web *web;
 	int64_t timer_us; /* free for handlers */

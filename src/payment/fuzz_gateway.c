@@ -20,6 +20,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct refund_observation r;
 	struct uuid id = {{0}};
 	struct error e = {.code = ERR_NONE};
+	char code[PAYMENT_CODE_MAX];
 	struct buf b;
 	json_t *again;
 	struct str body;
@@ -35,6 +36,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	     memchr(o.decline_code, 0, sizeof(o.decline_code)));
 	must(o.seen != SEEN_HELD || o.intent_id[0]);
 	must(status < 500 || o.seen == SEEN_UNKNOWN);
+	must(memchr(o.currency, 0, sizeof(o.currency)) && memchr(o.attempt, 0, sizeof(o.attempt)) &&
+	     memchr(o.fingerprint, 0, sizeof(o.fingerprint)));
+	payment_compare(&o, &id, 4500, "EUR");
+	must(memchr(o.differs, 0, sizeof(o.differs)));
+	must(o.seen != SEEN_HELD || o.differs[0] || o.amount_minor == 4500);
+	payment_error_code(body, code);
+	must(memchr(code, 0, sizeof(code)));
+	must(payment_decline_words(o.decline_code)[0] && payment_decline_told(o.decline_code)[0]);
 	refund_observe(status, true, body, &r);
 	must(r.seen != SEEN_NOTHING);
 	refund_observe_list(status, true, body, &id, &r);

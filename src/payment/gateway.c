@@ -5,6 +5,7 @@
 #include "base/json.h"
 #include "payment/payment.h"
 
+#include <arpa/inet.h>
 #include <ctype.h>
 #include <stdio.h>
 #include <string.h>
@@ -82,26 +83,27 @@ static void observe_intent(const json_t *intent, struct payment_observation *ret
 	}
 }
 
-void payment_compare(struct payment_observation *o, const struct uuid *payment, int64_t amount_minor,
+void payment_compare(struct payment_observation *ret, const struct uuid *payment, int64_t amount_minor,
 		     const char *currency)
 {
 	char id[UUID_TEXT];
-	bool open = o->seen == SEEN_NEW || o->seen == SEEN_ACTION || o->seen == SEEN_HELD || o->seen == SEEN_PAID;
+	bool open =
+		ret->seen == SEEN_NEW || ret->seen == SEEN_ACTION || ret->seen == SEEN_HELD || ret->seen == SEEN_PAID;
 	/* of what is held or paid the part that counts; where the gateway does not say, the amount itself must do */
-	int64_t part = o->seen == SEEN_HELD ? o->held_minor : o->seen == SEEN_PAID ? o->received_minor : -1;
+	int64_t part = ret->seen == SEEN_HELD ? ret->held_minor : ret->seen == SEEN_PAID ? ret->received_minor : -1;
 
-	if (!o->is_intent || !open)
+	if (!ret->is_intent || !open)
 		return;
 	uuid_format(payment, id);
-	if (o->amount_minor != amount_minor || (part != -1 && part != amount_minor) ||
-	    strcasecmp(o->currency, currency) != 0)
-		snprintf(o->differs, sizeof(o->differs),
+	if (ret->amount_minor != amount_minor || (part != -1 && part != amount_minor) ||
+	    strcasecmp(ret->currency, currency) != 0)
+		snprintf(ret->differs, sizeof(ret->differs),
 			 "asked for %lld %s, the gateway says %lld %s, of which %lld are %s", (long long)amount_minor,
-			 currency, (long long)o->amount_minor, o->currency,
-			 (long long)(part == -1 ? o->amount_minor : part), o->seen == SEEN_PAID ? "paid" : "held");
-	else if (strcmp(o->attempt, id) != 0)
-		snprintf(o->differs, sizeof(o->differs), "the gateway says that it belongs to the attempt \"%s\"",
-			 o->attempt);
+			 currency, (long long)ret->amount_minor, ret->currency,
+			 (long long)(part == -1 ? ret->amount_minor : part), ret->seen == SEEN_PAID ? "paid" : "held");
+	else if (strcmp(ret->attempt, id) != 0)
+		snprintf(ret->differs, sizeof(ret->differs), "the gateway says that it belongs to the attempt \"%s\"",
+			 ret->attempt);
 }
 
 static void observe_error(enum payment_step step, int http_status, const json_t *error, struct payment_observation *ret)
@@ -380,20 +382,17 @@ bool payment_method_plausible(struct str s)
 	return true;
 }
 
-/* 127.0.0.0/8 in four numbers, ::1, localhost. */
 static bool host_is_here(struct str host)
 {
-	char text[16];
-	unsigned a, b, c, d;
-	int end = 0;
+	char text[INET_ADDRSTRLEN];
+	struct in_addr v4;
 
 	if (str_ieqc(host, "localhost") || str_eqc(host, "[::1]"))
 		return true;
 	if (host.n >= sizeof(text))
 		return false;
 	snprintf(text, sizeof(text), "%.*s", STR_FMT(host));
-	return sscanf(text, "%3u.%3u.%3u.%3u%n", &a, &b, &c, &d, &end) == 4 && text[end] == '\0' && a == 127 &&
-	       b < 256 && c < 256 && d < 256;
+	return inet_pton(AF_INET, text, &v4) == 1 && ntohl(v4.s_addr) >> 24 == 127;
 }
 
 const char *payment_url_fault(struct str url)

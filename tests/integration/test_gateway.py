@@ -298,14 +298,13 @@ def test_card_limit_after_three_d_secure(ground):
     buyer = ground.stand.session()
     lock = buyer.lock(show.show_id, show.seats[:2]).expect(201)["lock_id"]
     buyer.book(show.show_id, lock, SECURE, email="one@example.org").expect(201)
-    ground.simulator.authorise(ground.booking_of(lock), ground.db)
-    wait_until(lambda: ground.states(lock) == ["captured"], "captured", 15)
+    come_back(ground, show, ground.simulator.authorise(ground.booking_of(lock), ground.db)).expect(200)
+    assert ground.states(lock) == ["captured"]
     other = ground.stand.session()
     again = other.lock(show.show_id, show.seats[4:5]).expect(201)["lock_id"]
     booking = other.book(show.show_id, again, SECURE, email="two@example.org").expect(201)["booking_id"]
-    ground.simulator.authorise(booking, ground.db)
-    path = f"/v1/shows/{show.show_id}/bookings/{booking}"
-    wait_until(lambda: other.get(path).expect(200)["payment"]["status"] == "voided", "voided", 15)
+    done = come_back(ground, show, ground.simulator.authorise(booking, ground.db)).expect(200)
+    assert done["payment"]["status"] == "voided" and "This card" in done["payment"]["detail"]
     assert ground.attempts(again) == [("voided", "card_limit")]
     assert other.lock_state(show.show_id, again).expect(200)["state"] == "active"
 

@@ -29,8 +29,8 @@ def simulator(build_dir, base_dir):
 
 
 def settings(middleman, simulator, *args):
-    return ["--payment-url", middleman.url, "--payment-key-file", str(simulator.key_file), "--payment-timeout-ms", "1500",
-            "--payment-read-timeout-ms", "1500", *args]
+    return ["--payment-url", middleman.url, "--payment-key-file", str(simulator.key_file), "--payment-timeout-ms", "5000",
+            "--payment-read-timeout-ms", "5000", *args]
 
 
 class Ground:
@@ -293,7 +293,7 @@ def test_many_at_once_with_one_card(ground):
     threads = [threading.Thread(target=book, args=[i]) for i in range(5)]
     for thread in threads:
         thread.start()
-    wait_until(lambda: len(ground.middleman.seen("confirm")) == 5, "all confirmed at once", 1.4)
+    wait_until(lambda: len(ground.middleman.seen("confirm")) == 5, "all confirmed at once", 4.5)
     go.set()
     for thread in threads:
         thread.join()
@@ -594,13 +594,13 @@ def test_time_limits_by_kind_of_call(make_stand, simulator):
         events.append(middleman.pause("retrieve"))
         answer, seconds = took_s(lambda: buyer.book(show.show_id, lock))
         answer.expect(503, "outcome_unknown")
-        assert seconds < 2, "reading has a limit of its own"
+        assert seconds < 2.9, "reading has a limit of its own"
         middleman.clear()
         show, buyer, lock = ground.locked()
         events.append(middleman.pause("capture"))
         answer, seconds = took_s(lambda: buyer.book(show.show_id, lock))
         assert answer.expect(201)["payment"]["status"] == "capture_pending"
-        assert 2.9 < seconds < 6, "a call that moves money has the longer one"
+        assert 2.9 < seconds < 10, "a call that moves money has the longer one"
     finally:
         for event in events:
             event.set()
@@ -619,7 +619,7 @@ def test_time_limit_of_connecting(make_stand, simulator):
         lock = buyer.lock(show.show_id, show.seats[:1]).expect(201)["lock_id"]
         answer, seconds = took_s(lambda: buyer.book(show.show_id, lock))
         answer.expect(503, "payment_unavailable")
-        assert seconds < 6, "with the default limit of a whole call it were 20 s"
+        assert seconds < 9, "with the default limit of a whole call it were 20 s"
         assert db.execute("SELECT state, failure FROM payments WHERE lock_id = %s", [lock]).fetchall() == [("failed", "unavailable")]
         assert buyer.lock_state(show.show_id, lock).expect(200)["state"] == "active"
 

@@ -39,27 +39,6 @@ bool booking_may(enum booking_state from, enum booking_state to)
 	return false;
 }
 
-static const struct {
-	const char *reason, *words;
-} reasons[] = {
-	{"lock_ended", "It was not paid while the seats were held. Nothing was charged."},
-	{"time_over", "The payment took too long; the seats were released. Nothing was charged."},
-	{"seats_lost", "A seat already belonged to another booking. Nothing was charged."},
-	{"payment_lost",
-	 "The bank had promised the money, but the payment was not made. The tickets are void and the seats are on "
-	 "sale again; you owe nothing, and what was taken goes back."},
-	{"buyer", "You cancelled it."},
-	{"staff", "The organiser cancelled it."},
-};
-
-const char *booking_reason_words(const char *reason)
-{
-	for (size_t i = 0; i < sizeof(reasons) / sizeof(reasons[0]); i++)
-		if (strcmp(reason, reasons[i].reason) == 0)
-			return reasons[i].words;
-	return NULL;
-}
-
 /* One line of visible ASCII. */
 static bool visible(struct str s)
 {

@@ -45,9 +45,6 @@ bool booking_ask_read(const json_t *body, struct booking_ask *ret, struct error 
  */
 bool return_url_allowed(struct str url, struct str origin, struct str public_url, struct str prefixes);
 
-/* Why a booking ended, in words for the buyer; NULL when the reason is none of ours. */
-const char *booking_reason_words(const char *reason);
-
 /* What of the fee falls on each seat, in proportion to the prices; at most a seat's price. All parts add up to
  * min(fee, total). step_minor: of the currency; where the fee and the prices are multiples of it, so are the parts, and what
  * is given back of each seat is something that the gateway can give back. */

@@ -35,7 +35,7 @@ struct cancel {
 	size_t n;
 	bool nothing, ended, mismatch;
 	enum err refused;
-	const char *detail;
+	const char *detail, *bad_seat;
 	struct seat_change *changes;
 	size_t n_changes;
 };
@@ -80,7 +80,8 @@ static void on_applied(void *arg, bool applied)
 	struct cancel *c = arg;
 
 	if (c->refund_minor)
-		refund_send(c->b->config.payment, &c->call->ids[0], &c->refund_id, cancel_answer, c);
+		refund_send(c->b->config.payment, &c->call->ids[0], &c->refund_id, c->staff ? "staff" : "buyer",
+			    cancel_answer, c);
 	else
 		cancel_answer(c);
 }
@@ -106,7 +107,13 @@ static void cancel_finish(struct cancel *c, const struct pg_answer *a)
 		return;
 	}
 	pg_tx_rollback(c->tx, NULL, NULL);
-	if (a->status == PG_OK && c->refused != ERR_NONE) {
+	if (a->status == PG_OK && c->bad_seat) {
+		struct jw *w = web_problem(c->call, c->refused, "This seat is not one of the booking.");
+
+		jw_kcstr(w, "seat", c->bad_seat);
+		web_problem_end(c->call);
+		cancel_free(c);
+	} else if (a->status == PG_OK && c->refused != ERR_NONE) {
 		refuse(c, c->refused, c->detail);
 	} else if (a->status == PG_OK && c->nothing) {
 		cancel_answer(c);
@@ -257,12 +264,13 @@ static void on_held(void *arg, const struct pg_answer *a)
 		n_live = pg_get_ints(a->result, 0, 11, arena, &live);
 	for (uint32_t i = 0; i < c->n_asked; i++)
 		if (!has(seats, n, c->asked[i])) {
-			cancel_refuse(c, a, ERR_UNKNOWN_SEAT, "A seat named here is not one of this booking.");
+			c->bad_seat = arena_cstr(arena, plan_seat_guid(c->show->plan, c->asked[i]));
+			cancel_refuse(c, a, ERR_UNKNOWN_SEAT, NULL);
 			return;
 		}
 	fees = arena_array(arena, int64_t, n);
 	currency = currency_find(pg_get_text(a->result, 0, 5));
-	if (!booking_fee_parts(pg_get_int(a->result, 0, 7), prices, n, currency ? currency->step_minor : 1, fees)) {
+	if (!currency || !booking_fee_parts(pg_get_int(a->result, 0, 7), prices, n, currency->step_minor, fees)) {
 		cancel_refuse(c, a, ERR_INTERNAL, NULL);
 		return;
 	}
@@ -292,17 +300,24 @@ static void on_held(void *arg, const struct pg_answer *a)
 	}
 }
 
-static void on_payments(void *arg, const struct pg_answer *a)
+/* Of the rows of payments_lock: what is left of the one that holds money. */
+int64_t booking_money_left(const struct pg_answer *a)
 {
-	struct cancel *c = arg;
-
 	for (int i = 0; a->status == PG_OK && i < pg_rows(a->result); i++) {
 		enum payment_state state = PAYMENT_CREATED;
 
 		payment_state_parse(pg_get_text(a->result, i, 1), &state);
 		if (state == PAYMENT_AUTHORISED || state == PAYMENT_CAPTURED)
-			c->left_minor = pg_get_int(a->result, i, 3);
+			return pg_get_int(a->result, i, 3);
 	}
+	return 0;
+}
+
+static void on_payments(void *arg, const struct pg_answer *a)
+{
+	struct cancel *c = arg;
+
+	c->left_minor = booking_money_left(a);
 }
 
 static void cancel_begin(struct cancel *c)
@@ -316,12 +331,14 @@ static void cancel_begin(struct cancel *c)
 	c->refused = ERR_NONE;
 	c->refund_id = crypto_uuid_v7(wall_now_us());
 	c->tx = pg_tx_start(c->b->config.pg, NULL, BOOKING_TX_MS);
-	/* twice: what the first one waited for, a refund of somebody else's, only a statement begun after it can count */
+	/* both twice: what the first one waited for, somebody else's refund or cancellation, only a statement begun after it
+	 * can count; a booking that was free of charge has no payment to wait for */
 	payments_lock(c->tx, arena, &c->call->ids[0], &c->call->ids[1], NULL, NULL);
 	payments_lock(c->tx, arena, &c->call->ids[0], &c->call->ids[1], on_payments, c);
 	pg_args_init(&args, arena);
 	pg_arg_uuid(&args, &c->call->ids[0]);
 	pg_arg_uuid(&args, &c->call->ids[1]);
+	pg_tx_exec(c->tx, &booking_sql_booking_hold, &args, NULL, NULL);
 	pg_tx_exec(c->tx, &booking_sql_booking_hold, &args, on_held, c);
 }
 
@@ -338,8 +355,10 @@ static void on_loaded(void *arg, enum err err, const struct booking_view *v, str
 	struct str bad;
 	json_t *body;
 
-	if (err != ERR_NONE || !booking_may_see(call, v)) {
-		refuse(c, err != ERR_NONE ? err : ERR_NOT_FOUND, NULL);
+	if (err == ERR_NONE)
+		err = booking_may_see(call, v);
+	if (err != ERR_NONE) {
+		refuse(c, err, NULL);
 		return;
 	}
 	c->show = show_ref(show);

@@ -29,7 +29,8 @@ struct booking_view {
 	struct uuid payment_id;
 	enum payment_state payment_state;
 	const char *failure, *decline_code, *action_url;
-	bool refunded;
+	int64_t action_until_us;      /* until when the bank's page is waited for */
+	bool refunded, refunded_late; /* refunded_late: taken by the gateway after the attempt had ended here */
 	int64_t refund_minor;
 	const char *refund_status;
 };
@@ -38,6 +39,15 @@ void booking_view_read(const struct pg_result *r, int row, struct arena *arena, 
 void booking_write(struct booking_service *b, struct jw *w, const struct booking_view *v, const struct show *show,
 		   const struct pg_result *tickets, bool owner);
 int64_t booking_expires_in(const struct booking_view *v);
+/* The last attempt as the API names it. */
+const char *booking_payment_status(const struct booking_view *v);
+enum { BOOKING_WORDS_MAX = 400 };
+/* What is the matter and what can be done now, for the person in front of the screen; false: all is as it should be. */
+bool booking_words(const struct booking_view *v, char out[BOOKING_WORDS_MAX]);
+/* Why a card was declined, and whether the seats are still held. */
+void booking_decline_words(const char *decline_code, bool lock_lives, char out[BOOKING_WORDS_MAX]);
+/* Of the rows of payments_lock: what is left of the payment that holds money. */
+int64_t booking_money_left(const struct pg_answer *a);
 
 /* Reads booking, show and tickets. fn runs exactly once, never before this returns; err ERR_NONE, ERR_NOT_FOUND or
  * ERR_UNAVAILABLE; what it is given is valid during the callback (the view as long as the arena). */
@@ -46,8 +56,8 @@ typedef void booking_loaded_fn(void *arg, enum err err, const struct booking_vie
 void booking_load(struct booking_service *b, struct arena *arena, const struct uuid *show, const struct uuid *booking,
 		  booking_loaded_fn *fn, void *arg);
 
-/* May whoever calls see this booking, and is it theirs? */
-bool booking_may_see(const struct web_call *call, const struct booking_view *v);
+/* May whoever calls see this booking: ERR_NONE, or what to refuse it with. And is it theirs? */
+enum err booking_may_see(const struct web_call *call, const struct booking_view *v);
 bool booking_owner(const struct web_call *call, const struct booking_view *v);
 
 void booking_post(struct web_call *call);	 /* booking_pay.c */

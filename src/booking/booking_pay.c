@@ -89,12 +89,11 @@ static void refuse_not_on_sale(struct pay *p)
 
 static void answer_declined(struct pay *p, const struct booking_view *v, const char *code, bool lock_lives)
 {
-	struct jw *w = web_problem(p->call, ERR_PAYMENT_DECLINED,
-				   arena_printf(p->call->arena, "%s %s", payment_decline_words(code),
-						lock_lives ? "The seats are still yours until the lock ends."
-							   : "The seats are no longer held for you."));
-	char token[AUTH_TOKEN_TEXT];
+	char token[AUTH_TOKEN_TEXT], words[BOOKING_WORDS_MAX];
+	struct jw *w;
 
+	booking_decline_words(code, lock_lives, words);
+	w = web_problem(p->call, ERR_PAYMENT_DECLINED, words);
 	auth_booking_token(p->b->config.auth, &v->show_id, &v->booking_id, token);
 	jw_kuuid(w, "booking_id", &v->booking_id);
 	jw_kcstr(w, "access_token", token);
@@ -486,7 +485,7 @@ static bool asked_before(struct pay *p, const struct pg_result *r)
 		p->decline_code = arena_cstr(p->call->arena, pg_get_text(r, 0, 16));
 		p->in_flight = pg_get_bool(r, 0, 17);
 		if (state == PAYMENT_CREATED || state == PAYMENT_REQUIRES_ACTION || state == PAYMENT_AUTHORISED)
-			payment_ask(p->b->config.payment, &p->show->show_id, &p->payment_id, pay_answer, p);
+			payment_ask(p->b->config.payment, &p->show->show_id, &p->payment_id, "buyer", pay_answer, p);
 		else
 			pay_answer(p);
 		return true;
@@ -501,6 +500,22 @@ static bool asked_before(struct pay *p, const struct pg_result *r)
 		return true;
 	}
 	return false;
+}
+
+/* Whoever does not know of it any more finds it by its id: the bank's page is in there. */
+static void refuse_in_progress(struct pay *p, const struct pg_result *r)
+{
+	struct jw *w =
+		web_problem(p->call, ERR_PAYMENT_IN_PROGRESS,
+			    "A payment for this lock is under way. The booking says how far it is and what to do.");
+	struct uuid booking;
+
+	if (!pg_is_null(r, 0, 14)) {
+		booking = pg_get_uuid(r, 0, 14);
+		jw_kuuid(w, "booking_id", &booking);
+	}
+	web_problem_end(p->call);
+	pay_free(p);
 }
 
 static void on_ask(void *arg, const struct pg_answer *a)
@@ -525,7 +540,7 @@ static void on_ask(void *arg, const struct pg_answer *a)
 	if (lock == LOCK_BOOKED)
 		refuse(p, ERR_LOCK_ALREADY_USED, NULL);
 	else if (lock == LOCK_PAYING)
-		refuse(p, ERR_PAYMENT_IN_PROGRESS, NULL);
+		refuse_in_progress(p, r);
 	else if (lock != LOCK_ACTIVE || pg_get_time(r, 0, 4) <= pg_get_time(r, 0, 5))
 		refuse(p, ERR_LOCK_EXPIRED, NULL);
 	else if (p->total_minor && !p->ask.pays)

@@ -16,6 +16,7 @@ struct goodwill {
 	struct money amount;
 	struct str reason;
 	struct pg_tx *tx;
+	int64_t left_minor;
 	bool new_one, absent, other_currency, too_much;
 };
 
@@ -39,13 +40,33 @@ static void on_committed(void *arg, const struct pg_answer *a)
 	if (a->status != PG_OK)
 		refuse(g, a->status == PG_UNKNOWN ? ERR_OUTCOME_UNKNOWN : ERR_UNAVAILABLE);
 	else
-		refund_send(g->b->config.payment, &g->call->ids[0], &g->idem.id, on_sent, g);
+		refund_send(g->b->config.payment, &g->call->ids[0], &g->idem.id, "staff", on_sent, g);
+}
+
+static void refuse_amount(struct goodwill *g)
+{
+	char detail[160] = "Nothing was paid for this booking, or all of it was given back.", left[MONEY_TEXT_MAX];
+	struct money m = {g->left_minor, g->amount.currency};
+	struct jw *w;
+
+	if (g->other_currency) {
+		snprintf(detail, sizeof(detail), "The booking was paid in another currency.");
+	} else if (g->left_minor) {
+		money_format(m, left);
+		snprintf(detail, sizeof(detail), "At most %s can be given back: the payment does not have more left.",
+			 left);
+	}
+	w = web_problem(g->call, ERR_INVALID_VALUE, detail);
+	jw_kcstr(w, "path", g->other_currency ? "/amount/currency" : "/amount");
+	if (!g->other_currency && g->left_minor)
+		jw_kint(w, "limit", g->left_minor);
+	web_problem_end(g->call);
+	free(g);
 }
 
 static void on_requested(void *arg, const struct pg_answer *a)
 {
 	struct goodwill *g = arg;
-	struct error e = {0};
 
 	if (a->status == PG_OK && pg_rows(a->result) && !g->absent && !g->other_currency) {
 		g->new_one = true;
@@ -59,13 +80,20 @@ static void on_requested(void *arg, const struct pg_answer *a)
 		refuse(g, ERR_UNAVAILABLE);
 	} else if (g->absent) {
 		refuse(g, ERR_NOT_FOUND);
+	} else if (g->other_currency) {
+		refuse_amount(g);
 	} else {
-		error_set(&e, ERR_INVALID_VALUE, "/amount", "%s",
-			  g->other_currency ? "The booking was paid in another currency."
-					    : "The booking's payment does not have that much left.");
-		web_refuse_error(g->call, &e);
-		free(g);
+		g->too_much = true; /* unless it is the same key, a moment earlier, that took what there was */
+		goodwill_read(g);
 	}
+}
+
+/* What the payment has left, by the one that holds money. */
+static void on_payments(void *arg, const struct pg_answer *a)
+{
+	struct goodwill *g = arg;
+
+	g->left_minor = booking_money_left(a);
 }
 
 static void on_held(void *arg, const struct pg_answer *a)
@@ -98,7 +126,9 @@ static void goodwill_begin(struct goodwill *g)
 	struct pg_args args;
 
 	g->tx = pg_tx_start(g->b->config.pg, NULL, BOOKING_TX_MS);
+	/* twice, as in a cancellation: only a statement begun after the wait counts what was waited for */
 	payments_lock(g->tx, arena, &r.show_id, &r.booking_id, NULL, NULL);
+	payments_lock(g->tx, arena, &r.show_id, &r.booking_id, on_payments, g);
 	pg_args_init(&args, arena);
 	pg_arg_uuid(&args, &r.show_id);
 	pg_arg_uuid(&args, &r.booking_id);
@@ -119,7 +149,10 @@ static void on_refund(void *arg, const struct pg_answer *a)
 		return;
 	}
 	if (pg_rows(a->result) == 0) {
-		goodwill_begin(g);
+		if (g->too_much)
+			refuse_amount(g);
+		else
+			goodwill_begin(g);
 		return;
 	}
 	booking = pg_get_uuid(a->result, 0, 0);
@@ -157,7 +190,7 @@ void booking_refund_post(struct web_call *call)
 		return;
 	}
 	json_in_init(&in, body, "", &e);
-	json_in_money(&in, "amount", JSON_REQUIRED, &g->amount);
+	json_in_amount(&in, "amount", JSON_REQUIRED, &g->amount); /* the least sum to charge is none to give back */
 	g->reason = json_in_str(&in, "reason", JSON_REQUIRED, 1, BOOKING_REASON_MAX);
 	if (e.code == ERR_NONE && g->amount.amount_minor == 0)
 		json_in_fault(&in, ERR_INVALID_VALUE, "amount", "Nothing cannot be given back.");

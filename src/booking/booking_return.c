@@ -80,7 +80,7 @@ static void on_return(void *arg, const struct pg_answer *a)
 	else if (pg_rows(a->result) == 0)
 		refuse(c, ERR_NOT_FOUND);
 	else if (pg_get_int(a->result, 0, 2) == 1)
-		payment_ask(c->b->config.payment, &c->call->ids[0], &c->payment_id, on_asked, c);
+		payment_ask(c->b->config.payment, &c->call->ids[0], &c->payment_id, "buyer", on_asked, c);
 	else
 		refuse(c, pg_get_bool(a->result, 0, 1) ? ERR_RETURN_USED : ERR_RETURN_EXPIRED);
 }

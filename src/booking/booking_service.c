@@ -39,8 +39,10 @@ static void on_loaded(void *arg, enum err err, const struct booking_view *v, str
 {
 	struct get *g = arg;
 
-	if (err != ERR_NONE || !booking_may_see(g->call, v)) {
-		web_refuse(g->call, err != ERR_NONE ? err : ERR_NOT_FOUND, NULL);
+	if (err == ERR_NONE)
+		err = booking_may_see(g->call, v);
+	if (err != ERR_NONE) {
+		web_refuse(g->call, err, NULL);
 		free(g);
 		return;
 	}
@@ -49,7 +51,8 @@ static void on_loaded(void *arg, enum err err, const struct booking_view *v, str
 	    (v->payment_state == PAYMENT_CREATED || v->payment_state == PAYMENT_REQUIRES_ACTION ||
 	     v->payment_state == PAYMENT_AUTHORISED)) {
 		g->asked = true;
-		payment_ask(g->b->config.payment, &v->show_id, &v->payment_id, on_asked, g);
+		payment_ask(g->b->config.payment, &v->show_id, &v->payment_id,
+			    g->call->who.kind == WHO_STAFF ? "staff" : "buyer", on_asked, g);
 		return;
 	}
 	booking_write(g->b, web_json(g->call), v, show, tickets, booking_owner(g->call, v));

@@ -56,80 +56,37 @@ void booking_view_read(const struct pg_result *r, int row, struct arena *arena, 
 		v->failure = arena_cstr(arena, pg_get_text(r, row, 19));
 		v->decline_code = arena_cstr(arena, pg_get_text(r, row, 20));
 		v->action_url = arena_cstr(arena, pg_get_text(r, row, 21));
+		v->action_until_us = pg_get_time(r, row, 26);
 	}
 	v->refunded = !pg_is_null(r, row, 22);
 	if (v->refunded) {
 		v->refund_minor = pg_get_int(r, row, 22);
 		n = pg_get_texts(r, row, 23, arena, &states);
 		v->refund_status = refund_status(states, n);
+		v->refunded_late = pg_get_bool(r, row, 27);
 	}
 	v->lock_id = pg_get_uuid(r, row, 25);
 }
 
+static int64_t seconds_until(const struct booking_view *v, int64_t us)
+{
+	return us > v->now_us ? (us - v->now_us + 999999) / 1000000 : 0;
+}
+
 int64_t booking_expires_in(const struct booking_view *v)
 {
-	return v->expires_us > v->now_us ? (v->expires_us - v->now_us + 999999) / 1000000 : 0;
-}
-
-static const char *payment_status(const struct booking_view *v)
-{
-	if (!v->paid)
-		return v->total_minor ? "not_started" : "not_required";
-	switch (v->payment_state) {
-	case PAYMENT_CREATED:
-		return "processing";
-	case PAYMENT_AUTHORISED:
-		return "capture_pending";
-	case PAYMENT_FAILED:
-		return strcmp(v->failure, "declined") == 0 ? "declined" : "failed";
-	case PAYMENT_REQUIRES_ACTION:
-	case PAYMENT_CAPTURED:
-	case PAYMENT_VOIDED:
-	case PAYMENT_ABANDONED:
-	case PAYMENT_CAPTURE_FAILED:
-	case PAYMENT_STATES:
-		break;
-	}
-	return payment_state_name(v->payment_state);
-}
-
-/* Of an attempt that did not succeed, what became of it; NULL: there is nothing to tell. */
-static const char *payment_words(const struct booking_view *v)
-{
-	switch (v->payment_state) {
-	case PAYMENT_FAILED:
-		return strcmp(v->failure, "declined") == 0
-			       ? payment_decline_words(v->decline_code)
-			       : "The payment service could not be used. Nothing was charged.";
-	case PAYMENT_VOIDED:
-		if (strcmp(v->failure, "card_limit") == 0)
-			return "This card has paid for as many seats of this event as one person may book. Nothing was "
-			       "charged.";
-		return strcmp(v->failure, "amount_differs") == 0
-			       ? "The payment service did not take the payment as it was asked. Nothing was charged."
-			       : "A seat already belonged to another booking. Nothing was charged.";
-	case PAYMENT_ABANDONED:
-		return "The payment took too long. Nothing was charged.";
-	case PAYMENT_CAPTURE_FAILED:
-		return payment_decline_words(v->decline_code[0] ? v->decline_code : "capture_refused");
-	case PAYMENT_CREATED:
-	case PAYMENT_REQUIRES_ACTION:
-	case PAYMENT_AUTHORISED:
-	case PAYMENT_CAPTURED:
-	case PAYMENT_STATES:
-		break;
-	}
-	return NULL;
+	return seconds_until(v, v->expires_us);
 }
 
 static void write_payment(struct jw *w, const struct booking_view *v)
 {
 	jw_key(w, "payment");
 	jw_obj(w);
-	jw_kcstr(w, "status", payment_status(v));
-	if (v->paid && payment_words(v))
-		jw_kcstr(w, "detail", payment_words(v));
+	jw_kcstr(w, "status", booking_payment_status(v));
+	if (v->paid && v->payment_state == PAYMENT_FAILED && v->decline_code[0])
+		jw_kcstr(w, "decline_code", payment_decline_told(v->decline_code));
 	if (v->paid && v->payment_state == PAYMENT_REQUIRES_ACTION) {
+		jw_kint(w, "expires_in", seconds_until(v, v->action_until_us));
 		jw_key(w, "next_action");
 		jw_obj(w);
 		jw_kcstr(w, "type", "redirect_to_url");
@@ -173,7 +130,7 @@ static void write_seats(struct jw *w, const struct booking_view *v, const struct
 void booking_write(struct booking_service *b, struct jw *w, const struct booking_view *v, const struct show *show,
 		   const struct pg_result *tickets, bool owner)
 {
-	char token[AUTH_TOKEN_TEXT];
+	char token[AUTH_TOKEN_TEXT], words[BOOKING_WORDS_MAX];
 
 	jw_kuuid(w, "booking_id", &v->booking_id);
 	jw_kcstr(w, "reference", v->reference);
@@ -181,8 +138,8 @@ void booking_write(struct booking_service *b, struct jw *w, const struct booking
 	jw_kcstr(w, "status", booking_state_name(v->state));
 	if (v->reason[0])
 		jw_kcstr(w, "reason", v->reason);
-	if (booking_reason_words(v->reason))
-		jw_kcstr(w, "explanation", booking_reason_words(v->reason));
+	if (booking_words(v, words))
+		jw_kcstr(w, "detail", words);
 	write_seats(w, v, show);
 	jw_kmoney(w, "total", v->total_minor, v->currency);
 	write_payment(w, v);
@@ -224,13 +181,15 @@ bool booking_owner(const struct web_call *call, const struct booking_view *v)
 	       uuid_eq(&who->booking_id, &v->booking_id);
 }
 
-bool booking_may_see(const struct web_call *call, const struct booking_view *v)
+enum err booking_may_see(const struct web_call *call, const struct booking_view *v)
 {
 	const struct who *who = &call->who;
 
-	if (who->kind == WHO_STAFF)
-		return (who->scopes & SCOPE_BOOKINGS) && uuid_eq(&who->organizer_id, &v->organizer_id);
-	return booking_owner(call, v);
+	if (who->kind != WHO_STAFF)
+		return booking_owner(call, v) ? ERR_NONE : ERR_NOT_FOUND;
+	if (!uuid_eq(&who->organizer_id, &v->organizer_id))
+		return ERR_NOT_FOUND;
+	return who->scopes & SCOPE_BOOKINGS ? ERR_NONE : ERR_FORBIDDEN;
 }
 
 /* ---- reading ---- */

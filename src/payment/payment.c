@@ -27,7 +27,6 @@ const struct payment_arrow payment_arrows[] = {
 	{PAYMENT_REQUIRES_ACTION, PAYMENT_ABANDONED, "payment_abandon"},
 	{PAYMENT_CREATED, PAYMENT_VOIDED, "payment_void"},
 	{PAYMENT_REQUIRES_ACTION, PAYMENT_VOIDED, "payment_void"},
-	{PAYMENT_AUTHORISED, PAYMENT_VOIDED, "payment_void"},
 };
 const size_t payment_arrows_n = sizeof(payment_arrows) / sizeof(payment_arrows[0]);
 

@@ -10,14 +10,15 @@
  *                 |            \--> FAILED         |
  *                 +---------abandon-------+        |
  *                 |            \--> ABANDONED      |       its time is over: seats freed, the gateway told afterwards
- *                 +---------void----------+--------+
- *                              \--> VOIDED                 the seats cannot be had: never captured
+ *                 +---------void----------+
+ *                              \--> VOIDED                 the seats cannot be had: never authorised, so never captured
  *
  *   refund: (none) --> REQUESTED --pend--> PENDING --+--succeed--> SUCCEEDED
  *                          |  \----------------------+--fail-----> FAILED
  *                          +-----------succeed, fail-^
  *
- * AUTHORISED is the moment of the booking: seats, booking, tickets and the row of the capture call are one transaction.
+ * AUTHORISED is the moment of the booking: seats, booking, tickets and the row of the capture call are one transaction. From
+ * then on the capture may have been sent, so there is no way from here to VOIDED: a cancellation asks for a refund.
  *
  * What is known of the gateway is one of enum payment_seen. A 4xx is a decision. A 5xx, a timeout and a cut connection are
  * UNKNOWN: the intent is read again, never guessed. Of an unconfirmed intent that was to be confirmed the proof that nothing
@@ -157,6 +158,9 @@ const char *payment_action_name(enum payment_action a);
 enum payment_action payment_decide(const struct payment_view *v, const struct payment_observation *o);
 
 /* ---- refunds ---- */
+
+/* refunds.failure of one whose payment was never captured: nothing was taken, so nothing is owed */
+#define REFUND_NOT_CAPTURED "not_captured"
 
 struct refund_observation {
 	enum payment_seen

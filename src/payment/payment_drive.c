@@ -480,10 +480,10 @@ void payment_start(struct payment_service *p, const struct uuid *show, const str
 	drive_new(p, show, payment, "buyer", true, false, fn, arg);
 }
 
-void payment_ask(struct payment_service *p, const struct uuid *show, const struct uuid *payment, payment_fn *fn,
-		 void *arg)
+void payment_ask(struct payment_service *p, const struct uuid *show, const struct uuid *payment, const char *actor,
+		 payment_fn *fn, void *arg)
 {
-	drive_new(p, show, payment, "buyer", false, true, fn, arg);
+	drive_new(p, show, payment, actor, false, true, fn, arg);
 }
 
 void payment_hint(struct payment_service *p, const struct uuid *show, const struct uuid *payment, payment_fn *fn,

@@ -74,16 +74,18 @@ typedef void payment_fn(void *arg);
 /* Drives a new attempt whose transaction has committed. */
 void payment_start(struct payment_service *p, const struct uuid *show, const struct uuid *payment, payment_fn *fn,
 		   void *arg);
-/* Asks the gateway about an attempt that is not through, unless somebody else is at it or it was asked a second ago. */
-void payment_ask(struct payment_service *p, const struct uuid *show, const struct uuid *payment, payment_fn *fn,
-		 void *arg);
+/* Asks the gateway about an attempt that is not through, unless somebody else is at it or it was asked a second ago. actor, for
+ * the audit trail: "buyer", "staff". */
+void payment_ask(struct payment_service *p, const struct uuid *show, const struct uuid *payment, const char *actor,
+		 payment_fn *fn, void *arg);
 /* The buyer came back from the bank with the token of this attempt. One row: return_used before, whether it is in time, used (1:
  * this was its one use); none: no such attempt of the booking. After that it may be asked about at once. */
 void payment_return(struct pg *pg, struct arena *a, const struct uuid *show, const struct uuid *booking,
 		    const struct uuid *payment, pg_fn *fn, void *arg);
-/* Sends a refund that was requested, unless somebody else is at it. */
-void refund_send(struct payment_service *p, const struct uuid *show, const struct uuid *refund, payment_fn *fn,
-		 void *arg);
+/* Sends a refund that was requested, unless somebody else is at it or at another one of the same payment. actor, for the
+ * audit trail: "buyer", "staff". */
+void refund_send(struct payment_service *p, const struct uuid *show, const struct uuid *refund, const char *actor,
+		 payment_fn *fn, void *arg);
 
 /* Inside the cancelling transaction, after the payments row was locked: (nothing) -> requested. Rows: refund_id; none: there
  * is no captured (or to be captured) payment with that much left. kind: "seats", "goodwill". */

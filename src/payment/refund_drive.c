@@ -1,7 +1,8 @@
 /*
- * Sending a refund until the gateway has decided: taken by its row (settle_at), one call, one transaction.
+ * Sending a refund until the gateway has decided: taken by its row (settle_at), one call, one transaction. While a call of a
+ * payment is under way no other refund of it is taken (payments.ask_after).
  *
- *   taken --+--> payment not captured yet: later;  never captured: failed, nothing to give back
+ *   taken --+--> payment not captured yet: later;  never captured: failed (not_captured), nothing to give back
  *           +--> asked before: is it in the gateway's list? --> recorded
  *           +--> row of the call committed --> gateway --> succeeded | pending | failed | later, with the same key
  */
@@ -16,8 +17,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char NOT_CAPTURED[] = "not_captured";
-
 struct refund_drive {
 	struct payment_service *p;
 	struct list link;
@@ -25,7 +24,7 @@ struct refund_drive {
 	struct uuid show_id, refund_id, payment_id, booking_id;
 	char currency[4];
 	enum refund_state state;
-	int64_t amount_minor, tries;
+	int64_t amount_minor, tries, held_until_us; /* the payment's calls are ours until then */
 	const char *intent_id, *gateway_id, *actor;
 	struct gateway_going going;
 	enum payment_step step;
@@ -97,7 +96,14 @@ static void on_arrow(void *arg, const struct pg_answer *a)
 
 static void refund_begin(struct refund_drive *d)
 {
+	struct pg_args args;
+
 	d->tx = pg_tx_start(d->p->config.pg, NULL, PAYMENT_TX_MS);
+	pg_args_init(&args, &d->arena);
+	pg_arg_uuid(&args, &d->show_id);
+	pg_arg_uuid(&args, &d->payment_id);
+	pg_arg_time(&args, d->held_until_us);
+	pg_tx_exec(d->tx, &payment_sql_payment_idle, &args, NULL, NULL);
 	if (d->unrecorded)
 		payment_answer_exec(d->tx, &d->arena, &d->show_id, &d->payment_id, STEP_REFUND, d->call_no,
 				    d->unrecorded, d->request_id, buf_str(&d->summary));
@@ -132,9 +138,10 @@ static void refund_move(struct refund_drive *d, const struct pg_stmt *stmt)
 	if (stmt == &payment_sql_refund_fail) {
 		pg_arg_text(&args, str_from(d->seen.failure));
 		/* of what was never captured nothing has to go back */
-		d->to_find = strcmp(d->seen.failure, NOT_CAPTURED) != 0;
-		log_line(LOG_ERROR, "a refund failed", LOG_U("refund_id", &d->refund_id),
-			 LOG_C("why", d->seen.failure));
+		d->to_find = strcmp(d->seen.failure, REFUND_NOT_CAPTURED) != 0;
+		if (d->to_find)
+			log_line(LOG_ERROR, "a refund failed", LOG_U("refund_id", &d->refund_id),
+				 LOG_C("why", d->seen.failure));
 	}
 	pg_tx_exec(d->tx, stmt, &args, on_arrow, d);
 }
@@ -235,11 +242,12 @@ static void on_taken(void *arg, const struct pg_answer *a)
 	d->gateway_id = arena_cstr(&d->arena, pg_get_text(a->result, 0, 9));
 	/* taken by the gateway although the attempt had ended: it is given back whatever our state says */
 	late = str_eqc(pg_get_text(a->result, 0, 10), "void");
+	d->held_until_us = pg_get_time(a->result, 0, 11);
 	if (paid == PAYMENT_AUTHORISED && !late) {
 		refund_rest(d);
 	} else if (paid != PAYMENT_CAPTURED && !late) {
 		d->seen.seen = SEEN_REFUSED;
-		memcpy(d->seen.failure, NOT_CAPTURED, sizeof(NOT_CAPTURED));
+		memcpy(d->seen.failure, REFUND_NOT_CAPTURED, sizeof(REFUND_NOT_CAPTURED));
 		refund_decide(d);
 	} else if (d->state == REFUND_PENDING && d->gateway_id[0]) {
 		d->step = STEP_RETRIEVE;
@@ -278,10 +286,10 @@ static void refund_drive_new(struct payment_service *p, const struct uuid *show,
 	pg_query_start(p->config.pg, &payment_sql_refund_lease, &args, PAYMENT_QUERY_MS, on_taken, d);
 }
 
-void refund_send(struct payment_service *p, const struct uuid *show, const struct uuid *refund, payment_fn *fn,
-		 void *arg)
+void refund_send(struct payment_service *p, const struct uuid *show, const struct uuid *refund, const char *actor,
+		 payment_fn *fn, void *arg)
 {
-	refund_drive_new(p, show, refund, "buyer", fn, arg);
+	refund_drive_new(p, show, refund, actor, fn, arg);
 }
 
 void refund_settle(struct payment_service *p, const struct uuid *show, const struct uuid *refund, payment_fn *fn,

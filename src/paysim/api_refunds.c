@@ -2,7 +2,7 @@
  * Refunds. pending and succeeded ones count against the charge, failed ones do not. Some cards change a refund's status
  * later (later.c).
  *
- *   pending -> succeeded -> failed        failed (at once, by a switch)
+ *   pending -> succeeded -> failed        pending -> failed        failed (at once, by a switch)
  */
 #include "paysim/sim.h"
 
@@ -99,9 +99,10 @@ bool api_refund_create(struct sim_call *c)
 	r.payment_intent = pi.id;
 	r.charge = charge.id;
 	r.currency = str_from(currency);
-	r.status = fails					 ? STR("failed")
-		   : card && card->refunds == CARD_REFUNDS_LATER ? STR("pending")
-								 : STR("succeeded");
+	r.status = fails ? STR("failed")
+		   : card && (card->refunds == CARD_REFUNDS_LATER || card->refunds == CARD_REFUNDS_NEVER)
+			   ? STR("pending")
+			   : STR("succeeded");
 	r.failure_reason = fails ? STR("declined") : STR_NULL;
 	store_refund_insert(c->sim->store, &r);
 	json = refund_json(c->sim, c->arena, &r);

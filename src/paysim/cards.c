@@ -109,7 +109,8 @@ static const struct card cards[] = {
 	{VISA("pm_card_createIssuerFraudRecord", "4000000000005423"), .after = CARD_WARNS},
 	{VISA("pm_card_pendingRefund", "4000000000007726"), .refunds = CARD_REFUNDS_LATER},
 	{VISA("pm_card_refundFail", "4000000000005126"), .refunds = CARD_REFUNDS_FAIL_LATER},
-	/* ours: no card of the gateway is refused at capture */
+	/* ours: no card of the gateway's page has a refund that is pending and fails, none is refused at capture */
+	{VISA("pm_card_pendingRefundFails", "4000009990000013"), .refunds = CARD_REFUNDS_NEVER},
 	{VISA("pm_card_captureFails", "4000009990000005"), .capture_fails = true},
 
 	/* 3-D Secure */

@@ -21,8 +21,9 @@ enum card_risk { CARD_RISK_NORMAL, CARD_RISK_ELEVATED, CARD_RISK_HIGHEST };
 /* What becomes of a refund to it. */
 enum card_refunds {
 	CARD_REFUNDS_AT_ONCE,
-	CARD_REFUNDS_LATER,	/* pending, later succeeded */
-	CARD_REFUNDS_FAIL_LATER /* succeeded, later failed */
+	CARD_REFUNDS_LATER,	 /* pending, later succeeded */
+	CARD_REFUNDS_FAIL_LATER, /* succeeded, later failed */
+	CARD_REFUNDS_NEVER,	 /* pending, later failed */
 };
 
 /* What its owner's bank does some time after the money was taken. */

@@ -2,7 +2,7 @@
  * What some cards do after a while, by the simulator's clock: a row says what happens to which charge or refund, and when.
  *
  *   charge paid     --dispute, dispute--> a dispute (twice)        --fraud_warning--> a warning
- *   refund pending  --refund_succeeds--> succeeded     refund succeeded --refund_fails--> failed, the sum is free again
+ *   refund pending  --refund_succeeds--> succeeded     refund succeeded, pending --refund_fails--> failed, the sum is free again
  *
  * The janitor takes the steps (each second, and at once when the clock is advanced), in its transaction.
  */

@@ -135,7 +135,7 @@ def patient_office(build_dir, base_dir):
 
     from service import Boxoffice
 
-    office = Boxoffice(build_dir, tempfile.mkdtemp(dir=base_dir), "--workers", "1", "--lock-seconds", "3600").start()
+    office = Boxoffice(build_dir, tempfile.mkdtemp(dir=base_dir), "--workers", "1", "--lock-seconds", "1800").start()
     work = office.pids("boxoffice work")
     for pid in work:
         os.kill(pid, signal.SIGSTOP)
@@ -155,6 +155,27 @@ def patient(patient_office, build_dir):
     patient.assert_well()
     patient.db.close()
 
+
+def being_paid(made, state, action="15 minutes", hold="30 minutes"):
+    """The held seats' lock, made so long ago, is being paid by an attempt in this state, with these bounds after its making."""
+    return f"""WITH l AS (UPDATE seat_locks SET state = 'paying', created_at = now() - interval '{made}',
+                                  expires_at = now() - interval '{made}' + interval '5 minutes' WHERE lock_id = %(lock)s),
+         s AS (UPDATE show_seats SET expires_at = 'infinity' WHERE lock_id = %(lock)s),
+         b AS (INSERT INTO bookings (show_id, booking_id, organizer_id, event_id, lock_id, session_id, buyer_id, reference, state, seats,
+                                     prices, categories, total_minor, currency)
+               SELECT b.show_id, %(lock)s, b.organizer_id, b.event_id, %(lock)s, b.session_id, b.buyer_id, 'PENDING1', 'payment_pending',
+                      '{{8,9}}', '{{4500,4500}}', '{{0,0}}', 9000, 'EUR' FROM bookings b WHERE b.booking_id = %(booking)s)
+    INSERT INTO payments (show_id, payment_id, booking_id, lock_id, attempt_no, request_id, request_hash, state, amount_minor, currency,
+                          method, action_until, hold_until, settle_at, ask_after)
+    VALUES (%(show)s, %(lock)s, %(lock)s, %(lock)s, 1, %(lock)s, '', '{state}', 9000, 'EUR', 'pm_card',
+            now() - interval '{made}' + interval '{action}', now() - interval '{made}' + interval '{hold}', 'infinity', now())"""
+
+
+PAID_NO_MORE = """WITH l AS (UPDATE seat_locks SET state = 'active', created_at = now(), expires_at = now() + interval '30 minutes'
+                              WHERE lock_id = %(lock)s),
+        s AS (UPDATE show_seats SET expires_at = now() + interval '30 minutes' WHERE lock_id = %(lock)s),
+        b AS (DELETE FROM bookings WHERE booking_id = %(lock)s)
+    DELETE FROM payments WHERE payment_id = %(lock)s"""
 
 # Each: the invariant, words of its line, what breaks it, what mends it, what else is broken by the same.
 BROKEN = {
@@ -207,6 +228,31 @@ BROKEN = {
         "I4", ["should have been looked at"],
         "UPDATE payments SET settle_at = now() - interval '5 minutes' WHERE payment_id = %(payment)s",
         "UPDATE payments SET settle_at = 'infinity' WHERE payment_id = %(payment)s", []),
+    "a lock that is paid for too long": (
+        "I4", ["lock", "is being paid longer than 30 minutes"], being_paid("31 minutes", "created"), PAID_NO_MORE, []),
+    "an attempt past its half hour": (
+        "I4", ["payment", "is created past the time it may hold its seats"], being_paid("31 minutes", "created"), PAID_NO_MORE, []),
+    "a bank that is waited for too long": (
+        "I4", ["waits for the bank's page longer than 10 minutes"], being_paid("16 minutes", "requires_action"), PAID_NO_MORE, []),
+    "a second attempt with 10 minutes of its own": (
+        "I4", ["may hold its seats longer than its lock allows"], being_paid("1 minute", "requires_action", action="16 minutes"),
+        PAID_NO_MORE, []),
+    "an attempt with half an hour of its own": (
+        "I4", ["may hold its seats longer than its lock allows"], being_paid("1 minute", "created", hold="31 minutes"), PAID_NO_MORE, []),
+    "a lock that nobody pays": (
+        "I4", ["is being paid, but by no attempt"], being_paid("1 minute", "failed"), PAID_NO_MORE, []),
+    "a booking that waits for nobody": (
+        "I4", ["waits for a payment although its lock has ended"],
+        """INSERT INTO bookings (show_id, booking_id, organizer_id, event_id, lock_id, session_id, buyer_id, reference, state, seats,
+                                 prices, categories, total_minor, currency, created_at)
+           SELECT b.show_id, %(lock)s, b.organizer_id, b.event_id, %(payment)s, b.session_id, b.buyer_id, 'PENDING1', 'payment_pending',
+                  '{8}', '{4500}', '{0}', 4500, 'EUR', now() - interval '1 minute' FROM bookings b WHERE b.booking_id = %(booking)s""",
+        "DELETE FROM bookings WHERE booking_id = %(lock)s", []),
+    "a refund that nobody settles": (
+        "I4", ["refund", "should have been looked at"],
+        """INSERT INTO refunds (show_id, refund_id, payment_id, booking_id, state, amount_minor, currency, kind, reason, settle_at)
+           VALUES (%(show)s, %(lock)s, %(payment)s, %(booking)s, 'pending', 100, 'EUR', 'goodwill', 'x', now() - interval '5 minutes')""",
+        "DELETE FROM refunds WHERE refund_id = %(lock)s", []),
     "a seat without a ticket": (
         "I6", ["has 0 tickets for seat 1"],
         "UPDATE tickets SET state = 'revoked' WHERE booking_id = %(booking)s AND seat_no = 1",

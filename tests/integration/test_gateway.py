@@ -506,7 +506,7 @@ def test_declines_in_words(ground, card, code, words):
     no = buyer.book(show.show_id, lock, card).expect(402, "payment_declined")
     assert no["decline_code"] == code and words in no["detail"] and "still yours" in no["detail"]
     booking = buyer.get(f"/v1/shows/{show.show_id}/bookings/{no['booking_id']}").expect(200)
-    assert words in booking["payment"]["detail"]
+    assert words in booking["detail"]
     if "Stolen" in card:
         assert "stolen" not in str(no) + str(booking)
         trail = ground.stand.admin().get(f"/v1/shows/{show.show_id}/bookings/{no['booking_id']}/payments").expect(200)
@@ -519,7 +519,7 @@ def test_several_attempts(ground):
     buyer.book(show.show_id, lock, "pm_card_chargeDeclined").expect(402)
     booking = ground.secure(show, buyer, lock).expect(201)
     back = ground.simulator.authorise(booking["booking_id"], ground.db, "fail")
-    assert "could not make sure that it is you" in come_back(ground, show, back).expect(200)["payment"]["detail"]
+    assert "could not make sure that it is you" in come_back(ground, show, back).expect(200)["detail"]
     done = buyer.book(show.show_id, lock).expect(201)
     assert done["booking_id"] == booking["booking_id"] and ground.states(lock) == ["failed", "failed", "captured"]
     assert sorted(i["amount_captured"] for i in ground.simulator.intents(done["booking_id"])) == [0, 0, 9000]
@@ -538,7 +538,7 @@ def test_an_authorisation_that_ends_before_its_capture(ground):
     wait_until(lambda: ground.states(lock) == ["capture_failed"], "the payment lost", 20)
     lost = buyer.get(f"/v1/shows/{show.show_id}/bookings/{booking['booking_id']}").expect(200)
     assert (lost["status"], lost["reason"], lost["payment"]["status"]) == ("cancelled", "payment_lost", "capture_failed")
-    assert "you owe nothing" in lost["explanation"] and "Nothing was charged" in lost["payment"]["detail"]
+    assert "you owe nothing" in lost["detail"]
     assert {ticket["status"] for ticket in lost["tickets"]} == {"revoked"}
     assert lost["refund"] == {"status": "none", "amount": {"amount": 0, "currency": "EUR"}}
     assert buyer.taken(show.show_id) == {}

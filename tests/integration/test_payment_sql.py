@@ -14,9 +14,11 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 STATEMENTS = """payment/payment_create payment/payment_get payment/payment_lease payment/payment_intent payment/payment_call
     payment/payment_answer payment/payment_require_action payment/payment_authorise payment/payment_capture payment/payment_fail
     payment/payment_abandon payment/payment_void payment/payment_voided payment/payment_lose payment/payment_rest
-    payment/payment_return payment/payment_card payment/card_seats payment/payment_differs booking/booking_ask
+    payment/payment_return payment/payment_card payment/card_seats booking/booking_ask
     booking/booking_of_lock booking/booking_create booking/booking_confirm booking/booking_fail booking/booking_get
-    booking/booking_lose""".split()
+    booking/booking_lose payment/payments_lock payment/payment_idle payment/refund_lease payment/refund_call payment/refund_request
+    payment/refund_pend payment/refund_succeed payment/refund_fail payment/refund_rest payment/refund_get
+    payment/refunds_of_booking booking/booking_hold booking/booking_cancel""".split()
 
 
 @pytest.fixture(scope="module")

@@ -20,6 +20,22 @@ SELECT p.show_id, 'payment ' || p.payment_id || ' is ' || p.state || ' past the 
   FROM payments p
  WHERE p.state IN ('created', 'requires_action') AND p.hold_until < transaction_timestamp() - $1::interval
 UNION ALL
+SELECT p.show_id, 'payment ' || p.payment_id || ' waits for the bank''s page longer than 10 minutes after the end of its lock'
+  FROM payments p
+ WHERE p.state = 'requires_action' AND p.action_until < transaction_timestamp() - $1::interval
+UNION ALL
+SELECT p.show_id, 'payment ' || p.payment_id || ' may hold its seats longer than its lock allows'
+  FROM payments p JOIN seat_locks l ON l.show_id = p.show_id AND l.lock_id = p.lock_id
+ WHERE p.state IN ('created', 'requires_action')
+   AND (p.hold_until > l.created_at + interval '30 minutes'
+        OR p.action_until > least(l.expires_at + interval '10 minutes', l.created_at + interval '30 minutes'))
+UNION ALL
+SELECT l.show_id, 'lock ' || l.lock_id || ' is being paid, but by no attempt'
+  FROM seat_locks l
+ WHERE l.state = 'paying'
+   AND NOT EXISTS (SELECT 1 FROM payments p WHERE p.show_id = l.show_id AND p.lock_id = l.lock_id
+                    AND p.state IN ('created', 'requires_action'))
+UNION ALL
 SELECT p.show_id, 'payment ' || p.payment_id || ' (' || p.state || ') should have been looked at '
        || date_trunc('second', transaction_timestamp() - p.settle_at) || ' ago'
   FROM payments p

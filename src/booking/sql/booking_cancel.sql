@@ -2,13 +2,14 @@
 -- owner any more. $4 seats ascending, $5 what is given back for each, $6 what is kept of the fee, $7 why. The caller has
 -- locked the booking (booking_hold), compares n with the number of seats and rolls back when they differ.
 WITH gone AS (
-  UPDATE booking_seats s SET released_at = statement_timestamp(), refund_minor = u.refund_minor
-    FROM unnest($4::int[], $5::bigint[]) AS u (seat_no, refund_minor)
-   WHERE s.show_id = $1::uuid AND s.booking_id = $2::uuid AND s.seat_no = u.seat_no AND s.released_at IS NULL
+  UPDATE booking_seats s
+     SET released_at = statement_timestamp(), refund_minor = ($5::bigint[])[array_position($4::int[], s.seat_no)]
+   WHERE s.show_id = $1::uuid AND s.booking_id = $2::uuid AND s.seat_no = ANY ($4::int[])
+     AND coalesce(s.released_at, 'infinity') = 'infinity' -- in this form it does not ask the index over the show's live seats
   RETURNING s.seat_no),
 lasts AS (
-  SELECT count(*) = cardinality($4::int[]) AS yes FROM booking_seats s
-   WHERE s.show_id = $1::uuid AND s.booking_id = $2::uuid AND s.released_at IS NULL),
+  SELECT count(*) FILTER (WHERE s.released_at IS NULL) = cardinality($4::int[]) AS yes FROM booking_seats s
+   WHERE s.show_id = $1::uuid AND s.booking_id = $2::uuid),
 moved AS (
   UPDATE bookings b
      SET state = CASE WHEN l.yes THEN 'cancelled' ELSE b.state END, reason = CASE WHEN l.yes THEN $7::text ELSE b.reason END,

@@ -1,4 +1,5 @@
--- A booking with all that is said of it: buyer, last attempt, refunds. Reads only.
+-- A booking with all that is said of it: buyer, last attempt, refunds: but not of what was never taken, and not one that failed and was
+-- sent again. Reads only.
 SELECT b.show_id, b.booking_id, b.session_id, b.organizer_id, b.reference, b.state, b.seats, b.prices, b.total_minor,
        b.currency::text, b.reason, b.created_at, y.name, y.email,
        ARRAY (SELECT x.seat_no FROM booking_seats x WHERE x.show_id = b.show_id AND x.booking_id = b.booking_id
@@ -6,14 +7,20 @@ SELECT b.show_id, b.booking_id, b.session_id, b.organizer_id, b.reference, b.sta
        coalesce((SELECT l.expires_at FROM seat_locks l WHERE l.show_id = b.show_id AND l.lock_id = b.lock_id
                   AND l.state IN ('active', 'paying')), '-infinity') AS expires_at,
        statement_timestamp() AS now, p.payment_id, p.state AS payment_state, p.failure, p.decline_code, p.action_url,
-       r.amount_minor AS refund_minor, r.states AS refund_states, b.event_id, b.lock_id
+       r.amount_minor AS refund_minor, r.states AS refund_states, b.event_id, b.lock_id, p.action_until,
+       coalesce(r.late, false) AS refunded_late
   FROM bookings b
   JOIN buyers y ON y.buyer_id = b.buyer_id
   LEFT JOIN LATERAL (
-    SELECT q.payment_id, q.state, q.failure, q.decline_code, q.action_url FROM payments q
+    SELECT q.payment_id, q.state, q.failure, q.decline_code, q.action_url, q.action_until FROM payments q
      WHERE q.show_id = b.show_id AND q.booking_id = b.booking_id
      ORDER BY q.attempt_no DESC LIMIT 1) p ON true
   LEFT JOIN LATERAL (
-    SELECT sum(f.amount_minor)::bigint AS amount_minor, array_agg(DISTINCT f.state) AS states FROM refunds f
-     WHERE f.show_id = b.show_id AND f.booking_id = b.booking_id) r ON true
+    SELECT sum(f.amount_minor)::bigint AS amount_minor, array_agg(DISTINCT f.state) AS states, bool_or(f.kind = 'void') AS late
+      FROM refunds f
+     WHERE f.show_id = b.show_id AND f.booking_id = b.booking_id AND f.failure <> 'not_captured'
+       AND (f.state <> 'failed'
+            OR NOT EXISTS (SELECT 1 FROM refunds g WHERE g.show_id = b.show_id AND g.booking_id = b.booking_id
+                            AND g.payment_id = f.payment_id AND g.kind = f.kind AND g.seats = f.seats
+                            AND g.amount_minor = f.amount_minor AND g.created_at > f.created_at))) r ON true
  WHERE b.show_id = $1::uuid AND b.booking_id = $2::uuid

@@ -6,7 +6,7 @@ WITH old AS (
      FOR NO KEY UPDATE),
 moved AS (
   UPDATE payments p SET state = 'captured', version = p.version + 1, settle_tries = 0,
-         settle_at = 'infinity'
+         settle_at = 'infinity', ask_after = statement_timestamp() -- no call is under way: refunds may begin
     FROM old WHERE p.show_id = $1::uuid AND p.payment_id = $2::uuid AND p.generation = $3::int AND old.state = 'authorised'
   RETURNING p.payment_id, p.booking_id, p.lock_id, p.state, p.version, p.amount_minor, p.currency, p.attempt_no, old.state AS was),
 noted AS (

@@ -6,6 +6,9 @@ UPDATE payments p
                         WHEN p.state = 'requires_action'
                           THEN greatest(least(statement_timestamp() + $4::interval, p.action_until),
                                         statement_timestamp() + interval '1 second')
+                        WHEN p.state = 'created'
+                          THEN greatest(least(statement_timestamp() + $4::interval, p.hold_until),
+                                        statement_timestamp() + interval '1 second')
                         ELSE statement_timestamp() + $4::interval END,
        ask_after = statement_timestamp() + interval '1 second'
  WHERE p.show_id = $1::uuid AND p.payment_id = $2::uuid AND p.generation = $3::int

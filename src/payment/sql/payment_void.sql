@@ -1,4 +1,4 @@
--- created, requires_action, authorised -> voided: nothing may be charged. $8 failure: 'seats_lost', 'card_limit' or
+-- created, requires_action -> voided: nothing may be charged. $8 failure: 'seats_lost', 'card_limit' or
 -- 'amount_differs'; $9 the same in words.
 -- Guarded by the generation: whoever was taken over finds nothing to do. Locks the payment's row.
 WITH old AS (
@@ -10,7 +10,7 @@ moved AS (
          failure = $8::text, void_wanted = p.intent_id <> '',
          settle_at = CASE WHEN p.intent_id <> '' THEN statement_timestamp() ELSE 'infinity' END
     FROM old WHERE p.show_id = $1::uuid AND p.payment_id = $2::uuid AND p.generation = $3::int AND p.state = old.state
-     AND old.state IN ('created', 'requires_action', 'authorised')
+     AND old.state IN ('created', 'requires_action')
   RETURNING p.payment_id, p.booking_id, p.lock_id, p.state, p.version, p.amount_minor, p.currency, p.attempt_no, old.state AS was),
 noted AS (
   INSERT INTO payment_events (show_id, event_id, payment_id, booking_id, from_state, to_state, amount_minor, currency, actor,

@@ -1,7 +1,7 @@
 -- Void came too late, the gateway has taken the money of an ended attempt: all of it goes back. (nothing) -> requested. Once: an
 -- event of the gateway that comes late may ask for it again.
 WITH done AS (
-  UPDATE payments p SET void_wanted = false, settle_at = 'infinity', settle_tries = 0
+  UPDATE payments p SET void_wanted = false, settle_at = 'infinity', settle_tries = 0, ask_after = statement_timestamp()
    WHERE p.show_id = $1::uuid AND p.payment_id = $2::uuid AND p.generation = $3::int AND p.void_wanted
   RETURNING p.payment_id, p.booking_id, p.state, p.amount_minor, p.currency),
 made AS (

@@ -3,7 +3,7 @@
 WITH paid AS (
   SELECT p.payment_id, p.booking_id, p.currency,
          p.amount_minor - coalesce((SELECT sum(r.amount_minor) FROM refunds r WHERE r.show_id = $1::uuid
-                                     AND r.payment_id = p.payment_id AND r.state <> 'failed'), 0) AS left_minor
+                                     AND r.booking_id = $2::uuid AND r.payment_id = p.payment_id AND r.state <> 'failed'), 0) AS left_minor
     FROM payments p
    WHERE p.show_id = $1::uuid AND p.booking_id = $2::uuid AND p.state IN ('authorised', 'captured')),
 made AS (

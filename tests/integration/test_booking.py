@@ -6,6 +6,7 @@ import uuid
 import pytest
 
 from paying import DECLINED, attempts, bank, eur, locked, secure
+from paying import CANCELLATION, NO_CANCELLATION, SECURE, Gateway  # noqa: F401 (other tests know them from here)
 from paying import admin, db, gateway, office, sound  # noqa: F401 (fixtures)
 from service import wait_until
 

@@ -12,7 +12,7 @@ import pytest
 import redis
 
 from service import Boxoffice, wait_until
-from test_booking import CANCELLATION, DECLINED, SECURE, Gateway, attempts, bank
+from paying import CANCELLATION, DECLINED, SECURE, Gateway, attempts, bank
 
 
 @pytest.fixture(scope="module")

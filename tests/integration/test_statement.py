@@ -12,7 +12,7 @@ import psycopg
 import pytest
 
 from service import Boxoffice, wait_until
-from test_booking import DECLINED, Gateway, attempts, bank, secure
+from paying import DECLINED, Gateway, attempts, bank, secure
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ import psycopg
 import pytest
 
 from service import Boxoffice, wait_until
-from test_booking import CANCELLATION, DECLINED, SECURE, Gateway, attempts, bank
+from paying import CANCELLATION, DECLINED, SECURE, Gateway, attempts, bank
 
 
 @pytest.fixture(scope="module")

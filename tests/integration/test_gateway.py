@@ -313,7 +313,7 @@ def test_card_limit_after_three_d_secure(ground):
     again = other.lock(show.show_id, show.seats[4:5]).expect(201)["lock_id"]
     booking = other.book(show.show_id, again, SECURE, email="two@example.org").expect(201)["booking_id"]
     done = come_back(ground, show, ground.simulator.authorise(booking, ground.db)).expect(200)
-    assert done["payment"]["status"] == "voided" and "This card" in done["payment"]["detail"]
+    assert done["payment"]["status"] == "voided" and "This card" in done["detail"]
     assert ground.attempts(again) == [("voided", "card_limit")]
     assert other.lock_state(show.show_id, again).expect(200)["state"] == "active"
 

@@ -139,10 +139,12 @@ int work_main(int argc, char **argv)
 	struct sweeper *sweeper;
 	struct auditor *auditor;
 	struct keeper *keeper;
+	struct invariants *invariants;
 	char host[64] = "";
-	int status = config_read("boxoffice work",
-				 "Runs the background duties: expiry, audit, settling of payments, retention.", argc,
-				 argv, NULL, &config);
+	int status =
+		config_read("boxoffice work",
+			    "Runs the background duties: expiry, audit, settling of payments, invariants, retention.",
+			    argc, argv, NULL, &config);
 
 	if (status >= 0)
 		return status;
@@ -167,6 +169,7 @@ int work_main(int argc, char **argv)
 	w->orphans = orphan_scan_new(w->app.payment, config.orphan_scan_seconds * 1000, config.orphan_min_age_seconds);
 	w->watch = payment_watch_new(w->app.payment);
 	keeper = keeper_new(w->app.pg, config.outbox_days);
+	invariants = invariants_new(w->app.pg, metrics, config.check_seconds);
 	const struct duty_config duties[] = {
 		{.kind = DUTY_SWEEP,
 		 .name = "sweep",
@@ -179,11 +182,18 @@ int work_main(int argc, char **argv)
 		/* it knows itself when its next page or its next scan is due */
 		{.kind = DUTY_ORPHANS, .name = "orphans", .every_ms = 1000, .run = scan_orphans, .arg = w->orphans},
 		{.kind = DUTY_RETENTION, .name = "retention", .every_ms = 60000, .run = keeper_run, .arg = keeper},
+		{.kind = DUTY_CHECK,
+		 .name = "check",
+		 .every_ms = config.check_seconds * 1000,
+		 .run = invariants_run,
+		 .arg = invariants},
 	};
 
 	for (size_t i = 0; i < sizeof(duties) / sizeof(duties[0]); i++) {
 		struct duty_config d = duties[i];
 
+		if (d.every_ms == 0)
+			continue; /* switched off */
 		d.holder = w->holder;
 		d.lease_ms = config.lease_seconds * 1000;
 		d.loop = w->app.loop;
@@ -208,6 +218,7 @@ int work_main(int argc, char **argv)
 	sweeper_free(sweeper);
 	auditor_free(auditor);
 	keeper_free(keeper);
+	invariants_free(invariants);
 	metrics_free(metrics);
 	log_line(LOG_INFO, "stopped");
 	return 0;

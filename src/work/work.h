@@ -59,4 +59,10 @@ struct keeper *keeper_new(struct pg *pg, int64_t outbox_days);
 void keeper_free(struct keeper *k);
 duty_fn keeper_run;
 
+/* Watches over the invariants of what happened lately: a gauge of what does not hold, a line in the log for each new fault. */
+struct invariants;
+struct invariants *invariants_new(struct pg *pg, struct metrics *metrics, int64_t every_s);
+void invariants_free(struct invariants *v);
+duty_fn invariants_run;
+
 #endif

@@ -543,3 +543,16 @@ def test_a_ledger_of_many_pages(patient):
     for intent in others[:101]:
         patient.money.refund(intent)
     patient.assert_well()
+
+
+def test_money_that_moves_meanwhile_is_no_difference(patient):
+    """Too much at the first look, given back by the second."""
+    stranger = uuid.uuid4()
+    intent = patient.money.take(70, patient.show, stranger, stranger)
+    started = subprocess.Popen([patient.build_dir / "boxoffice", "check", "--dir", str(patient.office.dir), "--i7-wait-ms", "2000"],
+                               stdout=subprocess.PIPE, text=True)
+    wait_until(lambda: patient.db.execute("SELECT 1 FROM pg_stat_activity WHERE application_name = 'boxoffice check' AND state = 'idle'"
+                                          " AND query LIKE '-- I3, the gateway''s half%'").fetchall(), "its first look")
+    patient.money.refund(intent)
+    out, _ = started.communicate(timeout=30)
+    assert started.returncode == 0, out

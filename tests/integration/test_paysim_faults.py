@@ -85,7 +85,166 @@ def test_429_and_decline_switches(sim):
 
 @pytest.mark.parametrize("body", ["", "[]", "{}", '{"match":"capture"}', '{"match":"capture","mode":"explode"}',
                                   '{"match":"capture","mode":"429","times":0}', '{"match":"cancel","mode":"decline"}',
-                                  '{"match":"capture","mode":"429","x":1}'])
+                                  '{"match":"capture","mode":"429","x":1}', '{"match":"list","mode":"decline"}',
+                                  '{"match":"any","mode":"reorder","times":3}', '{"match":"webhook","mode":"reorder"}',
+                                  '{"match":"webhook","mode":"hang"}', '{"match":"any","mode":"429","probability":1.5}',
+                                  '{"match":"any","mode":"429","probability":"1"}', '{"match":"any","mode":"429","metadata":{}}',
+                                  '{"match":"any","mode":"429","metadata":{"a":1}}', '{"match":"any","mode":"429","seed":-1}',
+                                  '{"match":"any","mode":"429","for_s":0}', '{"match":"any","mode":"429","metadata":[]}'])
 def test_bad_switches(sim, body):
     assert sim.http("POST", "/_sim/faults", body.encode(), {"Content-Type": "application/json"})[0] == 400
     assert sim.sim("GET", "faults")["faults"] == []
+
+
+# --- each switch for each operation ---
+
+def prepared(sim, match, **more):
+    """A call that matches, and what it changes: (call, changed)."""
+    if match == "create":
+        def made():
+            return len(sim.sim("GET", "ledger")["payment_intents"])
+        before = made()
+        return lambda **o: sim.intents.create(paid(**more), o), lambda: made() > before
+    if match == "confirm":
+        pi = sim.intents.create(cards(**more))
+        return (lambda **o: sim.intents.confirm(pi.id, {"payment_method": "pm_card_visa"}, o),
+                lambda: sim.intents.retrieve(pi.id).status == "requires_capture")
+    pi = sim.intents.create(paid(**more))
+    if match == "capture":
+        return lambda **o: sim.intents.capture(pi.id, {}, o), lambda: sim.intents.retrieve(pi.id).status == "succeeded"
+    if match == "cancel":
+        return lambda **o: sim.intents.cancel(pi.id, {}, o), lambda: sim.intents.retrieve(pi.id).status == "canceled"
+    sim.intents.capture(pi.id)
+    return lambda **o: sim.refunds.create({"payment_intent": pi.id}, o), lambda: sim.intent_in_ledger(pi.id)["amount_refunded"] == 4500
+
+
+@pytest.mark.parametrize("match", ["create", "confirm", "capture", "cancel", "refund"])
+@pytest.mark.parametrize("mode,error,happened,kept", [
+    ("drop_before", stripe.APIConnectionError, False, False),
+    ("drop_after", stripe.APIConnectionError, True, False),
+    ("500_before", stripe.APIError, False, True),
+    ("500_after", stripe.APIError, True, True),
+    ("429", stripe.RateLimitError, False, False),
+])
+def test_every_switch(sim, match, mode, error, happened, kept):
+    """What an answer says, whether it happened, and what the same key gets: a 500 for ever, anything else the truth."""
+    call, changed = prepared(sim, match)
+    sim.fault(match, mode)
+    with pytest.raises(error):
+        call(idempotency_key="same")
+    assert changed() is happened
+    for _ in range(2):
+        if kept:
+            with pytest.raises(stripe.APIError) as again:
+                call(idempotency_key="same")
+            assert (again.value.http_status, again.value.headers["Idempotent-Replayed"]) == (500, "true")
+            assert changed() is happened
+        else:
+            call(idempotency_key="same")
+            assert changed()
+
+
+@pytest.mark.parametrize("match", ["retrieve", "list"])
+def test_reads_fail_too(sim, match):
+    pi = sim.intents.create(cards())
+    call = (lambda: sim.intents.retrieve(pi.id)) if match == "retrieve" else (lambda: sim.intents.list())
+    for mode, error in (("drop_before", stripe.APIConnectionError), ("drop_after", stripe.APIConnectionError),
+                        ("500_before", stripe.APIError), ("429", stripe.RateLimitError)):
+        sim.fault(match, mode)
+        with pytest.raises(error):
+            call()
+        call()
+    sim.fault(match, "delay", ms=1)
+    call()
+    assert [f["hits"] for f in sim.sim("GET", "faults")["faults"]] == [1, 1, 1, 1, 1]
+
+
+def test_too_many_requests_says_when(sim):
+    sim.fault("create", "429", ms=2500)
+    status, headers, answer = sim.http("POST", "/v1/payment_intents", {"amount": 500, "currency": "eur"})
+    assert (status, headers["Retry-After"], headers["Stripe-Should-Retry"]) == (429, "3", "true")
+    assert answer["error"]["code"] == "rate_limit"
+    sim.fault("create", "429")
+    assert sim.http("POST", "/v1/payment_intents", {"amount": 500, "currency": "eur"})[1]["Retry-After"] == "1"
+
+
+def test_the_client_repeats_by_itself(sim):
+    """max_network_retries with the key the client makes: lost answers and refusals come right, and only once."""
+    client = stripe.StripeClient(KEY, base_addresses={"api": sim.url}, max_network_retries=4)
+    sim.fault("create", "drop_after")
+    sim.fault("create", "429")
+    sim.fault("create", "drop_before")
+    pi = client.v1.payment_intents.create(paid())
+    assert [i["id"] for i in sim.sim("GET", "ledger")["payment_intents"]] == [pi.id]
+    sim.fault("capture", "500_after")
+    with pytest.raises(stripe.APIError):
+        client.v1.payment_intents.capture(pi.id)
+    assert sim.intents.retrieve(pi.id).status == "succeeded"
+
+
+def outcomes(sim, n):
+    def one():
+        try:
+            sim.intents.retrieve("pi_1")
+        except stripe.APIConnectionError:
+            return True
+        except stripe.InvalidRequestError:
+            return False
+    return [one() for _ in range(n)]
+
+
+def test_chance(sim):
+    """A tenth of all requests, the same ones for the same seed."""
+    runs = []
+    for seed in (7, 7, 8):
+        sim.sim("DELETE", "faults")
+        sim.fault("retrieve", "drop_before", probability=0.1, seed=seed)
+        runs.append(outcomes(sim, 200))
+    assert runs[0] == runs[1] != runs[2]
+    assert all(8 <= sum(run) <= 35 for run in runs), [sum(run) for run in runs]
+    shown = sim.sim("GET", "faults")["faults"][0]
+    assert (shown["probability"], shown["hits"]) == (0.1, sum(runs[2]))
+    for probability, hits in ((0, 0), (1, 5)):
+        sim.sim("DELETE", "faults")
+        sim.fault("retrieve", "drop_before", probability=probability)
+        assert sum(outcomes(sim, 5)) == hits
+    sim.sim("DELETE", "faults")
+    sim.fault("retrieve", "drop_before", probability=0.5, times=3)
+    assert sum(outcomes(sim, 50)) == 3
+
+
+def test_for_a_time(sim):
+    sim.fault("retrieve", "drop_before", for_s=3600)
+    assert outcomes(sim, 3) == [True] * 3
+    sim.sim("POST", "advance_clock", {"seconds": 3599})
+    assert outcomes(sim, 1) == [True] or sim.sim("GET", "faults")["faults"][0]["seconds_left"] == 0
+    sim.sim("POST", "advance_clock", {"seconds": 1})
+    assert outcomes(sim, 1) == [False]
+
+
+@pytest.mark.parametrize("match", ["create", "confirm", "capture", "cancel", "refund"])
+def test_of_one_booking_only(sim, match):
+    sim.fault(match, "500_before", times=9, metadata={"booking": "b-1"})
+    call, changed = prepared(sim, match, metadata={"booking": "b-2"})
+    call()
+    assert changed()
+    if match != "create":
+        sim.sim("DELETE", "faults")
+    call, changed = prepared(sim, match, metadata={"booking": "b-1"})
+    sim.fault(match, "500_before", metadata={"booking": "b-1"})
+    with pytest.raises(stripe.APIError):
+        call()
+    assert not changed()
+
+
+def test_of_one_intent_only(sim):
+    one, other = (sim.intents.create(paid()) for _ in range(2))
+    sim.fault("any", "500_before", times=9, intent=one.id)
+    assert sim.intents.retrieve(other.id).id == other.id
+    sim.intents.capture(other.id)
+    sim.intents.list()
+    for call in (lambda: sim.intents.capture(one.id), lambda: sim.intents.retrieve(one.id),
+                 lambda: sim.refunds.create({"payment_intent": one.id}), lambda: sim.refunds.create({"charge": one.latest_charge})):
+        with pytest.raises(stripe.APIError):
+            call()
+    assert sim.refunds.create({"payment_intent": other.id}).status == "succeeded"

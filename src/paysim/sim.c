@@ -190,8 +190,8 @@ static bool read_params(struct sim_call *c)
 			      SIM_BODY_MAX);
 	if (!is_gateway(c)) {
 		/* a form that cannot be read has no outcome, which the page says in its own words */
-		if (post && c->route->run == threeds_result)
-			form_parse(c->arena, c->req->body, &c->form, &fault);
+		if (post && c->route->run == threeds_result && !form_parse(c->arena, c->req->body, &c->form, &fault))
+			c->form.n = 0;
 		return true;
 	}
 	if (type)

@@ -107,7 +107,7 @@ void webhook_unwind(struct webhook *h)
 }
 
 /* The next of the collected ones may go. Its transaction is its own. */
-static void release_next(struct webhook *h)
+static void release_next(struct webhook *h, int64_t now_us)
 {
 	struct store *store = h->sim->store;
 
@@ -116,7 +116,7 @@ static void release_next(struct webhook *h)
 
 		if (!store_begin(store))
 			return;
-		if (store_delivery_release(store, seq, sim_now_us(h->sim)))
+		if (store_delivery_release(store, seq, now_us))
 			h->released_seq = seq;
 		if (!store_commit(store))
 			h->released_seq = 0;
@@ -208,6 +208,15 @@ static int64_t pause_us(int64_t attempts)
 	return (s < PAUSE_MAX_S ? s : PAUSE_MAX_S) * US_PER_SECOND;
 }
 
+/* A clock that was advanced makes due what is just being sent: it is sent again when it failed, not before. */
+static bool in_flight(struct webhook *h, int64_t event_seq)
+{
+	list_for_each(pos, tmp, &h->flights)
+		if (list_entry(pos, struct flight, link)->event_seq == event_seq)
+			return true;
+	return false;
+}
+
 void webhook_poke(struct webhook *h)
 {
 	struct store *store = h->sim->store;
@@ -220,7 +229,7 @@ void webhook_poke(struct webhook *h)
 	if (room == 0 || store_in_tx(store))
 		return;
 	if (h->unwinding)
-		release_next(h);
+		release_next(h, now_us);
 	arena_init(&a);
 	n = store_delivery_due(store, &a, now_us, due, attempts, room);
 	if (store_failed(store)) {
@@ -229,7 +238,9 @@ void webhook_poke(struct webhook *h)
 	}
 	if (n && store_begin(store)) {
 		for (size_t i = 0; i < n; i++) {
-			if (attempts[i] > 0 && now_us - due[i].created_us > GIVE_UP_S * US_PER_SECOND) {
+			if (in_flight(h, due[i].seq)) {
+				due[i].seq = -1;
+			} else if (attempts[i] > 0 && now_us - due[i].created_us > GIVE_UP_S * US_PER_SECOND) {
 				store_delivery_give_up(store, due[i].seq);
 				due[i].seq = -1;
 			} else {

@@ -168,8 +168,10 @@ def test_too_many_requests_says_when(sim):
     assert sim.http("POST", "/v1/payment_intents", {"amount": 500, "currency": "eur"})[1]["Retry-After"] == "1"
 
 
-def test_the_client_repeats_by_itself(sim):
+def test_the_client_repeats_by_itself(sim, monkeypatch):
     """max_network_retries with the key the client makes: lost answers and refusals come right, and only once."""
+    monkeypatch.setattr(stripe.HTTPClient, "INITIAL_DELAY", 0.01)
+    monkeypatch.setattr(stripe.HTTPClient, "MAX_DELAY", 0.01)
     client = stripe.StripeClient(KEY, base_addresses={"api": sim.url}, max_network_retries=4)
     sim.fault("create", "drop_after")
     sim.fault("create", "429")

@@ -118,7 +118,9 @@ def make_sim(tmp_path):
     started = []
 
     def make(*args):
-        started.append(Sim(tmp_path, *args))
+        folder = tmp_path / f"ledger-{len(started)}"
+        folder.mkdir()
+        started.append(Sim(folder, *args))
         return started[-1]
 
     yield make

@@ -1,6 +1,9 @@
 """boxoffice-paysim driven by the gateway's official Python client, and by plain HTTP where the client cannot go."""
 import concurrent.futures
+import csv
 import http.client
+import io
+import json
 import signal
 import subprocess
 import threading
@@ -306,3 +309,157 @@ def test_killed_under_load_keeps_what_it_answered(make_sim):
     keys = [i["metadata"]["key"] for i in sim.sim("GET", "ledger")["payment_intents"]]
     assert len(keys) == len(set(keys))
     assert sim.end() == 0
+
+
+# --- currencies and sums ---
+
+@pytest.mark.parametrize("currency,amount,code", [
+    ("jpy", 49, "amount_too_small"), ("jpy", 50, None), ("jpy", 4501, None), ("krw", 999, "amount_too_small"), ("krw", 1000, None),
+    ("tnd", 1990, "amount_too_small"), ("tnd", 2000, None), ("tnd", 2005, "parameter_invalid_integer"), ("kwd", 45010, None),
+    ("kwd", 45011, "parameter_invalid_integer"), ("eur", 49, "amount_too_small"), ("eur", 99999999, None), ("eur", 100000000, "amount_too_large"),
+    ("gbp", 30, None), ("gbp", 29, "amount_too_small"),
+])
+def test_currencies(sim, currency, amount, code):
+    """No decimals, two, three: the minimum of each, and the last digit of three is a zero."""
+    if code:
+        with pytest.raises(stripe.InvalidRequestError) as refused:
+            sim.intents.create(cards(amount, currency=currency))
+        assert (refused.value.code, refused.value.param) == (code, "amount")
+        assert sim.sim("GET", "ledger")["payment_intents"] == []
+        return
+    pi = sim.intents.create(paid(amount=amount, currency=currency))
+    assert (pi.status, pi.amount, pi.amount_capturable, pi.currency) == ("requires_capture", amount, amount, currency)
+    assert sim.intents.capture(pi.id).amount_received == amount
+
+
+@pytest.mark.parametrize("currency,amount,step,parts", [("eur", 4500, 1, [1, 1499, 1500]), ("jpy", 4501, 1, [1, 2000, 1000]),
+                                                        ("kwd", 45010, 10, [10, 15000, 30])])
+def test_partial_refunds_add_up(sim, currency, amount, step, parts):
+    pi = sim.intents.create(paid(amount=amount, currency=currency))
+    captured = amount - 100 * step
+    with pytest.raises(stripe.InvalidRequestError) as over:
+        sim.intents.capture(pi.id, {"amount_to_capture": amount + step})
+    assert over.value.code == "amount_too_large"
+    pi = sim.intents.capture(pi.id, {"amount_to_capture": captured, "expand": ["latest_charge"]})
+    # the rest is released: it can be captured no more, and refunded never
+    assert (pi.amount_received, pi.amount_capturable, pi.latest_charge.amount, pi.latest_charge.amount_captured) == (captured, 0, amount, captured)
+    with pytest.raises(stripe.InvalidRequestError):
+        sim.intents.capture(pi.id, {"amount_to_capture": 100 * step})
+    for part in parts:
+        refund = sim.refunds.create({"payment_intent": pi.id, "amount": part, "expand": ["charge"]})
+        assert refund.charge.refunded is False
+    left = captured - sum(parts)
+    if step > 1:
+        with pytest.raises(stripe.InvalidRequestError):
+            sim.refunds.create({"payment_intent": pi.id, "amount": step + 1})
+    with pytest.raises(stripe.InvalidRequestError) as over:
+        sim.refunds.create({"payment_intent": pi.id, "amount": left + step})
+    assert over.value.code == "amount_too_large"
+    last = sim.refunds.create({"payment_intent": pi.id, "expand": ["charge"]})
+    assert (last.amount, last.charge.amount_refunded, last.charge.refunded) == (left, captured, True)
+    assert sum(r.amount for r in sim.refunds.list({"payment_intent": pi.id}).auto_paging_iter()) == captured
+
+
+# --- the ledger ---
+
+def csv_of(sim):
+    status, headers, text = sim.http("GET", "/_sim/ledger", headers={"Accept": "text/csv"})
+    assert (status, headers.get_content_type()) == (200, "text/csv")
+    return list(csv.DictReader(io.StringIO(text, newline="")))
+
+
+def test_ledger_as_json_and_csv(sim):
+    metadata = {"note": 'a "quoted", comma\nline é', "booking": "b-1"}
+    first = sim.intents.create(paid(metadata=metadata))
+    sim.intents.capture(first.id, {"amount_to_capture": 4000})
+    sim.refunds.create({"payment_intent": first.id, "amount": 1500, "metadata": {"seat": "A-1"}})
+    sim.refunds.create({"payment_intent": first.id, "amount": 500})
+    sim.intents.create(paid("pm_card_mastercard"))
+    sim.intents.create(paid(amount=900, currency="jpy", capture_method="automatic"))
+    sim.intents.create(cards())
+    ledger, rows = sim.sim("GET", "ledger"), csv_of(sim)
+    assert ledger["sums"]["eur"] == {"payment_intents": 3, "amount": 13500, "amount_capturable": 4500, "captures": 1, "amount_captured": 4000,
+                                     "amount_refunded": 2000, "refunds": 2, "refunds_succeeded": 2000, "refunds_pending": 0, "refunds_failed": 0}
+    assert ledger["sums"]["jpy"]["amount_captured"] == 900
+    assert [(c["payment_intent"], c["charge"], c["amount"]) for c in ledger["captures"]][1:] == [(first.id, first.latest_charge, 4000)]
+    by = {kind: [r for r in rows if r["record"] == kind] for kind in ("intent", "capture", "refund", "sum")}
+    assert len(rows) == sum(map(len, by.values()))
+    assert [r["id"] for r in by["intent"]] == [i["id"] for i in ledger["payment_intents"]]
+    assert [(r["id"], int(r["amount"]), r["status"]) for r in by["refund"]] == [(r["id"], r["amount"], r["status"]) for r in ledger["refunds"]]
+    assert [int(r["amount"]) for r in by["capture"]] == [c["amount"] for c in ledger["captures"]]
+    assert json.loads(next(r for r in by["intent"] if r["id"] == first.id)["metadata"]) == metadata
+    for row in by["sum"]:
+        same = [r for r in by["intent"] if r["currency"] == row["currency"]]
+        for column in ("amount", "amount_capturable", "amount_captured", "amount_refunded"):
+            assert int(row[column]) == sum(int(r[column]) for r in same) == ledger["sums"][row["currency"]][column]
+
+
+def test_ledger_is_one_moment(sim):
+    """While others pay and refund, every export adds up in itself."""
+    stop = threading.Event()
+
+    def shopper():
+        while not stop.is_set():
+            pi = sim.intents.create(paid("pm_card_pendingRefund", capture_method="automatic"))
+            sim.refunds.create({"payment_intent": pi.id, "amount": 1000})
+
+    with concurrent.futures.ThreadPoolExecutor(3) as pool:
+        shoppers = [pool.submit(shopper) for _ in range(3)]
+        try:
+            seen = set()
+            while len(seen) < 15:
+                ledger = sim.sim("GET", "ledger")
+                sums = ledger["sums"].get("eur")
+                if not sums:
+                    continue
+                assert sums["amount_refunded"] == sum(r["amount"] for r in ledger["refunds"]) == sums["refunds_pending"] + sums["refunds_succeeded"]
+                assert sums["amount_captured"] == sum(c["amount"] for c in ledger["captures"])
+                assert {r["payment_intent"] for r in ledger["refunds"]} <= {i["id"] for i in ledger["payment_intents"]}
+                seen.add(len(ledger["refunds"]))
+        finally:
+            stop.set()
+        for one in shoppers:
+            one.result()
+
+
+# --- the rest of the official client ---
+
+def test_refunds_by_the_client(sim):
+    pi = sim.intents.create(paid(capture_method="automatic"))
+    made = [sim.refunds.create({"payment_intent": pi.id, "amount": 100 + n, "metadata": {"n": str(n)}}) for n in range(5)]
+    assert [r.id for r in sim.refunds.list({"limit": 2}).auto_paging_iter()] == [r.id for r in made[::-1]]
+    changed = sim.refunds.update(made[0].id, {"metadata": {"n": "", "seat": "A-1"}})
+    assert (changed.metadata.to_dict(), changed.amount, changed.status) == ({"seat": "A-1"}, 100, "succeeded")
+    assert sim.refunds.retrieve(made[0].id).metadata.to_dict() == {"seat": "A-1"}
+    assert sim.refunds.update(made[0].id, {"metadata": ""}).metadata.to_dict() == {}
+    with pytest.raises(stripe.InvalidRequestError):
+        sim.refunds.update(made[0].id, {"amount": 5})
+    now = made[0].created
+    assert len(sim.refunds.list({"created": {"gte": now - 60, "lt": now + 60}}).data) == 5
+    assert sim.refunds.list({"created": {"gt": now + 60}}).data == []
+    charges = sim.client.v1.charges
+    assert [c.id for c in charges.list({"payment_intent": pi.id}).auto_paging_iter()] == [pi.latest_charge]
+    assert charges.retrieve(pi.latest_charge).amount_refunded == sum(r.amount for r in made)
+
+
+def test_every_class_of_error(sim, make_sim, tmp_path):
+    pi = sim.intents.create(cards())
+    locked = make_sim("--secret-key", "sk_test_other")
+    for error, status, call in (
+            (stripe.CardError, 402, lambda: sim.intents.confirm(pi.id, {"payment_method": "pm_card_chargeDeclined"})),
+            (stripe.InvalidRequestError, 400, lambda: sim.intents.create({"amount": 500, "currency": "eur", "colour": "red"})),
+            (stripe.InvalidRequestError, 404, lambda: sim.intents.retrieve("pi_none")),
+            (stripe.AuthenticationError, 401, lambda: locked.intents.list())):
+        with pytest.raises(error) as raised:
+            call()
+        assert raised.value.http_status == status and raised.value.request_id.startswith("req_") and raised.value.user_message
+    sim.intents.create(cards(), {"idempotency_key": "k"})
+    with pytest.raises(stripe.IdempotencyError):
+        sim.intents.create(cards(999), {"idempotency_key": "k"})
+    sim.fault("list", "429")
+    with pytest.raises(stripe.RateLimitError):
+        sim.intents.list()
+    sim.fault("list", "500_before")
+    with pytest.raises(stripe.APIError):
+        sim.intents.list()
+    assert locked.end() == 0

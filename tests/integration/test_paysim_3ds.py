@@ -8,8 +8,6 @@ import stripe
 from paysim import cards, make_sim, paid, sim  # noqa: F401 (fixtures)
 
 
-# --- 3-D Secure ---
-
 def challenge(sim, **more):
     pi = sim.intents.create(cards(payment_method="pm_card_threeDSecure2Required", confirm=True, **more))
     assert (pi.status, pi.next_action.type) == ("requires_action", "redirect_to_url")

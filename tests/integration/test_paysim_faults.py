@@ -8,8 +8,6 @@ import stripe
 from paysim import KEY, cards, paid, readable, sim, wait_for  # noqa: F401 (fixtures)
 
 
-# --- faults ---
-
 def test_lost_answer(sim):
     pi = sim.intents.create(paid())
     sim.fault("capture", "drop_before")

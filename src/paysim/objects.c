@@ -406,6 +406,7 @@ void object_dispute(struct jw *w, const struct dispute *d)
 	jw_obj(w);
 	jw_kcstr(w, "brand", card_of(d->card)->brand);
 	jw_kcstr(w, "case_type", d->inquiry ? "inquiry" : "chargeback");
+	jw_kcstr(w, "network", card_of(d->card)->brand);
 	jw_kcstr(w, "network_reason_code", "83");
 	jw_obj_end(w);
 	jw_kcstr(w, "type", "card");

@@ -66,7 +66,8 @@ static enum payment_action decide(struct model *m, const struct payment_view *v,
 	return a;
 }
 
-void drive_think(struct model *m, struct world *w, struct drive *d, enum payment_seen seen, enum payment_step step)
+static void think(struct model *m, struct world *w, struct drive *d, enum payment_seen seen, enum payment_step step,
+		  bool differs)
 {
 	static const int64_t clock_us[] = {[IN_TIME] = 0, [EXPIRED] = 10, [PAST_ACTION] = 20, [PAST_HOLD] = 30};
 	struct payment_view v = {.state = (enum payment_state)d->state,
@@ -77,7 +78,7 @@ void drive_think(struct model *m, struct world *w, struct drive *d, enum payment
 				 .now_us = clock_us[w->buyers[buyer_of(d->attempt)].phase],
 				 .action_until_us = clock_us[PAST_ACTION],
 				 .hold_until_us = clock_us[PAST_HOLD]};
-	struct payment_observation o = {.seen = seen, .step = step};
+	struct payment_observation o = {.seen = seen, .step = step, .differs = {differs ? '!' : '\0'}};
 	enum payment_action a = decide(m, &v, &o);
 
 	d->waits = 0;
@@ -97,6 +98,11 @@ void drive_think(struct model *m, struct world *w, struct drive *d, enum payment
 		if ((a == DO_RELEASE && seen == SEEN_CANCELED) || (a == DO_AUTHORISE && seen == SEEN_PAID))
 			d->seen = seen;
 	}
+}
+
+void drive_think(struct model *m, struct world *w, struct drive *d, enum payment_seen seen, enum payment_step step)
+{
+	think(m, w, d, seen, step, false);
 }
 
 void drive_send(struct world *w, struct drive *d, enum payment_step step, int key)
@@ -164,6 +170,12 @@ static void walk_action(struct walk *k, int slot)
 		drive_first(k->m, &w, d);
 		went(k, &w, true, "%s: the request reads its attempt", name);
 		return;
+	}
+	if (before.action == DO_AUTHORISE &&
+	    before.current) { /* card_seats.sql: rolled back, as when the seats cannot be had */
+		drive_think(k->m, &w, d, SEEN_OVER_LIMIT, STEP_NONE);
+		went(k, &w, false, "%s: the card has as many seats of the event as it may", name);
+		w = *k->from;
 	}
 	record(&w, d);
 	if (!drive_act(k->m, &w, d)) {
@@ -259,6 +271,14 @@ static void walk_lost_call(struct walk *k, int slot)
 	int n;
 
 	/* Never arriving is arriving late, never. */
+	n = d.step == STEP_CONFIRM ? gateway_post(k->from, d.attempt, CALL_CONFIRM, d.key, out) : 0;
+	for (int i = 0; i < n && out[i].answer < ANSWER_402; i++) { /* payment_compare: another amount than was asked */
+		w = out[i].w;
+		w.losses--;
+		think(k->m, &w, &w.drives[slot], k->m->seen[d.step][out[i].answer], STEP_CONFIRM, true);
+		went(k, &w, false, "%s: %s's confirm: %s, but not as it was asked", attempt_names[d.attempt], who(&d),
+		     out[i].words);
+	}
 	lose_call(k, slot, ANSWER_LOST, d.step != STEP_RETRIEVE, false, "no answer; it may still arrive");
 	if (d.step == STEP_CREATE || d.step == STEP_RETRIEVE)
 		return;

@@ -293,9 +293,9 @@ void print_world(FILE *out, const struct world *w);
 
 /* ---- parts.c ---- */
 
-/* A state as it is written: in order, without what nobody will ever look at again, and when a buyer is out of it, as two: what
- * is left of one, and the other. Returns how many. */
-enum { PARTS = 2 };
+/* A state as it is written: in order, without what nobody will ever look at again, and when a buyer or an attempt is out of it,
+ * as several: what is left of each, and the rest. Returns how many. */
+enum { PARTS = ATTEMPTS + BUYERS };
 int parts(const struct world *from, const struct world *to, struct world out[PARTS]);
 
 /* ---- search.c ---- */

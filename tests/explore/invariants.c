@@ -36,6 +36,10 @@ static const char *broken_attempt(const struct world *w, int i)
 	if (a->intent == INTENT_PAID && !accounted(w, i))
 		return "I3: money was taken for what is no confirmed booking, and nothing is on its way to give it "
 		       "back";
+	/* so that two attempts at one booking are never both captured, whatever becomes of the first */
+	if (a->intent == INTENT_PAID && a->state != PAYMENT_AUTHORISED && a->state != PAYMENT_CAPTURED &&
+	    a->state != PAYMENT_CAPTURE_FAILED)
+		return "I3: money was taken for an attempt for which there never was a booking";
 	if (a->state <= PAYMENT_AUTHORISED && !a->due)
 		return "I4: an attempt is open, and nobody will ever look at it";
 	if (a->void_wanted && !a->due)

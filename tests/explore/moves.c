@@ -97,6 +97,21 @@ static bool do_confirm(struct model *m, struct world *w, struct drive *d)
 	return true;
 }
 
+/* lock_unpay.sql, booking_fail.sql */
+static void give_lock_back(struct model *m, struct world *w, int buyer)
+{
+	if (w->buyers[buyer].lock == LOCK_PAYING) {
+		bool lives = w->buyers[buyer].phase == IN_TIME, held = lock_holds(w, buyer);
+
+		lock_goes(m, w, buyer, lives ? LOCK_ACTIVE : LOCK_EXPIRED, "lock_unpay");
+		if (held && lives)
+			w->endless = 0;
+		else if (held)
+			seat_free(w);
+	}
+	booking_fail_ended(m, w, buyer);
+}
+
 /* payment_fail.sql, lock_unpay.sql, booking_fail.sql */
 static bool do_fail(struct model *m, struct world *w, struct drive *d)
 {
@@ -109,17 +124,23 @@ static bool do_fail(struct model *m, struct world *w, struct drive *d)
 	a->void_wanted = a->has_intent && d->action == DO_RELEASE && d->seen != SEEN_CANCELED &&
 			 guarded(m, GUARD_VOID_AFTER_END) && guarded(m, GUARD_CANCEL_FIRST);
 	a->due = a->void_wanted;
-	if (w->buyers[buyer].lock == LOCK_PAYING) {
-		bool lives = w->buyers[buyer].phase == IN_TIME, held = lock_holds(w, buyer);
-
-		lock_goes(m, w, buyer, lives ? LOCK_ACTIVE : LOCK_EXPIRED, "lock_unpay");
-		if (held && lives)
-			w->endless = 0;
-		else if (held)
-			seat_free(w);
-	}
-	booking_fail_ended(m, w, buyer);
+	give_lock_back(m, w, buyer);
 	drive_end(d);
+	return true;
+}
+
+/* payment_void.sql, and the lock goes back */
+static bool do_reject(struct model *m, struct world *w, struct drive *d)
+{
+	struct attempt *a = &w->attempts[d->attempt];
+
+	if (guarded(m, GUARD_STATE) && !unpaid(a) && a->state != PAYMENT_AUTHORISED)
+		return false;
+	payment_goes(m, w, d->attempt, PAYMENT_VOIDED);
+	d->void_wanted = a->void_wanted = a->due = a->has_intent && guarded(m, GUARD_VOID_AFTER_END);
+	give_lock_back(m, w, buyer_of(d->attempt));
+	d->state = PAYMENT_VOIDED;
+	drive_think(m, w, d, SEEN_NOTHING, STEP_NONE);
 	return true;
 }
 
@@ -256,6 +277,8 @@ bool drive_act(struct model *m, struct world *w, struct drive *d)
 	case DO_FAIL:
 	case DO_RELEASE:
 		return do_fail(m, w, d);
+	case DO_REJECT:
+		return do_reject(m, w, d);
 	case DO_ABANDON:
 	case DO_VOID:
 		return do_give_up(m, w, d);

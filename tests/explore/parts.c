@@ -3,6 +3,7 @@
  *
  * What nobody will ever look at again is the same, however it came to be.
  *
+ * An attempt that ended before any booking is by itself from then on: only the gateway has to be told.
  * A buyer is out of it when the seat is not theirs, they cannot get it any more, and what is left of them is money: captures,
  * voids, refunds. From then on the two buyers share no row. So what is left of one is looked at by itself, and the other by
  * themselves, instead of every pair of both; that who is out stays out and touches nothing is checked with every step.
@@ -115,56 +116,107 @@ static bool out_of_it(const struct world *w, int buyer)
 	return true;
 }
 
-static void take_away(struct world *w, int buyer)
+/* It has ended before any booking, nobody at it believes otherwise, and the gateway may still have to be told. */
+static bool loose(const struct world *w, int attempt)
 {
-	for (int i = 0; i < ATTEMPTS; i++) {
-		if (buyer_of(i) != buyer)
-			continue;
-		memset(&w->attempts[i], 0, sizeof(w->attempts[i]));
-		w->attempts[i].state = NO_PAYMENT;
-		for (int kind = 0; kind < REFUND_KINDS; kind++)
-			w->attempts[i].refunds[kind].state = NO_REFUND;
-	}
-	w->buyers[buyer] = (struct buyer){.lock = LOCK_RELEASED, .phase = PAST_HOLD, .booking = NO_BOOKING};
+	const struct attempt *a = &w->attempts[attempt];
+
+	if (a->state != PAYMENT_FAILED && a->state != PAYMENT_VOIDED && a->state != PAYMENT_ABANDONED)
+		return false;
 	for (int i = 0; i < DRIVES; i++)
-		if (w->drives[i].used && buyer_of((int)w->drives[i].attempt) == buyer)
+		if (w->drives[i].used && w->drives[i].attempt == (unsigned)attempt && w->drives[i].current &&
+		    w->drives[i].state < PAYMENT_CAPTURED)
+			return false;
+	return a->due || a->intent != INTENT_CANCELED || drives_of(w, attempt, -1) || calls_of(w, attempt, -1);
+}
+
+static void leave(struct world *w, int attempt)
+{
+	for (int i = 0; i < DRIVES; i++)
+		if (w->drives[i].used && w->drives[i].attempt == (unsigned)attempt)
 			memset(&w->drives[i], 0, sizeof(w->drives[i]));
 	for (int i = 0; i < REFUND_DRIVES; i++)
-		if (w->refunds[i].used && buyer_of((int)w->refunds[i].attempt) == buyer)
+		if (w->refunds[i].used && w->refunds[i].attempt == (unsigned)attempt)
 			memset(&w->refunds[i], 0, sizeof(w->refunds[i]));
 	for (int i = 0; i < LATE; i++)
-		if (w->late[i].key && buyer_of(w->late[i].attempt) == buyer)
+		if (w->late[i].key && w->late[i].attempt == (unsigned)attempt)
 			memset(&w->late[i], 0, sizeof(w->late[i]));
+	memset(&w->attempts[attempt], 0, sizeof(w->attempts[attempt]));
+	w->attempts[attempt].state = NO_PAYMENT;
+	for (int kind = 0; kind < REFUND_KINDS; kind++)
+		w->attempts[attempt].refunds[kind].state = NO_REFUND;
+}
+
+static void leave_buyer(struct world *w, int buyer)
+{
+	w->buyers[buyer] = (struct buyer){.lock = LOCK_RELEASED, .phase = PAST_HOLD, .booking = NO_BOOKING};
+	for (int i = 0; i < ATTEMPTS; i++)
+		if (buyer_of(i) == buyer)
+			leave(w, i);
 }
 
 static void alone(struct world *w, int buyer)
 {
-	take_away(w, !buyer);
+	leave_buyer(w, !buyer);
 	if (w->seat != SEAT_FREE && w->holder != (unsigned)buyer)
 		seat_free(w);
 	normalise(w);
 }
 
+static void alone_attempt(struct world *w, int attempt)
+{
+	for (int i = 0; i < ATTEMPTS; i++)
+		if (i != attempt)
+			leave(w, i);
+	for (int i = 0; i < BUYERS; i++)
+		w->buyers[i] = (struct buyer){.lock = LOCK_RELEASED, .phase = PAST_HOLD, .booking = NO_BOOKING};
+	seat_free(w);
+	normalise(w);
+}
+
+static bool nothing_left(const struct world *w)
+{
+	for (int i = 0; i < BUYERS; i++)
+		if (w->buyers[i].lock != LOCK_RELEASED || w->buyers[i].booking != NO_BOOKING)
+			return false;
+	for (int i = 0; i < ATTEMPTS; i++)
+		if (w->attempts[i].state != NO_PAYMENT && (w->attempts[i].state != PAYMENT_FAILED || loose(w, i)))
+			return false;
+	return true;
+}
+
 int parts(const struct world *from, const struct world *to, struct world out[PARTS])
 {
 	struct world w = *to;
-	int n = 1;
+	int n = 0;
 
 	for (int i = 0; i < BUYERS; i++)
 		if (out_of_it(from, i) && (!out_of_it(to, i) || (out_of_it(from, !i) && to->seat != SEAT_FREE)))
 			w.fault = FAULT_CAME_BACK;
 	normalise(&w);
-	out[0] = w;
-	if (w.fault && w.fault != FAULT_OVERTAKEN)
+	if (w.fault && w.fault != FAULT_OVERTAKEN) {
+		out[0] = w;
 		return 1; /* as it is, to be told */
-	for (int i = 0; i < BUYERS; i++) {
-		if (!out_of_it(&w, i))
-			continue;
-		out[0] = out[1] = w;
-		alone(&out[0], i);
-		alone(&out[1], !i);
-		n = memcmp(&out[0], &out[1], sizeof(out[0])) == 0 ? 1 : 2;
-		break;
 	}
+	for (int i = 0; i < ATTEMPTS; i++) {
+		if (!loose(&w, i))
+			continue;
+		out[n] = w;
+		alone_attempt(&out[n++], i);
+		leave(&w, i);
+		w.attempts[i].state = PAYMENT_FAILED;
+		w.attempts[i].intent = INTENT_CANCELED;
+	}
+	normalise(&w);
+	for (int i = 0; i < BUYERS; i++)
+		if (out_of_it(&w, i)) {
+			out[n] = w;
+			alone(&out[n], i);
+			n += !nothing_left(&out[n]);
+			alone(&w, !i);
+			break;
+		}
+	if (n == 0 || !nothing_left(&w)) /* so that what is by itself stays one, and a way round in it is seen */
+		out[n++] = w;
 	return n;
 }

@@ -17,6 +17,7 @@ SECONDS := 10
 BENCH := all
 ROUNDS := 5
 PYTEST_ARGS :=
+EXPLORE := --crashes 1 --losses 2 --sleepers 1
 export GOTOOLCHAIN := local
 
 # ---- build ---------------------------------------------------------------------------------------------------------
@@ -102,6 +103,11 @@ unit: asan ## the tests beside the code
 .PHONY: integration
 integration: asan $(B)/venv/made-from.txt $(B)/history-check $(B)/stripe-mock ## tests against the real servers: PYTEST_ARGS='-k name -x'
 	@BOXOFFICE_BUILD_DIR=$(B)/asan $(B)/venv/bin/python -m pytest $(PYTEST_ARGS)
+
+.PHONY: explore
+explore: $(B)/valgrind/build.ninja ## go through the states of the payment rules: EXPLORE='--crashes 1 --losses 2 --sleepers 1'
+	@ninja -C $(B)/valgrind tests/explore/explore
+	@$(B)/valgrind/tests/explore/explore $(EXPLORE)
 
 .PHONY: bench
 bench: $(B)/release/build.ninja $(B)/venv/made-from.txt ## how far from the goals: BENCH=lock,refuse ROUNDS=5; BENCH=list

@@ -268,6 +268,7 @@ static void walk_lost_call(struct walk *k, int slot)
 	const struct drive d = k->from->drives[slot];
 	struct outcome out[OUTCOMES];
 	struct world w;
+	bool first;
 	int n;
 
 	/* Never arriving is arriving late, never. */
@@ -282,7 +283,9 @@ static void walk_lost_call(struct walk *k, int slot)
 	lose_call(k, slot, ANSWER_LOST, d.step != STEP_RETRIEVE, false, "no answer; it may still arrive");
 	if (d.step == STEP_CREATE || d.step == STEP_RETRIEVE)
 		return;
-	lose_call(k, slot, ANSWER_500, false, true, "answered 500, not done");
+	first = !gateway_stored(k->from, d.attempt, call_of(d.step), d.key);
+	if (first)
+		lose_call(k, slot, ANSWER_500, false, true, "answered 500, not done");
 	if (d.step == STEP_CONFIRM) {
 		lose_call(k, slot, ANSWER_UNSENT, true, false,
 			  "not let in when it was repeated; the first copy is on its way");
@@ -290,7 +293,7 @@ static void walk_lost_call(struct walk *k, int slot)
 	}
 	lose_call(k, slot, ANSWER_500, true, false, "answered 503 by a proxy; a copy is on its way");
 	n = gateway_post(k->from, d.attempt, call_of(d.step), d.key, out);
-	for (int i = 0; i < n && out[i].answer < ANSWER_402; i++) {
+	for (int i = 0; first && i < n && out[i].answer < ANSWER_402; i++) {
 		w = out[i].w;
 		w.losses--;
 		gateway_store(&w, d.attempt, call_of(d.step), d.key, ANSWER_500);

@@ -245,6 +245,8 @@ int gateway_post(const struct world *w, int attempt, enum call call, int key, st
 enum answer gateway_read(const struct world *w, int attempt);
 enum answer gateway_refund_read(const struct world *w, int attempt, int kind);
 struct calls *gateway_calls(struct world *w, int attempt, enum call call);
+/* It has a first answer for the key, and gives it again whatever happens. */
+bool gateway_stored(const struct world *w, int attempt, enum call call, int key);
 /* The answer 500 is kept for the key, whether the call was done or not. */
 void gateway_store(struct world *w, int attempt, enum call call, int key, enum answer answer);
 void gateway_make_late(struct model *m, struct world *w, int attempt, enum call call, int key);

@@ -109,7 +109,7 @@ int call_key(const struct model *m, struct calls *c)
 	return c->no;
 }
 
-static bool stored(const struct world *w, int attempt, enum call call, int key)
+bool gateway_stored(const struct world *w, int attempt, enum call call, int key)
 {
 	struct world *rw = (struct world *)(uintptr_t)w; /* only looked at */
 	const struct calls *c = gateway_calls(rw, attempt, call);
@@ -211,7 +211,7 @@ int gateway_post(const struct world *w, int attempt, enum call call, int key, st
 {
 	int n;
 
-	if (stored(w, attempt, call, key)) {
+	if (gateway_stored(w, attempt, call, key)) {
 		struct world *rw = (struct world *)(uintptr_t)w;
 		const struct calls *c = gateway_calls(rw, attempt, call);
 
@@ -263,7 +263,7 @@ static bool can_matter(const struct world *w, const struct late *l)
 {
 	enum intent i = w->attempts[l->attempt].intent;
 
-	if (stored(w, l->attempt, (enum call)l->call, l->key))
+	if (gateway_stored(w, l->attempt, (enum call)l->call, l->key))
 		return false;
 	switch ((enum call)l->call) {
 	case CALL_CONFIRM:

@@ -141,6 +141,8 @@ static void walk_lost_call(struct walk *k, int slot)
 	gateway_make_late(k->m, &w, d.attempt, call, d.key);
 	answered(k, &w, slot, ANSWER_LOST, false, "no answer; it may still arrive");
 	w = kept;
+	if (gateway_stored(&w, d.attempt, call, d.key))
+		return; /* it comes again, whatever happens */
 	gateway_store(&w, d.attempt, call, d.key, ANSWER_500);
 	answered(k, &w, slot, ANSWER_500, false, "answered 500, not done");
 	if (!guarded(k->m, GUARD_REFUND_KEY)) { /* else a 503 keeps the key: it is like no answer */

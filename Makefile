@@ -18,6 +18,9 @@ BENCH := all
 ROUNDS := 5
 PYTEST_ARGS :=
 EXPLORE := --crashes 1 --losses 2 --sleepers 1
+SEED :=
+SEEDS := 10
+BOOKINGS := 2000
 export GOTOOLCHAIN := local
 
 # ---- build ---------------------------------------------------------------------------------------------------------
@@ -108,6 +111,11 @@ integration: asan $(B)/venv/made-from.txt $(B)/history-check $(B)/stripe-mock ##
 explore: $(B)/valgrind/build.ninja ## go through the states of the payment rules: EXPLORE='--crashes 1 --losses 2 --sleepers 1'
 	@ninja -C $(B)/valgrind tests/explore/explore
 	@$(B)/valgrind/tests/explore/explore $(EXPLORE)
+
+.PHONY: test-long
+test-long: asan $(B)/venv/made-from.txt ## bookings while everything breaks, until the books agree: SEEDS=10 BOOKINGS=2000, or SEED=
+	@$(SANITIZERS) exec $(B)/venv/bin/python tests/faults/torture.py --build $(B)/asan --bookings '$(BOOKINGS)' \
+		$(if $(SEED),--seed '$(SEED)',--seeds '$(SEEDS)')
 
 .PHONY: bench
 bench: $(B)/release/build.ninja $(B)/venv/made-from.txt ## how far from the goals: BENCH=lock,refuse ROUNDS=5; BENCH=list

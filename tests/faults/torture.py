@@ -11,8 +11,9 @@ acted, answers 500 and 429, delays, hangs; webhooks are lost, late and double. W
 What must be true then (torture_judge.py, `boxoffice check`): whoever was told "confirmed" has his seats and was charged once, to
 the cent; nobody else was charged; every answer has its explanation; every seat has one owner or can be locked.
 
-To make waiting short, and for nothing else, the time of what waits already is brought near in the tables once all faults are
-over: when an attempt is looked at next, when 3-D Secure has taken too long.
+To make waiting short, and for nothing else, times are brought near in the tables: the end of the lease of whoever drives a payment
+or a refund (while he is stopped, and now and then while he is not: as if he had been stopped for its 11 s), the bounds of what
+waits for 3-D Secure; once the faults are over, when what waits is looked at next.
 
 Teeth (each tried by hand; what fails then is in brackets): see TEETH below.
 """
@@ -52,6 +53,12 @@ LONGEST_WAIT_S = 90     # nothing that waits may be looked at later than that
 AT_ONCE = 15
 ARGS = ["--workers", "2", "--lock-seconds", str(LOCK_S), "--payment-timeout-ms", "1000", "--lease-seconds", "2", "--sweep-ms", "100",
         "--audit-ms", "300"]
+
+LEASES_END = ["UPDATE payments SET settle_at = now(), ask_after = least(ask_after, now()) WHERE settle_at > now() AND settle_at < 'infinity'",
+              "UPDATE refunds SET settle_at = now() WHERE settle_at > now() AND settle_at < 'infinity'"]
+# of some of those that wait for the gateway or for the buyer's bank
+TIME_IS_OVER = ["""UPDATE payments SET action_until = now(), hold_until = now(), settle_at = now(), ask_after = now()
+    WHERE state IN ('created', 'requires_action') AND hashtextextended(payment_id::text, (%s * 1000)::int) % 2 = 0"""]
 
 
 class Gateway:
@@ -109,24 +116,29 @@ class Chaos:
             return "done"
         if verb == "cut":
             return self.cut(step)
-        pids = self.find(what, step.which)
+        if step.what == "leases end":
+            return self.tables(LEASES_END)
+        if step.what == "time is over":
+            return self.tables(TIME_IS_OVER, [step.which])
+        pids = self.find(what, step.which, verb == "stop")
         if verb == "kill":
             self.signal(pids, signal.SIGKILL)
         elif pids:
             self.signal(pids, signal.SIGSTOP)
+            if what in ("a worker", "work"):
+                self.going_on.append(asyncio.run_coroutine_threadsafe(self.overtake(step.seconds * step.which), self.loop))
             self.going_on.append(asyncio.run_coroutine_threadsafe(self.go_on(pids, step.seconds), self.loop))
         return f"processes {pids}" if pids else "none there"
 
-    def find(self, what, which):
-        """The processes to be hurt. Of PostgreSQL that is stopped: all of them."""
+    def find(self, what, which, all_of_it):
+        """The processes to be hurt. all_of_it: of PostgreSQL not only the first, whose end is theirs."""
         processes = self.office.processes()
 
         def those(text):
             return sorted(pid for pid, command in processes.items() if text in command)
 
         if what == "postgres":
-            found = those("/postgres -D")
-            return found[:1]
+            return those("/postgres -D")[:1] + (those("postgres: ") if all_of_it else [])
         if what == "a backend":
             found = those("postgres: boxoffice_app")
             return [found[int(which * len(found))]] if found else []
@@ -145,6 +157,16 @@ class Chaos:
             chosen = random.Random(step.which).sample(pids, len(pids) // 2)
             db.execute("SELECT pg_terminate_backend(p) FROM unnest(%s::int[]) AS p", [chosen])
             return f"{len(chosen)} of {len(pids)}"
+
+    def tables(self, statements, values=None):
+        with psycopg.connect(self.office.database_url, autocommit=True, connect_timeout=1) as db:
+            db.execute("SET lock_timeout = 500")
+            return [db.execute(statement, values).rowcount for statement in statements]
+
+    async def overtake(self, seconds):
+        await asyncio.sleep(seconds)
+        with contextlib.suppress(psycopg.Error):
+            await asyncio.to_thread(self.tables, LEASES_END)
 
     @staticmethod
     def signal(pids, signo):
@@ -202,9 +224,9 @@ class Failed(AssertionError):
 class Torture:
     """One seed."""
 
-    def __init__(self, build_dir, directory, seed, bookings, say=print):
-        self.build_dir, self.dir, self.say = Path(build_dir), Path(directory), say
-        self.plan = torture_plan.make(seed, bookings)
+    def __init__(self, build_dir, directory, seed, bookings, every=6):
+        self.build_dir, self.dir = Path(build_dir), Path(directory)
+        self.plan = torture_plan.make(seed, bookings, every)
         self.office = Boxoffice(build_dir, directory, *ARGS)
         self.crowd = self.chaos = None
         self.problems = []
@@ -212,7 +234,9 @@ class Torture:
 
     def replay(self):
         build = os.path.relpath(self.build_dir, ROOT) if self.build_dir.is_relative_to(ROOT) else self.build_dir
-        return f"build/venv/bin/python tests/faults/torture.py --build {build} --seed {self.plan.seed} --bookings {self.plan.bookings}"
+        plan = self.plan
+        return (f"build/venv/bin/python tests/faults/torture.py --build {build} --seed {plan.seed} --bookings {plan.bookings}"
+                + (f" --every {plan.every}" if plan.every != 6 else ""))
 
     def timed(self, name, since):
         self.took[name] = round(time.monotonic() - since, 1)
@@ -300,9 +324,9 @@ class Torture:
         def settled():
             waiting = db.execute(f"SELECT what, id, state, next::text FROM ({self.OPEN}) AS o (what, id, state, next)").fetchall()
             if waiting:
-                db.execute("""UPDATE payments SET settle_at = now(), action_until = least(action_until, now())
-                    WHERE settle_at > now() AND settle_at < 'infinity'""")
-                db.execute("UPDATE refunds SET settle_at = now() WHERE settle_at > now() AND settle_at < 'infinity'")
+                db.execute("UPDATE payments SET action_until = now() WHERE state = 'requires_action' AND action_until > now()")
+                for statement in LEASES_END:
+                    db.execute(statement)
             self.waiting = waiting
             return not waiting
 
@@ -397,10 +421,10 @@ class Torture:
                 f"{told} were told so, {unclear} unclear answers, {len(self.books.intents)} intents, {kept} minor units kept; {self.took}")
 
 
-def run(build_dir, base_dir, seed, bookings, say=print):
+def run(build_dir, base_dir, seed, bookings, every=6, say=print):
     """One seed in a folder of its own, which stays only when it failed."""
     folder = Path(tempfile.mkdtemp(prefix=f"torture-{seed}-", dir=base_dir))
-    torture = Torture(build_dir, folder, seed, bookings, say)
+    torture = Torture(build_dir, folder, seed, bookings, every)
     torture.run()
     say(torture.summary())
     if not os.environ.get("BOXOFFICE_KEEP"):
@@ -414,12 +438,13 @@ def main():
     args.add_argument("--seed", help="this one alone")
     args.add_argument("--seeds", type=int, default=10)
     args.add_argument("--bookings", type=int, default=2000)
+    args.add_argument("--every", type=int, default=6, help="about how many visits there are to a fault")
     args.add_argument("--plan", action="store_true", help="print the plan and do nothing")
     args = args.parse_args()
     seeds = [args.seed] if args.seed else [secrets.token_hex(4) for _ in range(args.seeds)]
     if args.plan:
         for seed in seeds:
-            print(torture_plan.make(seed, args.bookings))
+            print(torture_plan.make(seed, args.bookings, args.every))
         return 0
     base = Path(tempfile.mkdtemp(prefix="bo-", dir="/tmp"))
     base.chmod(0o755)
@@ -428,7 +453,7 @@ def main():
         for number, seed in enumerate(seeds, 1):
             print(f"[{number}/{len(seeds)}] seed {seed}, {args.bookings} bookings", flush=True)
             try:
-                run(Path(args.build).resolve(), base, seed, args.bookings, lambda text: print("  " + text, flush=True))
+                run(Path(args.build).resolve(), base, seed, args.bookings, args.every, lambda text: print("  " + text, flush=True))
             except Failed as error:
                 failed.append(seed)
                 print(f"  FAILED: {error}", flush=True)

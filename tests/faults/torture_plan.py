@@ -66,6 +66,7 @@ class Step:
 class Plan:
     seed: str
     bookings: int
+    every: int
     seats: list = field(default_factory=list)   # of each show
     visits: list = field(default_factory=list)
     steps: list = field(default_factory=list)
@@ -81,7 +82,7 @@ FAULTS = [
     (2, "kill postgres", 0, 0), (1, "kill a backend", 0, 0), (4, "cut connections to postgres", 0, 0),
     (2, "kill redis", 0, 0), (3, "wipe redis", 0, 0),
     (4, "stop a worker", 0.5, 6), (2, "stop work", 0.5, 6), (2, "stop paysim", 0.3, 2.5), (1, "stop postgres", 0.3, 2.5),
-    (1, "stop redis", 0.3, 2),
+    (1, "stop redis", 0.3, 2), (3, "leases end", 0, 0), (3, "time is over", 0, 0),
 ]
 SWITCHES = 30   # as often as all of those together
 CALLS = ["create", "confirm", "confirm", "capture", "capture", "cancel", "refund", "retrieve", "any"]
@@ -148,7 +149,7 @@ def plan_visit(rng, number, seats):
 
 def make(seed, bookings, every=6):
     """every: about how many visits there are to one fault."""
-    plan = Plan(str(seed), bookings)
+    plan = Plan(str(seed), bookings, every)
     who, what = random.Random(f"{seed}/visits"), random.Random(f"{seed}/faults")
     rows = [max(1, bookings * show["share"] // (100 * PER_ROW)) for show in SHOWS]
     plan.seats = [n * PER_ROW for n in rows]

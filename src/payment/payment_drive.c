@@ -101,10 +101,12 @@ static void drive_apply(struct drive *d)
 		       0, on_applied, d);
 }
 
-/* The first row of a statement that must find something; NULL: somebody else has the attempt, or the database is away. */
+/* The first row of a statement that must find something; NULL: somebody else has the attempt, or the statement failed. */
 const struct pg_result *drive_row(struct drive *d, const struct pg_answer *a)
 {
-	if (a->status != PG_OK || pg_rows(a->result) == 0) {
+	if (a->status != PG_OK)
+		return NULL;
+	if (pg_rows(a->result) == 0) {
 		d->lost = true;
 		return NULL;
 	}
@@ -125,7 +127,8 @@ void drive_finish(struct drive *d, const struct pg_answer *a)
 
 	d->tx = NULL;
 	if (a->status != PG_OK || d->lost || d->unbookable || d->over_limit || d->not_now) {
-		if (a->status == PG_ERROR && !pg_error_is_transient(a))
+		/* what came after the statement that found itself overtaken may have failed over it */
+		if (a->status == PG_ERROR && !pg_error_is_transient(a) && !d->lost)
 			log_line(LOG_ERROR, "a payment's statement failed", LOG_C("error", a->message),
 				 LOG_C("sqlstate", a->sqlstate), LOG_U("payment_id", &d->a.payment_id));
 		pg_tx_rollback(tx, NULL, NULL);

@@ -269,6 +269,25 @@ def test_unknown_and_settled(office, admin, gateway, db):
     assert intent["amount_captured"] == 9000
 
 
+def test_overtaken_while_it_waits(office, admin, gateway, db):
+    """The settling duty books while the request still waits for its confirmation: it finds nothing to do, and no fault either."""
+    show = admin.make_show()
+    buyer, lock = locked(office, show)
+    gateway.fault("confirm", "hang_after")
+    answers = []
+    waiting = threading.Thread(target=lambda: answers.append(buyer.book(show.show_id, lock)))
+    waiting.start()
+    wait_until(lambda: db.execute("SELECT 1 FROM payments p JOIN payment_calls c USING (payment_id) WHERE lock_id = %s AND step = 'confirm'",
+                                  [lock]).fetchall(), "the confirmation on its way")
+    db.execute("UPDATE payments SET settle_at = now() WHERE lock_id = %s", [lock])
+    waiting.join()
+    booking = answers[0].expect(201)
+    assert booking["status"] == "confirmed"
+    wait_until(lambda: attempts(db, booking["booking_id"]) == ["captured"], "the payment settled", 5)
+    assert [intent["amount_captured"] for intent in gateway.intents(booking["booking_id"])] == [9000]
+    assert "statement failed" not in (office.dir / "log" / "serve.log").read_text()
+
+
 @pytest.mark.parametrize("mode", ["drop_before", "500_before", "drop_after", "500_after"])
 def test_capture_unknown(office, admin, gateway, db, mode):
     show = admin.make_show()

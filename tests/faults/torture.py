@@ -87,7 +87,6 @@ class Chaos:
     def __init__(self, office, gateway, crowd, steps):
         self.office, self.gateway, self.crowd, self.steps = office, gateway, crowd, steps
         self.log = []
-        self.stopped = {}       # pid: how often it was stopped and not continued
         self.going_on = []
 
     def note(self, text):
@@ -109,6 +108,8 @@ class Chaos:
         verb, _, what = step.what.partition(" ")
         if step.what == "switch":
             self.gateway.call("POST", "/_sim/faults", step.switch)
+            if step.seconds:
+                self.later(self.overtake(step.seconds))
             return "done"
         if step.what == "wipe redis":
             with redis.Redis.from_url(self.office.redis_url, socket_timeout=1) as cache:
@@ -126,8 +127,8 @@ class Chaos:
         elif pids:
             self.signal(pids, signal.SIGSTOP)
             if what in ("a worker", "work"):
-                self.going_on.append(asyncio.run_coroutine_threadsafe(self.overtake(step.seconds * step.which), self.loop))
-            self.going_on.append(asyncio.run_coroutine_threadsafe(self.go_on(pids, step.seconds), self.loop))
+                self.later(self.overtake(step.seconds * step.which))
+            self.later(self.go_on(pids, step.seconds))
         return f"processes {pids}" if pids else "none there"
 
     def find(self, what, which, all_of_it):
@@ -157,6 +158,9 @@ class Chaos:
             chosen = random.Random(step.which).sample(pids, len(pids) // 2)
             db.execute("SELECT pg_terminate_backend(p) FROM unnest(%s::int[]) AS p", [chosen])
             return f"{len(chosen)} of {len(pids)}"
+
+    def later(self, job):
+        self.going_on.append(asyncio.run_coroutine_threadsafe(job, self.loop))
 
     def tables(self, statements, values=None):
         with psycopg.connect(self.office.database_url, autocommit=True, connect_timeout=1) as db:

@@ -217,12 +217,14 @@ class Buyer:
         self.record.asked.append(asked)
         got = await self.post_booking(asked, card.hang_up)
         for _ in range(card.repeats):
-            if not got.unclear:
+            # also when another key of his is being paid with: until it is known what became of that
+            if not got.unclear and not (got.code == "payment_in_progress" and number):
                 break
             await self.pause(0.1)
             got = await self.post_booking(asked)
         if got.unclear:
-            return None, got.code in ("payment_unavailable", "unavailable") or got.status == REFUSED
+            # some have patience with one key, others are at the page again and try the next card
+            return None, got.code in ("payment_unavailable", "unavailable") or got.status == REFUSED or card.repeats < 2
         if got.status == 201 and got.body["status"] == "payment_pending":
             got = await self.bank(asked, got)
         if got.unclear:

@@ -52,13 +52,14 @@ class Step:
     what: str
     which: float = 0.0
     seconds: float = 0.0
-    switch: dict = None
+    switch: dict = None     # of the simulator; with seconds: all leases end so long after
     wait: float = 0.0       # after the beginning of the visit
 
     def __str__(self):
         text = f"at visit {self.at} + {self.wait:.2f} s: {self.what}"
         if self.switch:
-            return text + " " + " ".join(f"{name}={value}" for name, value in self.switch.items())
+            text += " " + " ".join(f"{name}={value}" for name, value in self.switch.items())
+            return text + (f", leases end {self.seconds:.1f} s later" if self.seconds else "")
         return text + f" {self.which:.3f}" + (f" for {self.seconds:.1f} s" if self.seconds else "")
 
 
@@ -103,8 +104,12 @@ def plan_steps(rng, bookings, every):
     while at < bookings:
         kinds = rng.choices([(0, "switch", 0, 0), *FAULTS], [SWITCHES, *(fault[0] for fault in FAULTS)])[0]
         _, what, least, most = kinds
-        yield Step(at, what, rng.random(), rng.uniform(least, most) if most else 0.0,
-                   plan_switch(rng) if what == "switch" else None, rng.random() * 0.3)
+        step = Step(at, what, rng.random(), rng.uniform(least, most) if most else 0.0, None, rng.random() * 0.3)
+        if what == "switch":
+            step.switch = plan_switch(rng)
+            # who waits for what hangs is overtaken, and goes on when it is over
+            step.seconds = rng.uniform(0.1, 1.2) if step.switch["mode"] in ("delay", "hang", "hang_after") else 0.0
+        yield step
         at += rng.randint(1, 2 * every - 1)
 
 
@@ -116,8 +121,10 @@ def plan_cards(rng):
 
     good = card(rng.choice(GOOD))
     kind = rng.random()
-    if kind < 0.50:
+    if kind < 0.38:
         return [good]
+    if kind < 0.50:
+        return [good, card(rng.choice(GOOD))]
     if kind < 0.62:
         return [card(rng.choice(DECLINED)), good]
     if kind < 0.67:

@@ -15,7 +15,15 @@ To make waiting short, and for nothing else, times are brought near in the table
 or a refund (while he is stopped, and now and then while he is not: as if he had been stopped for its 11 s), the bounds of what
 waits for 3-D Secure; once the faults are over, when what waits is looked at next.
 
-Teeth (each tried by hand; what fails then is in brackets): see TEETH below.
+Teeth. Each of these was broken on purpose in the program, and the torture failed; what it said:
+- an abandoned attempt is not voided at the gateway (payment_abandon.sql and the drive: void_wanted false): every seed, "intent ...
+  (requires_action) is still open", "... held, attempt ... is abandoned";
+- a confirmation of unknown outcome is taken for a decline (payment.c: SEEN_UNKNOWN of STEP_CONFIRM -> DO_FAIL): every seed, "intent ...
+  (requires_capture) is still open: 7000 held", "was told 402; its attempts are ['failed']";
+- a refund of unknown outcome is sent again with a fresh key and without a look at the gateway's list (refund_drive.c, refund_call.sql):
+  one seed of two, "refund ... failed (charge_already_refunded) although the payment is captured", I3.
+Not seen in 5,000 visits: the guards of payment_fail.sql taken away (state and generation). The guards of the booking and of the lock
+in the same transaction still hold then; what the guards themselves refuse is for the tests of the arrows and of the explored rules.
 """
 
 import argparse
@@ -54,11 +62,12 @@ AT_ONCE = 15
 ARGS = ["--workers", "2", "--lock-seconds", str(LOCK_S), "--payment-timeout-ms", "1000", "--lease-seconds", "2", "--sweep-ms", "100",
         "--audit-ms", "300"]
 
-LEASES_END = ["UPDATE payments SET settle_at = now(), ask_after = least(ask_after, now()) WHERE settle_at > now() AND settle_at < 'infinity'",
+LEASES_END = ["""UPDATE payments SET settle_at = now(), ask_after = least(ask_after, now())
+                  WHERE settle_at > now() AND settle_at < 'infinity'""",
               "UPDATE refunds SET settle_at = now() WHERE settle_at > now() AND settle_at < 'infinity'"]
 # of some of those that wait for the gateway or for the buyer's bank
 TIME_IS_OVER = ["""UPDATE payments SET action_until = now(), hold_until = now(), settle_at = now(), ask_after = now()
-    WHERE state IN ('created', 'requires_action') AND hashtextextended(payment_id::text, (%s * 1000)::int) % 2 = 0"""]
+    WHERE state IN ('created', 'requires_action') AND hashtextextended(payment_id::text, (%s * 1000)::int) %% 2 = 0"""]
 
 
 class Gateway:
@@ -100,7 +109,7 @@ class Chaos:
             await asyncio.sleep(step.wait)
             try:
                 said = await asyncio.to_thread(self.do, step)
-            except (OSError, psycopg.Error, redis.RedisError) as error:
+            except (OSError, psycopg.OperationalError, redis.RedisError) as error:
                 said = f"could not: {str(error).splitlines()[0]}"  # what it needs is broken just now
             self.note(f"{step}: {said}")
 
@@ -169,7 +178,7 @@ class Chaos:
 
     async def overtake(self, seconds):
         await asyncio.sleep(seconds)
-        with contextlib.suppress(psycopg.Error):
+        with contextlib.suppress(psycopg.OperationalError):
             await asyncio.to_thread(self.tables, LEASES_END)
 
     @staticmethod
@@ -192,6 +201,7 @@ class Chaos:
         self.signal(stopped, signal.SIGCONT)
 
         def ready():
+            assert self.office.process, "ended meanwhile"
             try:
                 self.gateway.call("DELETE", "/_sim/faults")
                 if any(state(pid) == "T" for pid in self.office.processes()):
@@ -259,6 +269,7 @@ class Torture:
             self.problems += self.crowd.problems
             begun = time.monotonic()
             self.office.check()
+            self.forget_killed_leak_checks()
             self.office.stop()
             self.timed("end", begun)
         except Exception as error:  # whatever it was, the story is told
@@ -266,6 +277,7 @@ class Torture:
                 str(error) if isinstance(error, AssertionError) else traceback.format_exc()]
         finally:
             self.office.kill()
+        self.forget_killed_leak_checks()
         try:
             self.office.assert_clean()
         except AssertionError as error:
@@ -277,6 +289,12 @@ class Torture:
                                     f"the whole story: {path}", f"again: {self.replay()}"]))
         return self
 
+    def forget_killed_leak_checks(self):
+        """A process that was killed while it looked for leaks at its end leaves a line that says nothing about leaks."""
+        for path in self.office.reports.parent.glob(self.office.reports.name + ".*"):
+            if all("Unable to get registers from thread" in line for line in path.read_text(errors="replace").splitlines()):
+                path.unlink()
+
     def make_shows(self):
         admin = self.office.admin()
         shows = []
@@ -287,6 +305,13 @@ class Torture:
         return shows
 
     async def all_of_it(self, shows):
+        try:
+            await self.play(shows)
+        except asyncio.CancelledError:
+            self.office.kill()  # Ctrl-C: whoever waits for it in a thread waits in vain
+            raise
+
+    async def play(self, shows):
         begun = time.monotonic()
         self.chaos.loop = asyncio.get_running_loop()
         chaos = asyncio.ensure_future(self.chaos.run())
@@ -304,6 +329,7 @@ class Torture:
             books = torture_judge.Books(db, self.gateway.ledger(), shows, self.crowd.records)
             self.problems += torture_judge.judge(books)
             await self.ask_again(books)
+            self.webhooks, = db.execute("SELECT count(*) FROM webhook_events").fetchone()
             after = torture_judge.Books(db, self.gateway.ledger(), shows, self.crowd.records)
             if (after.intents, after.gateway_refunds) != (books.intents, books.gateway_refunds):
                 self.problems.append("money moved when everything was settled")
@@ -353,8 +379,9 @@ class Torture:
             attempts = books.of_wish[asked.visit, asked.number]
             said = next(got.body["booking_id"] for got in asked.got if got.status in (201, 402))
             booking = books.bookings[uuid.UUID(said)]
-            wanted = {"captured": 201, "capture_failed": 402, "abandoned": 409, "failed": 402}[attempts[-1]["state"]] if attempts else 201
-            if attempts and attempts[-1]["state"] == "failed" and attempts[-1]["failure"] != "declined":
+            state_of = attempts[-1]["state"] if attempts else "captured"
+            wanted = {"captured": 201, "capture_failed": 402, "abandoned": 409, "failed": 402}[state_of]
+            if state_of == "failed" and attempts[-1]["failure"] != "declined":
                 wanted = 409    # not remembered: the lock is over
             fits = answer.status == wanted and (answer.status == 409 or answer.json()["booking_id"] == said)
             if not fits or (answer.status == 201 and answer.json()["status"] != booking["state"]):
@@ -422,7 +449,8 @@ class Torture:
         kept = sum(i["amount_captured"] - i["amount_refunded"] for i in self.books.intents)
         return (f"seed {self.plan.seed}: {self.plan.bookings} visits, {len(self.chaos.log)} faults, {len(states)} bookings "
                 f"({states.count('confirmed')} confirmed, {states.count('cancelled')} cancelled, {states.count('failed')} failed), "
-                f"{told} were told so, {unclear} unclear answers, {len(self.books.intents)} intents, {kept} minor units kept; {self.took}")
+                f"{told} were told so, {unclear} unclear answers, {len(self.books.intents)} intents, "
+                f"{self.webhooks} webhook events, {kept} minor units kept; {self.took}")
 
 
 def run(build_dir, base_dir, seed, bookings, every=6, say=print):

@@ -9,6 +9,7 @@ import urllib.parse
 import uuid
 
 CHARGED = ("captured",)
+QUIET = ("succeeded", "canceled", "requires_payment_method", "requires_confirmation")
 NOTHING_DONE = {"unavailable", "overloaded", "rate_limited"}
 
 
@@ -20,12 +21,12 @@ class Books:
         self.records = records
         self.intents = ledger["payment_intents"]
         self.gateway_refunds = ledger["refunds"]
-        self.bookings = {row["booking_id"]: row for row in self._rows(db, """SELECT booking_id, show_id, lock_id, session_id, state, reason, seats,
-            total_minor, fee_kept_minor, confirmed_at FROM bookings""")}
-        self.payments = {row["payment_id"]: row for row in self._rows(db, """SELECT payment_id, booking_id, state, amount_minor, currency,
-            method, return_url, intent_id, failure FROM payments ORDER BY created_at, attempt_no""")}
-        self.refunds = {row["refund_id"]: row for row in self._rows(db, """SELECT refund_id, payment_id, booking_id, state, amount_minor, kind,
-            failure FROM refunds ORDER BY created_at""")}
+        self.bookings = self._by_id(db, """SELECT booking_id, show_id, lock_id, session_id, state, reason, seats, total_minor,
+            fee_kept_minor, confirmed_at FROM bookings""")
+        self.payments = self._by_id(db, """SELECT payment_id, booking_id, state, amount_minor, currency, method, return_url, intent_id,
+            failure FROM payments ORDER BY created_at, attempt_no""")
+        self.refunds = self._by_id(db, """SELECT refund_id, payment_id, booking_id, state, amount_minor, kind, failure FROM refunds
+            ORDER BY created_at""")
         self.booking_seats = collections.defaultdict(list)
         for row in self._rows(db, """SELECT booking_id, seat_no, price_minor, released_at FROM booking_seats
                                   ORDER BY booking_id, seat_no"""):
@@ -47,6 +48,11 @@ class Books:
         cursor = db.execute(statement)
         names = [column.name for column in cursor.description]
         return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+    @classmethod
+    def _by_id(cls, db, statement):
+        """The rows by their first column."""
+        return {next(iter(row.values())): row for row in cls._rows(db, statement)}
 
     def net(self, payment):
         """What the gateway has of an attempt in the end."""
@@ -74,7 +80,7 @@ def judge_gateway(books):
             continue
         if (intent["amount"], intent["currency"]) != (payment["amount_minor"], payment["currency"].lower()):
             yield f"{name} is about {intent['amount']} {intent['currency']}, its attempt about {payment['amount_minor']}"
-        if intent["status"] not in ("succeeded", "canceled", "requires_payment_method", "requires_confirmation") or intent["amount_capturable"]:
+        if intent["status"] not in QUIET or intent["amount_capturable"]:
             yield f"{name} is still open: {intent['amount_capturable']} held, attempt {attempt} is {payment['state']}"
         if not 0 <= intent["amount_refunded"] <= intent["amount_captured"] <= intent["amount"]:
             yield f"{name}: captured {intent['amount_captured']} and refunded {intent['amount_refunded']} of {intent['amount']}"
@@ -152,7 +158,7 @@ def judge_told(books):
             mine = {guids[seat] for seat in booking["seats"]}
             if {seat["guid"] for seat in told["seats"]} != mine:
                 yield f"{name} with {told['seats']}; it has {mine}"
-            if told["total"]["amount"] != booking["total_minor"] or sum(s["price"]["amount"] for s in told["seats"]) != booking["total_minor"]:
+            if {told["total"]["amount"], sum(s["price"]["amount"] for s in told["seats"])} != {booking["total_minor"]}:
                 yield f"{name} for {told['total']}; it costs {booking['total_minor']}"
             live = {guids[s["seat_no"]] for s in books.booking_seats[booking["booking_id"]] if s["released_at"] is None}
             may_go = set().union(*[done.seats or mine for done in asked])
@@ -169,7 +175,9 @@ def judge_given_back(books, record):
         for got in done.got:
             if got.status == 201:  # goodwill
                 refund = books.refunds.get(uuid.UUID(got.body["refund_id"]))
-                if refund is None or refund["amount_minor"] != done.amount or refund["state"] != "succeeded":
+                # of a payment that was lost after all there is nothing to give back
+                lost = refund and refund["failure"] == "not_captured" and books.payments[refund["payment_id"]]["state"] == "capture_failed"
+                if refund is None or refund["amount_minor"] != done.amount or (refund["state"] != "succeeded" and not lost):
                     yield f"visit {record.visit.number} was promised goodwill {got.body}; there is {refund}"
             if got.status == 200 and got.body.get("refund"):
                 booking = uuid.UUID(got.body["booking_id"])
@@ -194,7 +202,7 @@ def judge_wish(books, asked, attempts, booking):
     declined = [got for got in asked.got if got.status == 402]
     lost = any(got.status == 0 or got.code == "outcome_unknown" for got in asked.got)
     said = {got.code for got in asked.got}
-    last = asked.got[-1]
+    last = max(asked.got, key=lambda got: got.at)
     ids = {got.body["booking_id"] for got in asked.got if got.status in (201, 402)}
     if len(ids) > 1:
         yield f"{name} was told of several bookings: {ids}"
@@ -207,7 +215,8 @@ def judge_wish(books, asked, attempts, booking):
     if declined:
         if net or "captured" in states:
             yield f"{name} was declined; its attempts are {states}, charged {net}"
-        refused = asked.card.method.startswith("pm_card_chargeDeclined") or asked.card.bank == "fail" or asked.card.method == "pm_card_captureFails"
+        card = asked.card
+        refused = card.method.startswith("pm_card_chargeDeclined") or card.bank == "fail" or card.method == "pm_card_captureFails"
         if not refused or not {"failed", "capture_failed"} & set(states):
             yield f"{name} was told 402 {declined[0].body['decline_code']}; its attempts are {states}"
     if all(got.status in (-1, 429) or got.code in NOTHING_DONE for got in asked.got) and attempts:

@@ -86,15 +86,18 @@ FAULTS = [
     (1, "stop redis", 0.3, 2), (3, "leases end", 0, 0), (3, "time is over", 0, 0),
 ]
 SWITCHES = 30   # as often as all of those together
-CALLS = ["create", "confirm", "confirm", "capture", "capture", "cancel", "refund", "retrieve", "any"]
+CALLS = ["create", "confirm", "confirm", "capture", "capture", "cancel", "refund", "retrieve", "list", "any"]
 MODES = ["drop_before", "drop_after", "drop_after", "500_before", "500_after", "500_after", "429", "delay", "hang", "hang_after"]
 
 
 def plan_switch(rng):
     if rng.random() < 0.2:
-        return {"match": "webhook", "mode": rng.choice(["drop_before", "delay", "twice"]), "times": rng.randint(2, 8),
+        return {"match": "webhook", "mode": rng.choice(["drop_before", "delay", "twice", "reorder"]), "times": rng.randint(2, 8),
                 "ms": rng.randint(100, 1500)}
     mode = rng.choice(MODES)
+    if rng.random() < 0.3:  # a gateway in trouble: some calls for a while
+        return {"match": rng.choice(CALLS), "mode": mode, "probability": round(rng.uniform(0.1, 0.5), 2), "seed": rng.getrandbits(32),
+                "for_s": rng.randint(1, 2 if "hang" in mode else 4), "ms": rng.randint(200, 900) if mode == "delay" else 0}
     return {"match": rng.choice(CALLS), "mode": mode, "times": rng.randint(1, 2) if "hang" in mode else rng.randint(1, 5),
             "ms": rng.randint(200, 900) if mode == "delay" else 0}
 

@@ -114,7 +114,7 @@ explore: $(B)/valgrind/build.ninja ## go through the states of the payment rules
 
 .PHONY: test-long
 test-long: asan $(B)/venv/made-from.txt ## bookings while everything breaks, until the books agree: SEEDS=10 BOOKINGS=2000, or SEED=
-	@$(SANITIZERS) exec $(B)/venv/bin/python tests/faults/torture.py --build $(B)/asan --bookings '$(BOOKINGS)' \
+	@$(SANITIZERS) $(B)/venv/bin/python tests/faults/torture.py --build $(B)/asan --bookings '$(BOOKINGS)' \
 		$(if $(SEED),--seed '$(SEED)',--seeds '$(SEEDS)')
 
 .PHONY: bench

@@ -22,7 +22,7 @@ Teeth. Each of these was broken on purpose in the program, and the torture faile
   (requires_capture) is still open: 7000 held", "was told 402; its attempts are ['failed']";
 - a refund of unknown outcome is sent again with a fresh key and without a look at the gateway's list (refund_drive.c, refund_call.sql):
   one seed of two, "refund ... failed (charge_already_refunded) although the payment is captured", I3.
-Not seen in 5,000 visits: the guards of payment_fail.sql taken away (state and generation). The guards of the booking and of the lock
+Not seen in 3,500 visits: the guards of payment_fail.sql taken away (state and generation); nor, in 600, the generation alone from all. The guards of the booking and of the lock
 in the same transaction still hold then; what the guards themselves refuse is for the tests of the arrows and of the explored rules.
 """
 

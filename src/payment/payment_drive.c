@@ -79,8 +79,8 @@ void drive_begin(struct drive *d)
 	d->n_changes = 0;
 	d->tx = pg_tx_start(d->p->config.pg, NULL, PAYMENT_TX_MS);
 	if (d->unrecorded)
-		payment_answer_exec(d->tx, &d->arena, &d->a.show_id, &d->a.payment_id, d->step, d->call_no,
-				    d->unrecorded, d->request_id, buf_str(&d->summary));
+		payment_answer_exec(d->tx, &d->arena, &d->a.show_id, &d->a.payment_id, d->unrecorded_step, d->call_no,
+				    d->unrecorded, d->unrecorded_id, buf_str(&d->summary));
 }
 
 static void on_applied(void *arg, bool applied)
@@ -179,6 +179,8 @@ static void on_gateway(void *arg, const struct gateway_answer *answer)
 	if (d->step != STEP_RETRIEVE && answer->http_status && answer->http_status != 409 &&
 	    answer->http_status != 429) {
 		d->unrecorded = answer->http_status;
+		d->unrecorded_step = d->step;
+		memcpy(d->unrecorded_id, answer->request_id, sizeof(d->unrecorded_id));
 		buf_reset(&d->summary);
 		if (d->seen.seen != SEEN_DENIED)
 			payment_summary(answer->body, &d->summary);

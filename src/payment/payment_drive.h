@@ -20,9 +20,10 @@ struct drive {
 	/* the call under way, or answered and not yet recorded */
 	struct gateway_going going;
 	enum payment_step step;
-	int call_no, unrecorded; /* unrecorded: the http status, 0 none */
+	int call_no, unrecorded;	   /* unrecorded: the http status, 0 none */
+	enum payment_step unrecorded_step; /* of what; the intent may have been read since */
 	char *key, *path, *body;
-	char request_id[GATEWAY_ID_MAX];
+	char request_id[GATEWAY_ID_MAX], unrecorded_id[GATEWAY_ID_MAX]; /* the gateway's names of the requests */
 	struct buf summary;
 	/* the transaction under way */
 	struct pg_tx *tx;

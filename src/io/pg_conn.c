@@ -206,12 +206,6 @@ bool pg_conn_send_simple(struct pg_connection *c, enum pg_op_kind kind, struct p
 	return true;
 }
 
-void pg_conn_send_flush(struct pg_connection *c)
-{
-	if (usable(c) && !PQsendFlushRequest(c->pq))
-		pg_conn_break(c, PQerrorMessage(c->pq));
-}
-
 void pg_conn_flush(struct pg_connection *c)
 {
 	int rc;

@@ -195,7 +195,6 @@ bool pg_conn_send(struct pg_connection *c, struct pg_op *op);
 bool pg_conn_send_query(struct pg_connection *c, struct pg_query *q);
 bool pg_conn_send_simple(struct pg_connection *c, enum pg_op_kind kind,
 			 struct pg_tx *tx); /* BEGIN, COMMIT, ROLLBACK, SYNC */
-void pg_conn_send_flush(struct pg_connection *c);
 void pg_conn_flush(struct pg_connection *c);
 /* Everything in flight is answered; the connection is opened again after a pause. */
 void pg_conn_lost(struct pg_connection *c, const char *why);

@@ -7,9 +7,10 @@
  *
  * A failed transaction lets go of its connection as soon as that is clean again and lives on until its owner ends it:
  * every later statement and the commit are answered with the same failure. The first statement carries BEGIN with it;
- * statements are followed by a flush request once a turn, so that answers come without a sync; COMMIT and ROLLBACK are
- * followed by the sync. An error makes the server skip everything to the next sync: if that is not on its way already,
- * it is sent at once, with a ROLLBACK behind it, so that no lock outlives the error by more than a round trip.
+ * what is sent in a turn is followed by a sync. It ends nothing within a transaction, and only after a sync does the server
+ * take the session for one that is idle in a transaction: a process that is stopped there loses its locks after
+ * PG_IDLE_IN_TX_MS, where a mere flush would let it keep them for ever. An error makes the server skip everything to the
+ * next sync: a ROLLBACK is sent at once, so that no lock outlives the error by more than a round trip.
  *
  * Nothing here calls back from within pg_tx_start, _exec, _commit, _rollback: those note what is wanted and list the
  * transaction as changed; pg_tx_turn does it. Only pg_tx_settle frees one (and pg_free all).
@@ -137,10 +138,10 @@ static void answer_statement(struct pg_tx *tx, struct pg_op *op)
 	pg_op_free(op);
 }
 
-/* The statement failed at the server, and no end is on its way. */
+/* The statement failed at the server, the sync behind it is on its way, and no end is. */
 static void clean_connection(struct pg_connection *c)
 {
-	if (pg_conn_send_simple(c, OP_SYNC, NULL) && pg_conn_send_simple(c, OP_ROLLBACK, NULL))
+	if (pg_conn_send_simple(c, OP_ROLLBACK, NULL))
 		pg_conn_send_simple(c, OP_SYNC, NULL);
 }
 
@@ -275,7 +276,7 @@ static void pump(struct pg_tx *tx)
 	}
 	if (tx->end == TX_OPEN) {
 		if (sent)
-			pg_conn_send_flush(c);
+			pg_conn_send_simple(c, OP_SYNC, NULL);
 		return;
 	}
 	/* set before it is tried: a COMMIT whose sending failed half way may still arrive */

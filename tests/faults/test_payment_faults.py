@@ -355,6 +355,21 @@ def test_asleep_between_booking_and_capture(till):
     assert sale.trail() == [*PAID, *REFUND]
 
 
+@pytest.mark.parametrize("method, status", [(DECLINED, 402), ("pm_card_visa", 422)])
+def test_asleep_with_a_key_that_is_decided_meanwhile(till, method, status):
+    """It has seen that its key is new. When it wakes up a twin's card was declined, and the lock is free to be paid again: the
+    decline is the answer, the card is not asked twice, and another body with this key pays nothing."""
+    sale = Sale(till)
+    trap = till.proxy.set("booking_ask", HOLD)
+    asked = sale.start(method)
+    with stopped(trap.wait()):
+        trap.release()
+        sale.post(DECLINED).expect(402, "payment_declined")
+    assert asked.result().status == status
+    assert sale.attempts() == ["failed"] and len(till.intents(sale.show)) == 1
+    till.prove(sale.show, {})
+
+
 # ---- 8: the lock's time passes during 3-D Secure -------------------------------------------------------------------------------
 
 

@@ -1,5 +1,6 @@
 -- (nothing) -> created, for a booking that waits to be paid and whose lock is being paid. After lock_pay, in
--- the same transaction. No row: no such booking, or one attempt is under way already (payments_one_live).
+-- the same transaction. No row: no such booking, one attempt is under way already (payments_one_live), or this request has
+-- been decided since it was looked for: a decline is the answer to its key, it is not asked for twice.
 -- The bounds: 3-D Secure may hold until 10 minutes after the lock's expiry, nothing longer than 30 minutes after it was made.
 WITH made AS (
   INSERT INTO payments (show_id, payment_id, booking_id, lock_id, attempt_no, request_id, request_hash, state, amount_minor,
@@ -13,6 +14,8 @@ WITH made AS (
     JOIN seat_locks l ON l.show_id = $1::uuid AND l.lock_id = b.lock_id AND l.state = 'paying'
    WHERE b.show_id = $1::uuid AND b.booking_id = $3::uuid AND b.lock_id = $4::uuid
      AND CASE WHEN b.state = 'payment_pending' THEN true END -- (in a CASE: else the index of pending bookings looks as good as the key)
+     AND (SELECT count(*) FROM payments o WHERE o.request_id = $5::uuid AND o.show_id = $1::uuid
+           AND (o.state <> 'failed' OR o.failure = 'declined')) = 0
   ON CONFLICT DO NOTHING
   RETURNING payment_id, booking_id, amount_minor, currency, attempt_no),
 noted AS (

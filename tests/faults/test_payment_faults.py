@@ -241,6 +241,23 @@ def sold_to_another(till, sale):
     return other
 
 
+def test_asleep_before_the_intent_is_made(till):
+    """Awake, it makes the intent, and finds nothing to do when it wants to confirm it: the seats are another buyer's."""
+    sale = Sale(till)
+    trap = till.proxy.set("payment_call", HOLD, b"create")
+    asked = sale.start()
+    with stopped(trap.wait()):
+        trap.release()
+        sale.grow_older(6 * 60)
+        sale.wait_attempts("failed")
+        other = sold_to_another(till, sale)
+    answer = asked.result()
+    assert answer.status in (409, 503), answer
+    till.prove(sale.show, {other: other.seats})
+    sale.wait_intents("requires_payment_method", "succeeded")
+    assert sale.trail() == [">created", "created>failed"] and sale.calls("confirm") == []
+
+
 def test_asleep_before_the_confirmation(till):
     """Its row is committed, its bytes are in the sleeper's hands. The attempt is cancelled, the seats are sold to another."""
     sale = Sale(till)

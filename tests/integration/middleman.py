@@ -24,7 +24,7 @@ KEY = "sk_test_middleman0123456789"
 STEPS = [("create", "POST", r"/v1/payment_intents"), ("confirm", "POST", r"/v1/payment_intents/[^/]+/confirm"),
          ("capture", "POST", r"/v1/payment_intents/[^/]+/capture"), ("cancel", "POST", r"/v1/payment_intents/[^/]+/cancel"),
          ("refund", "POST", r"/v1/refunds"), ("retrieve", "GET", r"/v1/payment_intents/[^/]+"), ("list", "GET", r"/v1/refunds"),
-         ("retrieve_refund", "GET", r"/v1/refunds/[^/]+")]
+         ("retrieve_refund", "GET", r"/v1/refunds/[^/]+"), ("scan", "GET", r"/v1/payment_intents")]
 
 
 def step_of(method, path):

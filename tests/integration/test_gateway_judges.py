@@ -177,7 +177,7 @@ def record(make_stand, build_dir, base_dir):
             # the gateway is asked about a pending refund after a minute: it is due now
             def all_seen():
                 db.execute("UPDATE refunds SET settle_at = now() WHERE state = 'pending'")
-                return all(middleman.seen(step) for step in ("cancel", "list", "retrieve_refund"))
+                return all(middleman.seen(step) for step in ("cancel", "list", "retrieve_refund", "scan"))
 
             wait_until(all_seen, "every kind of call", 30, 0.3)
         return list(middleman.calls)
@@ -188,7 +188,7 @@ def record(make_stand, build_dir, base_dir):
 
 def test_stripe_mock_finds_every_request_well_formed(stripe_mock, make_stand, build_dir, base_dir):
     calls = record(make_stand, build_dir, base_dir)
-    assert {call.step for call in calls} == {"create", "confirm", "capture", "cancel", "refund", "retrieve", "list", "retrieve_refund"}
+    assert {call.step for call in calls} == {"create", "confirm", "capture", "cancel", "refund", "retrieve", "list", "retrieve_refund", "scan"}
     judged = set()
     for call in calls:
         shape = (call.step, tuple(sorted(call.form)), call.path.partition("?")[2].partition("=")[0], call.form.get("currency"))

@@ -443,35 +443,3 @@ def lag(port):
         return metric(port, "boxoffice_payment_settle_lag_seconds", of="attempt")
     except OSError:
         return -1
-
-
-# ---- what is asked of the tables ----
-
-
-@pytest.mark.parametrize("name,wanted", [
-    ("payment_hint", {"payments_pkey"}), ("payment_void_again", {"payments_pkey", "refunds_by_booking"}),
-    ("payment_of_intent", {"payments_by_intent"}), ("orphan_look", {"shows_pkey", "payments_pkey", "refunds_by_booking",
-                                                                    "payment_findings_gateway_id_subject_id_kind_key"}),
-    ("refund_hint", {"refunds_pkey"}), ("refund_all", {"payments_pkey", "refunds_by_booking"}),
-    ("payments_long", {"payments_to_settle", "payment_findings_gateway_id_subject_id_kind_key"}),
-    ("refunds_long", {"refunds_to_settle", "payment_findings_gateway_id_subject_id_kind_key"}),
-    ("findings_through", {"payment_findings_open", "payments_pkey", "refunds_pkey"}),
-    ("findings_resolve", {"payment_findings_gateway_id_subject_id_kind_key"}),
-    ("watch_payments", {"payments_to_settle"}), ("watch_refunds", {"refunds_to_settle"}), ("watch_findings", {"payment_findings_open"}),
-])
-def test_plans_made_on_empty_tables(plant, root, name, wanted):
-    """As the program's connections plan them, before the first sale: by these indexes, and no table is read through."""
-    def nodes(plan):
-        yield plan
-        for child in plan.get("Plans", []):
-            yield from nodes(child)
-
-    with psycopg.connect(plant.postgres.url_as("boxoffice_app"), autocommit=True, prepare_threshold=None) as db:
-        db.execute("SET plan_cache_mode = force_generic_plan")
-        db.execute("SET enable_seqscan = off")
-        db.execute(f"PREPARE s AS {(root / f'src/payment/sql/{name}.sql').read_text()}")
-        [types] = db.execute("SELECT parameter_types::text[] FROM pg_prepared_statements WHERE name = 's'").fetchone()
-        arguments = f"({', '.join(['NULL'] * len(types))})" if types else ""
-        plan = db.execute(f"EXPLAIN (FORMAT JSON) EXECUTE s{arguments}").fetchone()[0][0]["Plan"]
-    assert {node["Index Name"] for node in nodes(plan) if "Index Name" in node} == wanted, plan
-    assert not any(node["Node Type"] == "Seq Scan" for node in nodes(plan)), plan

@@ -55,3 +55,24 @@ def test_rows_are_found_by_what_is_their_own(fresh, name):
         if "Index Name" in node and node["Index Name"] != "shows_pkey":
             known = set(re.findall(r"(\w+) (?:=|>|<)", node.get("Index Cond", "")))
             assert known - {"show_id"}, f"{node['Index Name']} knows only {known}: {node}"
+
+
+@pytest.mark.parametrize("name,wanted", [
+    ("payment_hint", {"payments_pkey"}), ("payment_void_again", {"payments_pkey", "refunds_by_booking"}),
+    ("payment_of_intent", {"payments_by_intent"}), ("orphan_look", {"shows_pkey", "payments_pkey", "refunds_by_booking",
+                                                                    "payment_findings_gateway_id_subject_id_kind_key"}),
+    ("refund_hint", {"refunds_pkey"}), ("refund_all", {"payments_pkey", "refunds_by_booking"}),
+    ("payments_long", {"payments_to_settle", "payment_findings_gateway_id_subject_id_kind_key"}),
+    ("refunds_long", {"refunds_to_settle", "payment_findings_gateway_id_subject_id_kind_key"}),
+    ("findings_through", {"payment_findings_open", "payments_pkey", "refunds_pkey"}),
+    ("findings_resolve", {"payment_findings_gateway_id_subject_id_kind_key"}),
+    ("watch_payments", {"payments_to_settle"}), ("watch_refunds", {"refunds_to_settle"}), ("watch_findings", {"payment_findings_open"}),
+])
+def test_settling_goes_by_its_indexes(fresh, name, wanted):
+    """What looks for work and what compares with the gateway: by these indexes and no others."""
+    fresh.execute("DEALLOCATE ALL")
+    fresh.execute(f"PREPARE s AS {(ROOT / 'src/payment/sql' / (name + '.sql')).read_text()}")
+    [n] = fresh.execute("SELECT cardinality(parameter_types) FROM pg_prepared_statements WHERE name = 's'").fetchone()
+    [[[plan]]] = fresh.execute(f"EXPLAIN (FORMAT JSON) EXECUTE s{'(' + ', '.join(['NULL'] * n) + ')' if n else ''}").fetchall()
+    assert {node["Index Name"] for node in nodes(plan["Plan"]) if "Index Name" in node} == wanted, plan
+    assert not any(node["Node Type"] == "Seq Scan" for node in nodes(plan["Plan"])), plan

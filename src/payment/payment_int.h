@@ -11,9 +11,9 @@ enum { PAYMENT_QUERY_MS = 3000, PAYMENT_TX_MS = 6000, GATEWAY_ANSWER_MAX = 1024 
 
 struct payment_service {
 	struct payment_service_config config;
-	char *url;		     /* without a slash at the end */
-	char *authorization;	     /* "Authorization: Bearer ..." */
-	struct list drives, refunds; /* open ones, to be freed with the service */
+	char *url;			      /* without a slash at the end */
+	char *authorization;		      /* "Authorization: Bearer ..." */
+	struct list drives, refunds, settles; /* open ones, to be freed with the service */
 	char *webhook_secrets[WEBHOOK_SECRETS_MAX];
 	size_t n_webhook_secrets; /* 0: no events are taken */
 	int64_t long_at_us;	  /* when what is unsettled for long is looked for again */
@@ -130,5 +130,6 @@ void refund_settle(struct payment_service *p, const struct uuid *show, const str
 		   void *arg);
 void payment_drives_free(struct payment_service *p);
 void refund_drives_free(struct payment_service *p);
+void payment_settles_free(struct payment_service *p);
 
 #endif

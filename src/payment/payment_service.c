@@ -64,6 +64,7 @@ struct payment_service *payment_service_new(const struct payment_service_config 
 	explicit_bzero(header, sizeof(header));
 	list_init(&p->drives);
 	list_init(&p->refunds);
+	list_init(&p->settles);
 	gateway_budget_init(&p->budget, loop_now_us(config->loop));
 	breaker_init(&p->breaker);
 	crypto_derive(auth_master(config->auth), "card", &p->card_key);
@@ -81,6 +82,7 @@ void payment_service_free(struct payment_service *p)
 		return;
 	payment_drives_free(p);
 	refund_drives_free(p);
+	payment_settles_free(p);
 	explicit_bzero(p->authorization, strlen(p->authorization));
 	free(p->authorization);
 	webhook_secrets_forget(p);

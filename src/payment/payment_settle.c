@@ -19,6 +19,7 @@ enum { LONG_TRIES = 20, LONG_LOOK_SECONDS = 2 };
 #define LONG_US US_PER_HOUR
 
 struct settle {
+	struct list link;
 	struct payment_service *p;
 	struct arena arena;
 	int limit, waiting;
@@ -26,6 +27,19 @@ struct settle {
 	payment_settled_fn *fn;
 	void *arg;
 };
+
+static void settle_free(struct settle *s)
+{
+	list_remove(&s->link);
+	arena_done(&s->arena);
+	free(s);
+}
+
+void payment_settles_free(struct payment_service *p)
+{
+	while (!list_empty(&p->settles))
+		settle_free(list_first(&p->settles, struct settle, link));
+}
 
 static void settle_one_less(struct settle *s)
 {
@@ -35,8 +49,7 @@ static void settle_one_less(struct settle *s)
 
 	if (--s->waiting)
 		return;
-	arena_done(&s->arena);
-	free(s);
+	settle_free(s);
 	fn(arg, ok, more);
 }
 
@@ -191,6 +204,8 @@ void payment_settle_due(struct payment_service *p, int limit, payment_settled_fn
 	struct pg_args args;
 
 	*s = (struct settle){.p = p, .limit = limit, .waiting = 3, .fn = fn, .arg = arg};
+	list_init(&s->link);
+	list_append(&p->settles, &s->link);
 	arena_init(&s->arena);
 	pg_args_init(&args, &s->arena);
 	pg_arg_i32(&args, limit);

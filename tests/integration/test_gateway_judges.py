@@ -12,6 +12,7 @@ wrong type is 400. Its answers mean nothing, so what it gets are our calls as re
 import json
 import subprocess
 import sys
+import tempfile
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -21,6 +22,7 @@ import pytest
 
 from middleman import KEY, Middleman, Simulator
 from service import ROOT, free_port, wait_until
+from stand import Plant
 
 SECURE = "pm_card_threeDSecureRequired"
 
@@ -62,6 +64,14 @@ def ended(process):
 
 
 # ---- localstripe ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def plant(build_dir, base_dir):
+    """One of this module's own: on the shared one another `work` may hold the duties' leases, with another gateway."""
+    plant = Plant(build_dir, tempfile.mkdtemp(dir=base_dir))
+    yield plant
+    plant.close()
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ import pytest
 
 from gateway import Gateway, Simulator, bank
 from service import Boxoffice, free_port, wait_until
+from stand import Plant
 
 SECURE = "pm_card_threeDSecureRequired"
 CANCELLATION = {"until": "2099-01-01T00:00:00Z", "fee": {"amount": 0, "currency": "EUR"}}
@@ -24,6 +25,14 @@ def metric(port, name, **labels):
             if re.match(re.escape(name) + r"[ {]", line) and all(f'{k}="{v}"' in line for k, v in labels.items()):
                 return float(line.rsplit(" ", 1)[1])
     raise AssertionError(f"there is no metric {name} {labels}")
+
+
+@pytest.fixture(scope="module")
+def plant(build_dir, base_dir):
+    """One of this module's own: on the shared one another `work` may hold the duties' leases, with another gateway."""
+    plant = Plant(build_dir, tempfile.mkdtemp(dir=base_dir))
+    yield plant
+    plant.close()
 
 
 @pytest.fixture(scope="module")

@@ -17,6 +17,8 @@ SECONDS := 10
 BENCH := all
 ROUNDS := 5
 PYTEST_ARGS :=
+# tests wait more than they reckon: more of them than cores
+TEST_PROCESSES := 3
 EXPLORE := --crashes 1 --losses 2 --sleepers 1
 SEED :=
 SEEDS := 10
@@ -104,8 +106,8 @@ unit: asan ## the tests beside the code
 	@$(SANITIZERS) meson test -C $(B)/asan --no-rebuild --suite unit --print-errorlogs -t 5
 
 .PHONY: integration
-integration: asan $(B)/venv/made-from.txt $(B)/history-check $(B)/stripe-mock ## tests against the real servers: PYTEST_ARGS='-k name -x'
-	@BOXOFFICE_BUILD_DIR=$(B)/asan $(B)/venv/bin/python -m pytest $(PYTEST_ARGS)
+integration: asan $(B)/venv/made-from.txt $(B)/history-check $(B)/stripe-mock ## tests against the real servers: TEST_PROCESSES=3 PYTEST_ARGS='-k name -x'
+	@BOXOFFICE_BUILD_DIR=$(B)/asan $(B)/venv/bin/python -m pytest -n $(TEST_PROCESSES) --dist loadfile $(PYTEST_ARGS)
 
 .PHONY: explore
 explore: $(B)/valgrind/build.ninja ## go through the states of the payment rules: EXPLORE='--crashes 1 --losses 2 --sleepers 1'

@@ -21,6 +21,7 @@ from stand import Plant, Stand
 
 ROOT = Path(__file__).resolve().parent.parent
 SEED = os.environ.get("BOXOFFICE_SEED") or secrets.token_hex(4)
+os.environ["BOXOFFICE_SEED"] = SEED  # one for all the processes that the tests are spread over
 # for the programs that tests start themselves, however pytest was started
 os.environ.setdefault("LSAN_OPTIONS", f"suppressions={ROOT}/tests/lsan.supp:print_suppressions=0")
 os.environ.setdefault("UBSAN_OPTIONS", "halt_on_error=1:print_stacktrace=1")

@@ -156,7 +156,7 @@ def test_three_d_secure_without_asking(office, admin, gateway, db):
     db.execute("UPDATE payments SET settle_at = now() + interval '1 hour', ask_after = now() WHERE booking_id = %s",
                [booking["booking_id"]])
     bank(booking["payment"]["next_action"]["redirect_to_url"]["url"], "authorise")
-    wait_until(lambda: attempts(db, booking["booking_id"]) == ["captured"], "the booking paid", 1)
+    wait_until(lambda: attempts(db, booking["booking_id"]) == ["captured"], "the booking paid")
     by = db.execute("SELECT to_state, actor FROM payment_events WHERE booking_id = %s ORDER BY at", [booking["booking_id"]]).fetchall()
     assert by == [("created", "buyer"), ("requires_action", "buyer"), ("authorised", "webhook"), ("captured", "webhook")]
     assert buyer.get(f"/v1/shows/{show.show_id}/bookings/{booking['booking_id']}").expect(200)["status"] == "confirmed"

@@ -4,6 +4,7 @@
 #include "base/times.h"
 #include "base/xmalloc.h"
 #include "event/event_sql.h"
+#include "io/page.h"
 #include "ticket/when.h"
 
 #include <stdlib.h>
@@ -49,59 +50,6 @@ void event_refuse_pg(struct web_call *call, const struct pg_answer *a, bool was_
 		web_refuse(call, ERR_INTERNAL, NULL);
 	else
 		web_refuse(call, ERR_UNAVAILABLE, NULL);
-}
-
-/* ---- cursors ---- */
-
-#define CURSOR_END_US (INT64_C(253402300800) * US_PER_SECOND) /* the year 10000 */
-
-bool event_cursor_read(struct web_call *call, int64_t *ret_us, struct uuid *ret_id)
-{
-	struct error e = {0};
-	struct str text;
-	uint8_t raw[24];
-	size_t n;
-	bool bad = false;
-
-	*ret_us = INT64_MIN;
-	memset(ret_id, 0, sizeof(*ret_id));
-	if (!http_req_query(call->req, "cursor", &text, &bad) && !bad)
-		return true;
-	if (!bad && base64url_decode(text, raw, sizeof(raw), &n) && n == sizeof(raw)) {
-		memcpy(ret_us, raw, 8);
-		memcpy(ret_id->b, raw + 8, 16);
-		/* what we say lies in these years; of others PostgreSQL may know nothing */
-		if (*ret_us >= 0 && *ret_us < CURSOR_END_US)
-			return true;
-	}
-	error_set(&e, ERR_INVALID_REQUEST, "", "\"cursor\" must be what \"next\" of the page before said.");
-	web_refuse_error(call, &e);
-	return false;
-}
-
-void event_cursor_write(struct jw *w, int64_t us, const struct uuid *id)
-{
-	uint8_t raw[24];
-	char text[BASE64URL_SIZE(24)];
-
-	memcpy(raw, &us, 8);
-	memcpy(raw + 8, id->b, 16);
-	base64url_encode(raw, sizeof(raw), text);
-	jw_kcstr(w, "next", text);
-}
-
-void event_page_end(struct jw *w, const struct pg_result *r, int col_time)
-{
-	struct uuid last;
-
-	jw_arr_end(w);
-	if (pg_rows(r) > EVENT_PAGE) {
-		last = pg_get_uuid(r, EVENT_PAGE - 1, 0);
-		event_cursor_write(w, col_time < 0 ? 0 : pg_get_time(r, EVENT_PAGE - 1, col_time), &last);
-	} else {
-		jw_key(w, "next");
-		jw_null(w);
-	}
 }
 
 /* ---- venues ---- */
@@ -241,7 +189,7 @@ static void on_venues(void *arg, const struct pg_answer *a)
 		venue_write(w, a->result, i);
 		jw_obj_end(w);
 	}
-	event_page_end(w, a->result, -1);
+	page_end(w, a->result, EVENT_PAGE, -1);
 	web_json_end(call, 200);
 }
 
@@ -252,7 +200,7 @@ void venues_get(struct web_call *call)
 	struct uuid after;
 	int64_t us;
 
-	if (!event_cursor_read(call, &us, &after))
+	if (!page_cursor_read(call, &us, &after))
 		return;
 	pg_args_init(&args, call->arena);
 	pg_arg_uuid(&args, &call->who.organizer_id);
@@ -415,7 +363,7 @@ static void on_events(void *arg, const struct pg_answer *a)
 		jw_kint(w, "shows", pg_get_int(a->result, i, 6));
 		jw_obj_end(w);
 	}
-	event_page_end(w, a->result, 5);
+	page_end(w, a->result, EVENT_PAGE, 5);
 	web_json_end(call, 200);
 }
 
@@ -460,7 +408,7 @@ void events_get(struct web_call *call)
 
 	if (!query_text(call, "q", &q) || !query_text(call, "category", &category) ||
 	    !query_text(call, "city", &city) || !query_time(call, "from", 0, &from) ||
-	    !query_time(call, "to", TIME_INFINITY, &to) || !event_cursor_read(call, &after_us, &after))
+	    !query_time(call, "to", TIME_INFINITY, &to) || !page_cursor_read(call, &after_us, &after))
 		return;
 	pg_args_init(&args, call->arena);
 	pg_arg_text(&args, q);
@@ -468,7 +416,7 @@ void events_get(struct web_call *call)
 	pg_arg_time(&args, to);
 	pg_arg_text(&args, category);
 	pg_arg_text(&args, city);
-	pg_arg_time(&args, after_us == INT64_MIN ? 0 : after_us);
+	pg_arg_time(&args, after_us);
 	pg_arg_uuid(&args, &after);
 	pg_arg_i32(&args, EVENT_PAGE + 1);
 	pg_query_start(ev->config.pg, &event_sql_events_list, &args, EVENT_QUERY_MS, on_events, call);

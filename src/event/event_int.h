@@ -40,11 +40,5 @@ void shows_get(struct web_call *call);
 struct uuid event_viewer(const struct web_call *call);
 /* Answers what went wrong with a statement: 503 unavailable, or outcome_unknown after a write. */
 void event_refuse_pg(struct web_call *call, const struct pg_answer *a, bool was_write);
-/* "<time>~<uuid>" in base64url, as lists give it and take it back. false: not one of ours (already answered 400). */
-bool event_cursor_read(struct web_call *call, int64_t *ret_us, struct uuid *ret_id);
-void event_cursor_write(struct jw *w, int64_t us, const struct uuid *id);
-/* Ends a list's array and says what is "next": the row after the page was read along. Column 0 is the id; col_time the
- * time it is sorted by, -1 when by id alone. */
-void event_page_end(struct jw *w, const struct pg_result *r, int col_time);
 
 #endif

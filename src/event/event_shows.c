@@ -4,6 +4,7 @@
 #include "base/times.h"
 #include "base/xmalloc.h"
 #include "event/event_sql.h"
+#include "io/page.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -148,7 +149,7 @@ static void on_shows(void *arg, const struct pg_answer *a)
 		jw_obj_end(w);
 		jw_obj_end(w);
 	}
-	event_page_end(w, a->result, 2);
+	page_end(w, a->result, EVENT_PAGE, 2);
 	web_json_end(call, 200);
 }
 
@@ -176,7 +177,7 @@ static void on_shows_event(void *arg, const struct pg_answer *a)
 	pg_args_init(&args, l->call->arena);
 	pg_arg_uuid(&args, &l->call->ids[0]);
 	pg_arg_uuid(&args, &viewer);
-	pg_arg_time(&args, l->after_us == INT64_MIN ? 0 : l->after_us);
+	pg_arg_time(&args, l->after_us);
 	pg_arg_uuid(&args, &l->after);
 	pg_arg_i32(&args, EVENT_PAGE + 1);
 	pg_query_start(l->ev->config.pg, &event_sql_shows_of_event, &args, EVENT_QUERY_MS, on_shows, l->call);
@@ -190,7 +191,7 @@ void shows_get(struct web_call *call)
 
 	l->call = call;
 	l->ev = call->service;
-	if (!event_cursor_read(call, &l->after_us, &l->after))
+	if (!page_cursor_read(call, &l->after_us, &l->after))
 		return;
 	pg_args_init(&args, call->arena);
 	pg_arg_uuid(&args, &call->ids[0]);

@@ -3,6 +3,7 @@
 
 #include "base/times.h"
 #include "base/xmalloc.h"
+#include "io/page.h"
 #include "payment/payment_int.h"
 #include "payment/payment_sql.h"
 #include "payment/payment_statement.h"
@@ -129,7 +130,7 @@ struct trail {
 	bool failed, more, calls_more;
 	enum err refused;
 	struct buf attempts, refunds, calls, events;
-	char next[PAYMENT_CURSOR_TEXT];
+	char next[PAGE_CURSOR_TEXT];
 };
 
 static void trail_done(struct trail *t)
@@ -273,7 +274,7 @@ static void on_events(void *arg, const struct pg_answer *a)
 	if (t->more) {
 		struct uuid last = pg_get_uuid(a->result, n - 1, 10);
 
-		payment_cursor_text(pg_get_time(a->result, n - 1, 0), &last, t->next);
+		page_cursor_text(pg_get_time(a->result, n - 1, 0), &last, t->next);
 	}
 	jw_init(&w, &t->events);
 	jw_arr(&w);
@@ -317,7 +318,7 @@ static void get_trail(struct web_call *call)
 	struct uuid after;
 	int64_t after_us;
 
-	if (!payment_cursor_read(call, &after_us, &after))
+	if (!page_cursor_read(call, &after_us, &after))
 		return;
 	t = xcalloc(1, sizeof(*t));
 	t->p = call->service;

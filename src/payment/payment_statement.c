@@ -13,6 +13,7 @@
 
 #include "base/times.h"
 #include "base/xmalloc.h"
+#include "io/page.h"
 #include "payment/payment_int.h"
 #include "payment/payment_sql.h"
 
@@ -22,41 +23,6 @@
 
 enum { PAGE = 500, CSV_LINES_MAX = 50000, STATEMENT_MS = 30000 };
 #define DAY_TEXT 11
-#define CURSOR_END_US (INT64_C(253402300800) * US_PER_SECOND) /* the year 10000 */
-
-/* ---- cursors, of the trail too ---- */
-
-bool payment_cursor_read(struct web_call *call, int64_t *ret_us, struct uuid *ret_id)
-{
-	struct error e = {0};
-	struct str text;
-	uint8_t raw[24];
-	size_t n;
-	bool bad = false;
-
-	*ret_us = 0;
-	memset(ret_id, 0, sizeof(*ret_id));
-	if (!http_req_query(call->req, "cursor", &text, &bad) && !bad)
-		return true;
-	if (!bad && base64url_decode(text, raw, sizeof(raw), &n) && n == sizeof(raw)) {
-		memcpy(ret_us, raw, 8);
-		memcpy(ret_id->b, raw + 8, 16);
-		if (*ret_us >= 0 && *ret_us < CURSOR_END_US)
-			return true;
-	}
-	error_set(&e, ERR_INVALID_REQUEST, "", "\"cursor\" must be what \"next\" of the page before said.");
-	web_refuse_error(call, &e);
-	return false;
-}
-
-void payment_cursor_text(int64_t us, const struct uuid *id, char out[PAYMENT_CURSOR_TEXT])
-{
-	uint8_t raw[24];
-
-	memcpy(raw, &us, 8);
-	memcpy(raw + 8, id->b, 16);
-	base64url_encode(raw, sizeof(raw), out);
-}
 
 /* ---- what is asked ---- */
 
@@ -244,7 +210,7 @@ static void write_csv(struct buf *b, const struct pg_result *r, int i)
 static void answer_csv(struct statement *s)
 {
 	struct web_call *call = s->call;
-	char cursor[PAYMENT_CURSOR_TEXT];
+	char cursor[PAGE_CURSOR_TEXT];
 	struct http_header headers[3] = {{STR("Content-Type"), STR("text/csv; charset=utf-8; header=present")}};
 	size_t n = 1;
 
@@ -252,7 +218,7 @@ static void answer_csv(struct statement *s)
 		STR("Content-Disposition"),
 		str_from(arena_printf(call->arena, "attachment; filename=\"statement-%s.csv\"", s->day))};
 	if (s->more) {
-		payment_cursor_text(s->after_us, &s->after, cursor);
+		page_cursor_text(s->after_us, &s->after, cursor);
 		headers[n++] = (struct http_header){
 			STR("Link"),
 			str_from(arena_printf(call->arena, "</v1/statements?day=%s&format=csv&cursor=%s>; rel=\"next\"",
@@ -264,7 +230,7 @@ static void answer_csv(struct statement *s)
 static void answer_json(struct statement *s)
 {
 	struct jw *w = web_json(s->call);
-	char cursor[PAYMENT_CURSOR_TEXT];
+	char cursor[PAGE_CURSOR_TEXT];
 
 	jw_kcstr(w, "day", s->day);
 	jw_kcstr(w, "timezone", "UTC");
@@ -279,7 +245,7 @@ static void answer_json(struct statement *s)
 	jw_arr_end(w);
 	jw_key(w, "next");
 	if (s->more) {
-		payment_cursor_text(s->after_us, &s->after, cursor);
+		page_cursor_text(s->after_us, &s->after, cursor);
 		jw_cstr(w, cursor);
 	} else {
 		jw_null(w);
@@ -385,7 +351,7 @@ void payment_statement_get(struct web_call *call)
 	s->call = call;
 	buf_init(&s->items, 4 * 1024 * 1024);
 	buf_init(&s->sums, 64 * 1024);
-	if (!day_read(s) || !format_read(s) || !payment_cursor_read(call, &s->after_us, &s->after)) {
+	if (!day_read(s) || !format_read(s) || !page_cursor_read(call, &s->after_us, &s->after)) {
 		statement_free(s);
 		return;
 	}

@@ -268,8 +268,8 @@ def test_many_pages_and_one_that_fails(office, admin, gateway, db):
     failed = metric(office.work_port, "boxoffice_orphan_scans_total", outcome="failed")
     gateway.clear()
     gateway.silent()
-    gateway.fault("any", "500_before")
-    wait_until(lambda: metric(office.work_port, "boxoffice_orphan_scans_total", outcome="failed") > failed, "a page that fails", 10)
+    gateway.fault("list", "500_before")
+    wait_until(lambda: metric(office.work_port, "boxoffice_orphan_scans_total", outcome="failed") > failed, "a page that fails")
     wait_until(lambda: gateway.intent(old)["status"] == "canceled", "the one on the second page", 20)
 
 

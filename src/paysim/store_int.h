@@ -31,6 +31,6 @@ bool store_run(struct store *s, sqlite3_stmt *st);
 bool store_row(struct store *s, sqlite3_stmt *st);
 /* a NULL: the text stays SQLite's, good until the next step. */
 struct str store_column(sqlite3_stmt *st, struct arena *a, int i);
-void store_read_event(sqlite3_stmt *st, struct arena *a, struct sim_event *e);
+void store_read_event(sqlite3_stmt *st, struct arena *a, void *ret); /* a struct sim_event */
 
 #endif

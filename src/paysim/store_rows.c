@@ -1,12 +1,106 @@
 /* The gateway's objects in the ledger: one reader and one writer per table; see store.h. */
 #include "paysim/store_int.h"
 
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-static void read_intent(sqlite3_stmt *st, struct arena *a, struct intent *pi)
+/* ---- what all tables share ---- */
+
+/* A row of st into the struct of its table; see store_column for the arena. */
+typedef void read_fn(sqlite3_stmt *st, struct arena *a, void *ret);
+
+/* A struct's members in the order of the columns. The first, the row's number, is the table's to give; what is written is
+ * bound by the same places. */
+struct column {
+	enum { NUMBER, FLAG, TEXT } kind;
+	size_t at;
+};
+#define COLUMN(kind, type, member) \
+	{ \
+		kind, offsetof(struct type, member) \
+	}
+#define N_COLUMNS(table) ((int)(sizeof(table) / sizeof((table)[0])))
+
+static void read_columns(sqlite3_stmt *st, struct arena *a, const struct column *columns, int n, void *ret)
 {
+	for (int i = 0; i < n; i++) {
+		char *to = (char *)ret + columns[i].at;
+
+		switch (columns[i].kind) {
+		case NUMBER:
+			*(int64_t *)to = sqlite3_column_int64(st, i);
+			break;
+		case FLAG:
+			*(bool *)to = sqlite3_column_int(st, i) != 0;
+			break;
+		case TEXT:
+			*(struct str *)to = store_column(st, a, i);
+			break;
+		}
+	}
+}
+
+static void insert_columns(struct store *s, enum statement which, const struct column *columns, int n, const void *row)
+{
+	sqlite3_stmt *st = store_use(s, which);
+
+	for (int i = 1; i < n; i++) {
+		const char *from = (const char *)row + columns[i].at;
+
+		switch (columns[i].kind) {
+		case NUMBER:
+			sqlite3_bind_int64(st, i, *(const int64_t *)from);
+			break;
+		case FLAG:
+			sqlite3_bind_int(st, i, *(const bool *)from);
+			break;
+		case TEXT:
+			store_bind(st, i, *(const struct str *)from);
+			break;
+		}
+	}
+	store_run(s, st);
+}
+
+static bool next_row(struct store *s, sqlite3_stmt *st, read_fn *read, void *ret)
+{
+	if (!store_row(s, st))
+		return false;
+	read(st, NULL, ret);
+	return true;
+}
+
+static bool get_row(struct store *s, enum statement which, struct arena *a, struct str id, read_fn *read, void *ret)
+{
+	sqlite3_stmt *st = store_use(s, which);
+	bool found;
+
+	store_bind(st, 1, id);
+	found = store_row(s, st);
+	if (found)
+		read(st, a, ret);
+	sqlite3_reset(st);
+	return found;
+}
+
+static sqlite3_stmt *store_use_page(struct store *s, enum statement which, const struct page *p)
+{
+	sqlite3_stmt *st = store_use(s, which);
+
+	sqlite3_bind_int64(st, 1, p->before_seq);
+	sqlite3_bind_int64(st, 2, p->from_us);
+	sqlite3_bind_int64(st, 3, p->before_us);
+	sqlite3_bind_int64(st, 4, p->limit);
+	return st;
+}
+
+/* ---- intents: what is in them is ours to translate ---- */
+
+static void read_intent(sqlite3_stmt *st, struct arena *a, void *ret)
+{
+	struct intent *pi = ret;
 	const char *currency = (const char *)sqlite3_column_text(st, 6);
 	char upper[4] = {0};
 
@@ -101,26 +195,7 @@ void store_intent_update(struct store *s, const struct intent *pi)
 
 bool store_intent_get(struct store *s, struct arena *a, struct str id, struct intent *ret)
 {
-	sqlite3_stmt *st = store_use(s, S_intent_get);
-	bool found;
-
-	store_bind(st, 1, id);
-	found = store_row(s, st);
-	if (found)
-		read_intent(st, a, ret);
-	sqlite3_reset(st);
-	return found;
-}
-
-static sqlite3_stmt *store_use_page(struct store *s, enum statement which, const struct page *p)
-{
-	sqlite3_stmt *st = store_use(s, which);
-
-	sqlite3_bind_int64(st, 1, p->before_seq);
-	sqlite3_bind_int64(st, 2, p->from_us);
-	sqlite3_bind_int64(st, 3, p->before_us);
-	sqlite3_bind_int64(st, 4, p->limit);
-	return st;
+	return get_row(s, S_intent_get, a, id, read_intent, ret);
 }
 
 void store_intent_list(struct store *s, const struct page *p, intent_fn *fn, void *arg)
@@ -128,11 +203,8 @@ void store_intent_list(struct store *s, const struct page *p, intent_fn *fn, voi
 	sqlite3_stmt *st = store_use_page(s, S_intent_list, p);
 	struct intent pi;
 
-	while (store_row(s, st)) {
-		read_intent(st, NULL, &pi);
-		if (!fn(arg, &pi))
-			break;
-	}
+	while (next_row(s, st, read_intent, &pi) && fn(arg, &pi))
+		;
 	sqlite3_reset(st);
 }
 
@@ -148,50 +220,33 @@ void store_intent_expired(struct store *s, struct arena *a, int64_t before_us, s
 	sqlite3_reset(st);
 }
 
-static void read_charge(sqlite3_stmt *st, struct arena *a, struct charge *c)
+/* ---- charges ---- */
+
+static const struct column charge_columns[] = {
+	COLUMN(NUMBER, charge, seq),	      COLUMN(TEXT, charge, id),
+	COLUMN(NUMBER, charge, created_us),   COLUMN(TEXT, charge, payment_intent),
+	COLUMN(NUMBER, charge, amount),	      COLUMN(TEXT, charge, payment_method),
+	COLUMN(TEXT, charge, card),	      COLUMN(FLAG, charge, challenged),
+	COLUMN(TEXT, charge, failure_code),   COLUMN(TEXT, charge, decline_code),
+	COLUMN(TEXT, charge, failure_message)};
+
+static void read_charge(sqlite3_stmt *st, struct arena *a, void *ret)
 {
-	c->seq = sqlite3_column_int64(st, 0);
-	c->id = store_column(st, a, 1);
-	c->created_us = sqlite3_column_int64(st, 2);
-	c->payment_intent = store_column(st, a, 3);
-	c->amount = sqlite3_column_int64(st, 4);
-	c->payment_method = store_column(st, a, 5);
-	c->card = store_column(st, a, 6);
-	c->challenged = sqlite3_column_int(st, 7) != 0;
-	c->failure_code = store_column(st, a, 8);
-	c->decline_code = store_column(st, a, 9);
-	c->failure_message = store_column(st, a, 10);
-	c->disputed = (enum charge_dispute)sqlite3_column_int(st, 11);
+	struct charge *c = ret;
+
+	read_columns(st, a, charge_columns, N_COLUMNS(charge_columns), c);
+	c->disputed =
+		(enum charge_dispute)sqlite3_column_int(st, N_COLUMNS(charge_columns)); /* made out of the disputes */
 }
 
 void store_charge_insert(struct store *s, const struct charge *c)
 {
-	sqlite3_stmt *st = store_use(s, S_charge_insert);
-
-	store_bind(st, 1, c->id);
-	sqlite3_bind_int64(st, 2, c->created_us);
-	store_bind(st, 3, c->payment_intent);
-	sqlite3_bind_int64(st, 4, c->amount);
-	store_bind(st, 5, c->payment_method);
-	store_bind(st, 6, c->card);
-	sqlite3_bind_int(st, 7, c->challenged);
-	store_bind(st, 8, c->failure_code);
-	store_bind(st, 9, c->decline_code);
-	store_bind(st, 10, c->failure_message);
-	store_run(s, st);
+	insert_columns(s, S_charge_insert, charge_columns, N_COLUMNS(charge_columns), c);
 }
 
 bool store_charge_get(struct store *s, struct arena *a, struct str id, struct charge *ret)
 {
-	sqlite3_stmt *st = store_use(s, S_charge_get);
-	bool found;
-
-	store_bind(st, 1, id);
-	found = store_row(s, st);
-	if (found)
-		read_charge(st, a, ret);
-	sqlite3_reset(st);
-	return found;
+	return get_row(s, S_charge_get, a, id, read_charge, ret);
 }
 
 void store_charge_list(struct store *s, const struct page *p, charge_fn *fn, void *arg)
@@ -200,12 +255,17 @@ void store_charge_list(struct store *s, const struct page *p, charge_fn *fn, voi
 	struct charge c;
 
 	store_bind(st, 5, p->payment_intent);
-	while (store_row(s, st)) {
-		read_charge(st, NULL, &c);
-		if (!fn(arg, &c))
-			break;
-	}
+	while (next_row(s, st, read_charge, &c) && fn(arg, &c))
+		;
 	sqlite3_reset(st);
+}
+
+/* ---- payment methods ---- */
+
+static void read_method(sqlite3_stmt *st, struct arena *a, void *ret)
+{
+	*(struct method *)ret =
+		(struct method){store_column(st, a, 0), sqlite3_column_int64(st, 1), store_column(st, a, 2)};
 }
 
 void store_method_insert(struct store *s, const struct method *m)
@@ -220,48 +280,28 @@ void store_method_insert(struct store *s, const struct method *m)
 
 bool store_method_get(struct store *s, struct arena *a, struct str id, struct method *ret)
 {
-	sqlite3_stmt *st = store_use(s, S_method_get);
-	bool found;
-
-	store_bind(st, 1, id);
-	found = store_row(s, st);
-	if (found)
-		*ret = (struct method){store_column(st, a, 0), sqlite3_column_int64(st, 1), store_column(st, a, 2)};
-	sqlite3_reset(st);
-	return found;
+	return get_row(s, S_method_get, a, id, read_method, ret);
 }
 
-static void read_refund(sqlite3_stmt *st, struct arena *a, struct refund *r)
+/* ---- refunds ---- */
+
+static const struct column refund_columns[] = {
+	COLUMN(NUMBER, refund, seq),	      COLUMN(TEXT, refund, id),	     COLUMN(NUMBER, refund, created_us),
+	COLUMN(TEXT, refund, payment_intent), COLUMN(TEXT, refund, charge),  COLUMN(TEXT, refund, currency),
+	COLUMN(NUMBER, refund, amount),	      COLUMN(TEXT, refund, status),  COLUMN(TEXT, refund, failure_reason),
+	COLUMN(TEXT, refund, reason),	      COLUMN(TEXT, refund, metadata)};
+
+static void read_refund(sqlite3_stmt *st, struct arena *a, void *ret)
 {
-	r->seq = sqlite3_column_int64(st, 0);
-	r->id = store_column(st, a, 1);
-	r->created_us = sqlite3_column_int64(st, 2);
-	r->payment_intent = store_column(st, a, 3);
-	r->charge = store_column(st, a, 4);
-	r->currency = store_column(st, a, 5);
-	r->amount = sqlite3_column_int64(st, 6);
-	r->status = store_column(st, a, 7);
-	r->failure_reason = store_column(st, a, 8);
-	r->reason = store_column(st, a, 9);
-	r->metadata = store_column(st, a, 10);
+	struct refund *r = ret;
+
+	read_columns(st, a, refund_columns, N_COLUMNS(refund_columns), r);
 	r->stored_status = r->status;
 }
 
 void store_refund_insert(struct store *s, const struct refund *r)
 {
-	sqlite3_stmt *st = store_use(s, S_refund_insert);
-
-	store_bind(st, 1, r->id);
-	sqlite3_bind_int64(st, 2, r->created_us);
-	store_bind(st, 3, r->payment_intent);
-	store_bind(st, 4, r->charge);
-	store_bind(st, 5, r->currency);
-	sqlite3_bind_int64(st, 6, r->amount);
-	store_bind(st, 7, r->status);
-	store_bind(st, 8, r->failure_reason);
-	store_bind(st, 9, r->reason);
-	store_bind(st, 10, r->metadata);
-	store_run(s, st);
+	insert_columns(s, S_refund_insert, refund_columns, N_COLUMNS(refund_columns), r);
 }
 
 void store_refund_update(struct store *s, const struct refund *r)
@@ -281,15 +321,7 @@ void store_refund_update(struct store *s, const struct refund *r)
 
 bool store_refund_get(struct store *s, struct arena *a, struct str id, struct refund *ret)
 {
-	sqlite3_stmt *st = store_use(s, S_refund_get);
-	bool found;
-
-	store_bind(st, 1, id);
-	found = store_row(s, st);
-	if (found)
-		read_refund(st, a, ret);
-	sqlite3_reset(st);
-	return found;
+	return get_row(s, S_refund_get, a, id, read_refund, ret);
 }
 
 void store_refund_list(struct store *s, const struct page *p, refund_fn *fn, void *arg)
@@ -299,55 +331,32 @@ void store_refund_list(struct store *s, const struct page *p, refund_fn *fn, voi
 
 	store_bind(st, 5, p->payment_intent);
 	store_bind(st, 6, p->charge);
-	while (store_row(s, st)) {
-		read_refund(st, NULL, &r);
-		if (!fn(arg, &r))
-			break;
-	}
+	while (next_row(s, st, read_refund, &r) && fn(arg, &r))
+		;
 	sqlite3_reset(st);
 }
 
-static void read_dispute(sqlite3_stmt *st, struct arena *a, struct dispute *d)
+/* ---- disputes ---- */
+
+static const struct column dispute_columns[] = {COLUMN(NUMBER, dispute, seq),	       COLUMN(TEXT, dispute, id),
+						COLUMN(NUMBER, dispute, created_us),   COLUMN(TEXT, dispute, charge),
+						COLUMN(TEXT, dispute, payment_intent), COLUMN(TEXT, dispute, currency),
+						COLUMN(NUMBER, dispute, amount),       COLUMN(TEXT, dispute, reason),
+						COLUMN(FLAG, dispute, inquiry),	       COLUMN(TEXT, dispute, card)};
+
+static void read_dispute(sqlite3_stmt *st, struct arena *a, void *ret)
 {
-	d->seq = sqlite3_column_int64(st, 0);
-	d->id = store_column(st, a, 1);
-	d->created_us = sqlite3_column_int64(st, 2);
-	d->charge = store_column(st, a, 3);
-	d->payment_intent = store_column(st, a, 4);
-	d->currency = store_column(st, a, 5);
-	d->amount = sqlite3_column_int64(st, 6);
-	d->reason = store_column(st, a, 7);
-	d->inquiry = sqlite3_column_int(st, 8) != 0;
-	d->card = store_column(st, a, 9);
+	read_columns(st, a, dispute_columns, N_COLUMNS(dispute_columns), ret);
 }
 
 void store_dispute_insert(struct store *s, const struct dispute *d)
 {
-	sqlite3_stmt *st = store_use(s, S_dispute_insert);
-
-	store_bind(st, 1, d->id);
-	sqlite3_bind_int64(st, 2, d->created_us);
-	store_bind(st, 3, d->charge);
-	store_bind(st, 4, d->payment_intent);
-	store_bind(st, 5, d->currency);
-	sqlite3_bind_int64(st, 6, d->amount);
-	store_bind(st, 7, d->reason);
-	sqlite3_bind_int(st, 8, d->inquiry);
-	store_bind(st, 9, d->card);
-	store_run(s, st);
+	insert_columns(s, S_dispute_insert, dispute_columns, N_COLUMNS(dispute_columns), d);
 }
 
 bool store_dispute_get(struct store *s, struct arena *a, struct str id, struct dispute *ret)
 {
-	sqlite3_stmt *st = store_use(s, S_dispute_get);
-	bool found;
-
-	store_bind(st, 1, id);
-	found = store_row(s, st);
-	if (found)
-		read_dispute(st, a, ret);
-	sqlite3_reset(st);
-	return found;
+	return get_row(s, S_dispute_get, a, id, read_dispute, ret);
 }
 
 void store_dispute_list(struct store *s, const struct page *p, dispute_fn *fn, void *arg)
@@ -357,50 +366,34 @@ void store_dispute_list(struct store *s, const struct page *p, dispute_fn *fn, v
 
 	store_bind(st, 5, p->payment_intent);
 	store_bind(st, 6, p->charge);
-	while (store_row(s, st)) {
-		read_dispute(st, NULL, &d);
-		if (!fn(arg, &d))
-			break;
-	}
+	while (next_row(s, st, read_dispute, &d) && fn(arg, &d))
+		;
 	sqlite3_reset(st);
 }
 
-void store_read_event(sqlite3_stmt *st, struct arena *a, struct sim_event *e)
+/* ---- events ---- */
+
+static const struct column event_columns[] = {
+	COLUMN(NUMBER, sim_event, seq),		 COLUMN(TEXT, sim_event, id),	  COLUMN(NUMBER, sim_event, created_us),
+	COLUMN(TEXT, sim_event, type),		 COLUMN(TEXT, sim_event, object), COLUMN(TEXT, sim_event, request_id),
+	COLUMN(TEXT, sim_event, idempotency_key)};
+
+void store_read_event(sqlite3_stmt *st, struct arena *a, void *ret)
 {
-	e->seq = sqlite3_column_int64(st, 0);
-	e->id = store_column(st, a, 1);
-	e->created_us = sqlite3_column_int64(st, 2);
-	e->type = store_column(st, a, 3);
-	e->object = store_column(st, a, 4);
-	e->request_id = store_column(st, a, 5);
-	e->idempotency_key = store_column(st, a, 6);
-	e->pending = sqlite3_column_int64(st, 7);
+	struct sim_event *e = ret;
+
+	read_columns(st, a, event_columns, N_COLUMNS(event_columns), e);
+	e->pending = sqlite3_column_int64(st, N_COLUMNS(event_columns)); /* counted */
 }
 
 void store_event_insert(struct store *s, const struct sim_event *e)
 {
-	sqlite3_stmt *st = store_use(s, S_event_insert);
-
-	store_bind(st, 1, e->id);
-	sqlite3_bind_int64(st, 2, e->created_us);
-	store_bind(st, 3, e->type);
-	store_bind(st, 4, e->object);
-	store_bind(st, 5, e->request_id);
-	store_bind(st, 6, e->idempotency_key);
-	store_run(s, st);
+	insert_columns(s, S_event_insert, event_columns, N_COLUMNS(event_columns), e);
 }
 
 bool store_event_get(struct store *s, struct arena *a, struct str id, struct sim_event *ret)
 {
-	sqlite3_stmt *st = store_use(s, S_event_get);
-	bool found;
-
-	store_bind(st, 1, id);
-	found = store_row(s, st);
-	if (found)
-		store_read_event(st, a, ret);
-	sqlite3_reset(st);
-	return found;
+	return get_row(s, S_event_get, a, id, store_read_event, ret);
 }
 
 void store_event_list(struct store *s, const struct page *p, event_fn *fn, void *arg)
@@ -409,10 +402,7 @@ void store_event_list(struct store *s, const struct page *p, event_fn *fn, void 
 	struct sim_event e;
 
 	store_bind(st, 5, p->type);
-	while (store_row(s, st)) {
-		store_read_event(st, NULL, &e);
-		if (!fn(arg, &e))
-			break;
-	}
+	while (next_row(s, st, store_read_event, &e) && fn(arg, &e))
+		;
 	sqlite3_reset(st);
 }

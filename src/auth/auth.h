@@ -63,6 +63,11 @@ struct idempotent {
 	bool has_key;
 	uint8_t hash[CRYPTO_HASH];
 };
+/* As it is stored with what was made, and compared when the same is asked again. */
+static inline struct str idempotent_hash(const struct idempotent *i)
+{
+	return (struct str){(const char *)i->hash, sizeof(i->hash)};
+}
 bool auth_idempotent(struct auth *a, struct web_call *call, const json_t *body, struct idempotent *ret);
 /* The same, but without a key there is no hash: for routes on which a body is compared only with one of the same key. */
 bool auth_idempotent_if_keyed(struct auth *a, struct web_call *call, const json_t *body, struct idempotent *ret);

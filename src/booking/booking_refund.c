@@ -139,7 +139,7 @@ static void goodwill_begin(struct goodwill *g)
 static void on_refund(void *arg, const struct pg_answer *a)
 {
 	struct goodwill *g = arg;
-	struct str mine = {(const char *)g->idem.hash, sizeof(g->idem.hash)};
+	struct str mine = idempotent_hash(&g->idem);
 	struct uuid booking;
 	char currency[4];
 	struct jw *w;

@@ -52,13 +52,61 @@ void event_refuse_pg(struct web_call *call, const struct pg_answer *a, bool was_
 		web_refuse(call, ERR_UNAVAILABLE, NULL);
 }
 
-/* ---- venues ---- */
+/* ---- making: what is stored is the answer, the first time and every other ---- */
 
+/* One of what is made: a row of its own, read back by its id, with the hash of the request that made it. */
 struct made {
 	struct event_service *ev;
 	struct web_call *call;
 	struct idempotent idem;
+	const struct pg_stmt *get; /* takes the id and the organiser */
+	int col_hash;
+	void (*write)(struct jw *w, const struct pg_result *r, const struct web_call *call);
 };
+
+static void on_made_back(void *arg, const struct pg_answer *a)
+{
+	struct made *m = arg;
+
+	if (a->status != PG_OK) {
+		event_refuse_pg(m->call, a, true);
+	} else if (pg_rows(a->result) == 0 ||
+		   !str_eq(pg_get_bytes(a->result, 0, m->col_hash), idempotent_hash(&m->idem))) {
+		web_refuse(m->call, ERR_IDEMPOTENCY_MISMATCH, NULL);
+	} else {
+		m->write(web_json(m->call), a->result, m->call);
+		web_json_end(m->call, 201);
+	}
+}
+
+static void on_made(void *arg, const struct pg_answer *a)
+{
+	struct made *m = arg;
+	struct pg_args args;
+
+	if (a->status != PG_OK) {
+		event_refuse_pg(m->call, a, true);
+		return;
+	}
+	pg_args_init(&args, m->call->arena);
+	pg_arg_uuid(&args, &m->idem.id);
+	pg_arg_uuid(&args, &m->call->who.organizer_id);
+	pg_query_start(m->ev->config.pg, m->get, &args, EVENT_QUERY_MS, on_made_back, m);
+}
+
+/* The body of a request that makes something; NULL after having answered. */
+static json_t *made_body(struct web_call *call, struct made **ret)
+{
+	struct made *m = arena_new(call->arena, struct made);
+	json_t *body = web_body(call);
+
+	*ret = m;
+	m->ev = call->service;
+	m->call = call;
+	return body && auth_idempotent(m->ev->config.auth, call, body, &m->idem) ? body : NULL;
+}
+
+/* ---- venues ---- */
 
 static void venue_write(struct jw *w, const struct pg_result *r, int row)
 {
@@ -72,53 +120,21 @@ static void venue_write(struct jw *w, const struct pg_result *r, int row)
 	jw_kstr(w, "country", pg_get_text(r, row, 5));
 }
 
-static bool hash_differs(const struct pg_result *r, int col, const struct idempotent *idem)
+static void venue_write_made(struct jw *w, const struct pg_result *r, const struct web_call *call)
 {
-	return !str_eq(pg_get_bytes(r, 0, col), (struct str){(const char *)idem->hash, sizeof(idem->hash)});
-}
-
-static void on_venue_back(void *arg, const struct pg_answer *a)
-{
-	struct made *m = arg;
-
-	if (a->status != PG_OK) {
-		event_refuse_pg(m->call, a, true);
-	} else if (pg_rows(a->result) == 0 || hash_differs(a->result, 6, &m->idem)) {
-		web_refuse(m->call, ERR_IDEMPOTENCY_MISMATCH, NULL);
-	} else {
-		venue_write(web_json(m->call), a->result, 0);
-		web_json_end(m->call, 201);
-	}
-}
-
-static void on_venue_made(void *arg, const struct pg_answer *a)
-{
-	struct made *m = arg;
-	struct pg_args args;
-
-	if (a->status != PG_OK) {
-		event_refuse_pg(m->call, a, true);
-		return;
-	}
-	/* the answer is what is stored, the first time and every other */
-	pg_args_init(&args, m->call->arena);
-	pg_arg_uuid(&args, &m->idem.id);
-	pg_arg_uuid(&args, &m->call->who.organizer_id);
-	pg_query_start(m->ev->config.pg, &event_sql_venue_get, &args, EVENT_QUERY_MS, on_venue_back, m);
+	venue_write(w, r, 0);
 }
 
 void venue_post(struct web_call *call)
 {
-	struct made *m = arena_new(call->arena, struct made);
+	struct made *m;
 	struct error e = {0};
 	struct json_in in;
 	struct str name, timezone, city, address, country;
-	json_t *body = web_body(call);
+	json_t *body = made_body(call, &m);
 	struct pg_args args;
 
-	m->ev = call->service;
-	m->call = call;
-	if (!body || !auth_idempotent(m->ev->config.auth, call, body, &m->idem))
+	if (!body)
 		return;
 	json_in_init(&in, body, "", &e);
 	name = json_in_str(&in, "name", JSON_REQUIRED, 1, 200);
@@ -141,8 +157,11 @@ void venue_post(struct web_call *call)
 	pg_arg_text(&args, city);
 	pg_arg_text(&args, address);
 	pg_arg_text(&args, country);
-	pg_arg_bytes(&args, (struct str){(const char *)m->idem.hash, sizeof(m->idem.hash)});
-	pg_query_start(m->ev->config.pg, &event_sql_venue_create, &args, EVENT_QUERY_MS, on_venue_made, m);
+	pg_arg_bytes(&args, idempotent_hash(&m->idem));
+	m->get = &event_sql_venue_get;
+	m->col_hash = 6;
+	m->write = venue_write_made;
+	pg_query_start(m->ev->config.pg, &event_sql_venue_create, &args, EVENT_QUERY_MS, on_made, m);
 }
 
 static void on_venue(void *arg, const struct pg_answer *a)
@@ -239,49 +258,18 @@ static void event_write(struct jw *w, const struct pg_result *r, const struct we
 		jw_kuuid(w, "organizer_id", &organizer);
 }
 
-static void on_event_back(void *arg, const struct pg_answer *a)
-{
-	struct made *m = arg;
-
-	if (a->status != PG_OK) {
-		event_refuse_pg(m->call, a, true);
-	} else if (pg_rows(a->result) == 0 || hash_differs(a->result, 6, &m->idem)) {
-		web_refuse(m->call, ERR_IDEMPOTENCY_MISMATCH, NULL);
-	} else {
-		event_write(web_json(m->call), a->result, m->call);
-		web_json_end(m->call, 201);
-	}
-}
-
-static void on_event_made(void *arg, const struct pg_answer *a)
-{
-	struct made *m = arg;
-	struct pg_args args;
-
-	if (a->status != PG_OK) {
-		event_refuse_pg(m->call, a, true);
-		return;
-	}
-	pg_args_init(&args, m->call->arena);
-	pg_arg_uuid(&args, &m->idem.id);
-	pg_arg_uuid(&args, &m->call->who.organizer_id);
-	pg_query_start(m->ev->config.pg, &event_sql_event_get, &args, EVENT_QUERY_MS, on_event_back, m);
-}
-
 void event_post(struct web_call *call)
 {
-	struct made *m = arena_new(call->arena, struct made);
+	struct made *m;
 	struct error e = {0};
 	struct json_in in;
 	struct str name, category, description, status;
 	enum show_status parsed;
 	int64_t max_per_payer;
-	json_t *body = web_body(call);
+	json_t *body = made_body(call, &m);
 	struct pg_args args;
 
-	m->ev = call->service;
-	m->call = call;
-	if (!body || !auth_idempotent(m->ev->config.auth, call, body, &m->idem))
+	if (!body)
 		return;
 	json_in_init(&in, body, "", &e);
 	name = json_in_str(&in, "name", JSON_REQUIRED, 1, 200);
@@ -306,8 +294,11 @@ void event_post(struct web_call *call)
 		pg_arg_i32(&args, (int32_t)max_per_payer);
 	else
 		pg_arg_null(&args);
-	pg_arg_bytes(&args, (struct str){(const char *)m->idem.hash, sizeof(m->idem.hash)});
-	pg_query_start(m->ev->config.pg, &event_sql_event_create, &args, EVENT_QUERY_MS, on_event_made, m);
+	pg_arg_bytes(&args, idempotent_hash(&m->idem));
+	m->get = &event_sql_event_get;
+	m->col_hash = 6;
+	m->write = event_write;
+	pg_query_start(m->ev->config.pg, &event_sql_event_create, &args, EVENT_QUERY_MS, on_made, m);
 }
 
 static void on_event(void *arg, const struct pg_answer *a)

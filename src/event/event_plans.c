@@ -81,8 +81,7 @@ static void on_plan_back(void *arg, const struct pg_answer *a)
 
 	if (a->status != PG_OK) {
 		event_refuse_pg(u->call, a, true);
-	} else if (pg_rows(a->result) == 0 || !str_eq(pg_get_bytes(a->result, 0, 5),
-						      (struct str){(const char *)u->idem.hash, sizeof(u->idem.hash)})) {
+	} else if (pg_rows(a->result) == 0 || !str_eq(pg_get_bytes(a->result, 0, 5), idempotent_hash(&u->idem))) {
 		web_refuse(u->call, ERR_IDEMPOTENCY_MISMATCH, NULL);
 	} else {
 		plan_write(web_json(u->call), a->result);
@@ -146,7 +145,7 @@ static void on_checked(void *arg, void *data)
 	pg_arg_text(&args, plan_name(u->plan));
 	pg_arg_texts(&args, u->categories, plan_n_categories(u->plan));
 	pg_arg_text(&args, u->text);
-	pg_arg_bytes(&args, (struct str){(const char *)u->idem.hash, sizeof(u->idem.hash)});
+	pg_arg_bytes(&args, idempotent_hash(&u->idem));
 	pg_arg_texts(&args, u->guids, n);
 	pg_arg_i16s(&args, u->seat_categories, n);
 	pg_arg_texts(&args, u->zones, n);

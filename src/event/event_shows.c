@@ -226,8 +226,7 @@ static void on_same_show(void *arg, const struct pg_answer *a)
 
 	if (a->status != PG_OK)
 		event_refuse_pg(m->call, a, true);
-	else if (pg_rows(a->result) == 0 || !str_eq(pg_get_bytes(a->result, 0, 15),
-						    (struct str){(const char *)m->idem.hash, sizeof(m->idem.hash)}))
+	else if (pg_rows(a->result) == 0 || !str_eq(pg_get_bytes(a->result, 0, 15), idempotent_hash(&m->idem)))
 		web_refuse(m->call, ERR_IDEMPOTENCY_MISMATCH, NULL);
 	else
 		event_show_get(m->ev, &m->idem.id, on_made_show, m->call);
@@ -415,7 +414,7 @@ static void on_plan_for_show(void *arg, void *data)
 	pg_arg_i64s(&args, prices, plan_n_categories(p->plan));
 	pg_arg_time(&args, until);
 	pg_arg_i64(&args, fee.amount_minor);
-	pg_arg_bytes(&args, (struct str){(const char *)m->idem.hash, sizeof(m->idem.hash)});
+	pg_arg_bytes(&args, idempotent_hash(&m->idem));
 	pg_query_start(m->ev->config.pg, &event_sql_show_create, &args, CREATE_MS, on_made, m);
 }
 

@@ -150,7 +150,7 @@ static void on_existing(void *arg, const struct pg_answer *a)
 		return;
 	}
 	hash = pg_get_bytes(a->result, 0, 9);
-	if (!str_eq(hash, (struct str){(const char *)f->idem.hash, sizeof(f->idem.hash)})) {
+	if (!str_eq(hash, idempotent_hash(&f->idem))) {
 		withdraw_marks(f, NULL);
 		refuse(f, ERR_IDEMPOTENCY_MISMATCH, NULL, LOCK_OUTCOME_INVALID);
 		return;

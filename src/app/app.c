@@ -1,4 +1,4 @@
-/* Owns the order in which a process's parts are made and taken apart. */
+/* Owns the order in which a process's parts are made and taken apart; and what every process says of itself. */
 #include "app/app.h"
 
 #include "app/app_sql.h"
@@ -202,4 +202,21 @@ void app_done(struct app *app)
 	event_service_free(app->event);
 	auth_free(app->auth);
 	loop_free(app->loop);
+}
+
+void app_health_get(struct web_call *call)
+{
+	jw_kcstr(web_json(call), "status", "alive");
+	web_json_end(call, 200);
+}
+
+void app_metrics_answer(const struct app *app, struct web_call *call)
+{
+	struct http_header headers[] = {{STR("Content-Type"), STR("text/plain; version=0.0.4; charset=utf-8")}};
+
+	buf_reset(&call->out);
+	if (metrics_render(app->metrics, &call->out))
+		web_bytes(call, 200, headers, 1, buf_str(&call->out));
+	else
+		web_refuse(call, ERR_INTERNAL, NULL);
 }

@@ -43,6 +43,11 @@ struct app {
 bool app_init(struct app *app, const struct config *config, struct metrics *metrics, const char *application);
 void app_done(struct app *app);
 
+/* GET /healthz of serve and of work: the loop turns. */
+web_handler app_health_get;
+/* Answers GET /metrics. */
+void app_metrics_answer(const struct app *app, struct web_call *call);
+
 /* The newest migration this program carries. */
 int64_t migrate_wanted(void);
 

@@ -37,12 +37,6 @@ struct worker {
 
 /* ---- health, readiness, metrics ---- */
 
-static void get_health(struct web_call *call)
-{
-	jw_kcstr(web_json(call), "status", "alive");
-	web_json_end(call, 200);
-}
-
 static void dependency(struct jw *w, const char *name, bool up, const char *error)
 {
 	jw_key(w, name);
@@ -81,14 +75,8 @@ static void get_ready(struct web_call *call)
 static void get_metrics(struct web_call *call)
 {
 	struct worker *k = call->service;
-	struct http_header headers[] = {{STR("Content-Type"), STR("text/plain; version=0.0.4; charset=utf-8")}};
 
-	buf_reset(&call->out);
-	if (!metrics_render(k->app.metrics, &call->out)) {
-		web_refuse(call, ERR_INTERNAL, NULL);
-		return;
-	}
-	web_bytes(call, 200, headers, 1, buf_str(&call->out));
+	app_metrics_answer(&k->app, call);
 }
 
 static void get_page(struct web_call *call, const struct embedded_file *f, struct str type)
@@ -118,7 +106,7 @@ static void get_style(struct web_call *call)
 }
 
 static const struct web_route always[] = {
-	{HTTP_GET, "/healthz", get_health, WEB_ANYBODY, 0, 0, false},
+	{HTTP_GET, "/healthz", app_health_get, WEB_ANYBODY, 0, 0, false},
 	{HTTP_GET, "/readyz", get_ready, WEB_ANYBODY, 0, 0, false},
 	{HTTP_GET, "/metrics", get_metrics, WEB_ANYBODY, 0, 0, false},
 };

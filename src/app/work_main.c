@@ -53,26 +53,15 @@ static void on_settled(void *arg, bool ok, bool more)
 
 /* ---- what is going on: only for those who watch over it ---- */
 
-static void get_health(struct web_call *call)
-{
-	jw_kcstr(web_json(call), "status", "alive");
-	web_json_end(call, 200);
-}
-
 static void get_metrics(struct web_call *call)
 {
 	struct work *w = call->service;
-	struct http_header headers[] = {{STR("Content-Type"), STR("text/plain; version=0.0.4; charset=utf-8")}};
 
-	buf_reset(&call->out);
-	if (!metrics_render(w->app.metrics, &call->out))
-		web_refuse(call, ERR_INTERNAL, NULL);
-	else
-		web_bytes(call, 200, headers, 1, buf_str(&call->out));
+	app_metrics_answer(&w->app, call);
 }
 
 static const struct web_route routes[] = {
-	{HTTP_GET, "/healthz", get_health, WEB_ANYBODY, 0, 0, false},
+	{HTTP_GET, "/healthz", app_health_get, WEB_ANYBODY, 0, 0, false},
 	{HTTP_GET, "/metrics", get_metrics, WEB_ANYBODY, 0, 0, false},
 };
 

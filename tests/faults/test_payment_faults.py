@@ -10,6 +10,7 @@ import tempfile
 import pytest
 
 from pg_proxy import BEFORE, HOLD, LOST, NEVER
+from gateway import bank
 from till import CANCELLATION, FOR_EVER, PRICE, TIMEOUT_MS, Sale, Till
 
 SECURE = "pm_card_threeDSecureRequired"
@@ -399,7 +400,7 @@ def test_the_locks_time_passes_during_3d_secure(till, asks):
     till.session().lock(sale.show.show_id, sale.seats[:1]).expect(409, "seats_unavailable")
     assert till.api().taken(sale.show.show_id) == dict.fromkeys(sale.seats, "locked")
     assert sale.attempts() == ["requires_action"]
-    till.gateway.bank(booking["payment"]["next_action"]["redirect_to_url"]["url"])
+    bank(booking["payment"]["next_action"]["redirect_to_url"]["url"])
     if asks:
         assert sale.again(SECURE).expect(201)["status"] == "confirmed"
     till.prove(sale.show, {sale: sale.seats})
@@ -414,7 +415,7 @@ def test_3d_secure_is_finished_too_late(till):
     sale.grow_older(5 * 60 + 10 * 60)
     sale.wait_attempts("abandoned")
     other = sold_to_another(till, sale)
-    till.gateway.bank(booking["payment"]["next_action"]["redirect_to_url"]["url"])
+    bank(booking["payment"]["next_action"]["redirect_to_url"]["url"])
     sale.wait_intents("requires_capture", "succeeded")
     till.gateway.clear()
     sale.again(SECURE).expect(409, "lock_expired")
@@ -474,7 +475,7 @@ def test_the_commit_of_3d_secure_is_lost(till, how):
     assert answer.status in (201, 503), answer
     booking = sale.again(SECURE).expect(201)
     assert booking["payment"]["status"] == "requires_action"
-    till.gateway.bank(booking["payment"]["next_action"]["redirect_to_url"]["url"])
+    bank(booking["payment"]["next_action"]["redirect_to_url"]["url"])
     till.prove(sale.show, {sale: sale.seats})
 
 
@@ -545,8 +546,8 @@ def test_no_webhooks_for_an_hour(till):
         sale("cancelled before captured").post().expect(201)
         till.gateway.clear()
         assert sales["cancelled before captured"].cancelled()["refund"]["status"] == "pending"
-        till.gateway.bank(finished)
-        till.gateway.bank(refused, "fail")
+        bank(finished)
+        bank(refused, "fail")
         sales["3-D Secure forgotten"].grow_older(5 * 60 + 10 * 60)
     paid = ["3-D Secure finished", "confirmation unknown", "capture unknown"]
     till.prove(show, {sales[name]: sales[name].seats for name in paid}, {sales["cancelled before captured"]: 2 * PRICE})

@@ -30,7 +30,6 @@ and of the lock in the same transaction still hold then: the arrows' own guards 
 import argparse
 import asyncio
 import contextlib
-import json
 import os
 import random
 import secrets
@@ -40,8 +39,6 @@ import sys
 import tempfile
 import time
 import traceback
-import urllib.error
-import urllib.request
 import uuid
 from pathlib import Path
 
@@ -54,6 +51,7 @@ import load  # noqa: E402
 import torture_crowd  # noqa: E402
 import torture_judge  # noqa: E402
 import torture_plan  # noqa: E402
+from gateway import Gateway  # noqa: E402
 from service import ROOT, Boxoffice, wait_until  # noqa: E402
 
 LOCK_S = 4
@@ -69,24 +67,6 @@ LEASES_END = ["""UPDATE payments SET settle_at = now(), ask_after = least(ask_af
 # of some of those that wait for the gateway or for the buyer's bank
 TIME_IS_OVER = ["""UPDATE payments SET action_until = now(), hold_until = now(), settle_at = now(), ask_after = now()
     WHERE state IN ('created', 'requires_action') AND hashtextextended(payment_id::text, (%s * 1000)::int) %% 2 = 0"""]
-
-
-class Gateway:
-    """The simulator's own interface."""
-
-    def __init__(self, office):
-        self.url = office.payment_url
-        self.key = (office.dir / "secret" / "payment.key").read_text().strip()
-
-    def call(self, method, path, body=None):
-        headers = {"Content-Type": "application/json", "Authorization": f"Bearer {self.key}"}
-        request = urllib.request.Request(self.url + path, json.dumps(body).encode() if body is not None else None, headers,
-                                         method=method)
-        with urllib.request.urlopen(request, timeout=3) as answer:
-            return json.loads(answer.read() or b"null")
-
-    def ledger(self):
-        return self.call("GET", "/_sim/ledger")
 
 
 class Chaos:
@@ -261,7 +241,7 @@ class Torture:
         try:
             begun = time.monotonic()
             self.office.start()
-            self.gateway = Gateway(self.office)
+            self.gateway = Gateway.of(self.office, timeout_s=3)
             shows = self.make_shows()
             self.timed("start", begun)
             self.crowd = torture_crowd.Crowd(self.office.url, self.office.admin_token, shows, self.plan, AT_ONCE)

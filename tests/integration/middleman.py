@@ -9,15 +9,10 @@ import json
 import re
 import socket
 import ssl
-import subprocess
-import tempfile
 import threading
 import urllib.parse
 import urllib.request
 from dataclasses import dataclass
-from pathlib import Path
-
-from servers import readable
 
 KEY = "sk_test_middleman0123456789"
 
@@ -195,52 +190,6 @@ class Middleman:
         handler.send_header("Content-Length", str(len(body)))
         handler.end_headers()
         handler.wfile.write(body)
-
-
-class Simulator:
-    """boxoffice-paysim on a ledger of its own, and its switches."""
-
-    def __init__(self, build_dir, folder):
-        self.dir = Path(tempfile.mkdtemp(dir=folder))
-        self.process = subprocess.Popen(
-            [str(Path(build_dir) / "boxoffice-paysim"), "--db", str(self.dir / "ledger.db"), "--port", "0", "--secret-key", KEY],
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-        assert readable([self.process.stdout], 30), "boxoffice-paysim was not ready within 30 s"
-        self.url = json.loads(self.process.stdout.readline())["url"]
-        self.key_file = self.dir / "key"
-        self.key_file.write_text(KEY)
-
-    def call(self, method, path, body=None):
-        headers = {"Content-Type": "application/json", "Authorization": f"Bearer {KEY}"}
-        data = json.dumps(body).encode() if body is not None else None
-        with urllib.request.urlopen(urllib.request.Request(self.url + path, data, headers, method=method), timeout=10) as answer:
-            return json.loads(answer.read() or b"null")
-
-    def fault(self, match, mode, times=1, ms=0):
-        self.call("POST", "/_sim/faults", {"match": match, "mode": mode, "times": times, "ms": ms})
-
-    def clear(self):
-        self.call("DELETE", "/_sim/faults")
-
-    def intents(self, booking_id):
-        return [i for i in self.call("GET", "/_sim/ledger")["payment_intents"] if i["metadata"].get("booking") == booking_id]
-
-    def authorise(self, booking_id, db, outcome="authorise"):
-        """What a buyer does on the bank's page; where that sends the buyer back to, None when nowhere."""
-        [[url]] = db.execute("SELECT action_url FROM payments WHERE booking_id = %s AND state = 'requires_action'", [booking_id])
-        parts = urllib.parse.urlsplit(url)
-        connection = http.client.HTTPConnection(parts.netloc, timeout=10)
-        connection.request("POST", f"{parts.path}?{parts.query}", urllib.parse.urlencode({"outcome": outcome}),
-                           {"Content-Type": "application/x-www-form-urlencoded"})
-        answer = connection.getresponse()
-        answer.read()
-        connection.close()
-        return answer.headers["Location"]
-
-    def close(self):
-        self.process.terminate()
-        self.process.wait(10)
-        self.process.stdout.close()
 
 
 def silent_port():

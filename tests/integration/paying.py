@@ -1,14 +1,11 @@
 """What tests of booking and payment share: a box office with a gateway that may be hurt, its switches, buyers' steps."""
 
-import json
 import tempfile
-import urllib.error
-import urllib.parse
-import urllib.request
 
 import psycopg
 import pytest
 
+from gateway import Gateway, bank  # noqa: F401 (tests know the bank from here)
 from service import Boxoffice
 
 DECLINED = "pm_card_chargeDeclined"
@@ -17,65 +14,26 @@ CANCELLATION = {"until": "2099-01-01T00:00:00Z", "fee": {"amount": 300, "currenc
 NO_CANCELLATION = {"until": "2020-01-01T00:00:00Z", "fee": {"amount": 0, "currency": "EUR"}}
 
 
-class Gateway:
-    """The simulator's own interface: switches and the ledger."""
+def office_of(*args, **settings):
+    """A fixture: a box office of the module's own, whose gateway may be hurt. Calls to it give up soon, so that tests need not
+    wait. settings: of its environment, without BOXOFFICE_; a function is asked when it is started (free_port)."""
+    @pytest.fixture(scope="module")
+    def office(build_dir, base_dir):
+        env = {f"BOXOFFICE_{name}": str(value() if callable(value) else value)
+               for name, value in {"PAYMENT_TIMEOUT_MS": 1500, **settings}.items()}
+        office = Boxoffice(build_dir, tempfile.mkdtemp(dir=base_dir), *args, env=env).start()
+        yield office
+        office.close()
 
-    def __init__(self, office):
-        self.url = office.payment_url
-        self.key = (office.dir / "secret" / "payment.key").read_text().strip()
-
-    def call(self, method, path, body=None):
-        headers = {"Content-Type": "application/json", "Authorization": f"Bearer {self.key}"}
-        request = urllib.request.Request(self.url + path, json.dumps(body).encode() if body is not None else None, headers,
-                                         method=method)
-        with urllib.request.urlopen(request, timeout=10) as answer:
-            return json.loads(answer.read() or b"null")
-
-    def form(self, path, **fields):
-        """A call of the gateway's part, as by a person at its dashboard."""
-        request = urllib.request.Request(self.url + path, urllib.parse.urlencode(fields).encode(),
-                                         {"Authorization": f"Bearer {self.key}"}, method="POST")
-        with urllib.request.urlopen(request, timeout=10) as answer:
-            return json.loads(answer.read())
-
-    def broken(self, match, mode, ms=0):
-        """Until clear()."""
-        self.call("POST", "/_sim/faults", {"match": match, "mode": mode, "times": 1000000, "ms": ms})
-
-    def fault(self, match, mode, ms=0):
-        """Once. A dropped connection twice: the HTTP client itself repeats what was lost on a kept connection, same key and all."""
-        times = 2 if mode.startswith("drop") else 1
-        self.call("POST", "/_sim/faults", {"match": match, "mode": mode, "times": times, "ms": ms})
-
-    def clear(self):
-        self.call("DELETE", "/_sim/faults")
-
-    def intents(self, booking_id):
-        return [i for i in self.call("GET", "/_sim/ledger")["payment_intents"] if i["metadata"].get("booking") == booking_id]
-
-    def refunds(self, intent_id):
-        """Newest first."""
-        return [r for r in self.call("GET", "/_sim/ledger")["refunds"] if r["payment_intent"] == intent_id]
-
-    def advance(self, seconds):
-        self.call("POST", "/_sim/advance_clock", {"seconds": seconds})
-
-    def calls(self, match, mode):
-        """How often a switch has acted."""
-        return sum(f["hits"] for f in self.call("GET", "/_sim/faults")["faults"] if (f["match"], f["mode"]) == (match, mode))
+    return office
 
 
-@pytest.fixture(scope="module")
-def office(build_dir, base_dir):
-    """One of this module's own: its gateway is hurt. Calls to it give up soon, so that tests need not wait."""
-    office = Boxoffice(build_dir, tempfile.mkdtemp(dir=base_dir), env={"BOXOFFICE_PAYMENT_TIMEOUT_MS": "1500"}).start()
-    yield office
-    office.close()
+office = office_of()
 
 
 @pytest.fixture
 def gateway(office):
-    gateway = Gateway(office)
+    gateway = Gateway.of(office)
     yield gateway
     gateway.clear()
 
@@ -108,18 +66,6 @@ def attempts(db, booking_id):
 
 def eur(amount):
     return {"amount": amount, "currency": "EUR"}
-
-
-def bank(url, outcome):
-    class Stay(urllib.request.HTTPRedirectHandler):
-        def redirect_request(self, *args):
-            return None
-
-    try:
-        with urllib.request.build_opener(Stay).open(url, urllib.parse.urlencode({"outcome": outcome}).encode(), timeout=10) as answer:
-            return answer.status, None
-    except urllib.error.HTTPError as error:
-        return error.code, error.headers["Location"]
 
 
 def secure(office, show, buyer, lock, **payment):

@@ -5,7 +5,6 @@ import json
 import os
 import pathlib
 import signal
-import subprocess
 import threading
 import time
 import urllib.parse
@@ -13,7 +12,7 @@ import urllib.parse
 import pytest
 import stripe
 
-from servers import readable
+from gateway import Paysim
 
 KEY = "sk_test_paysim"
 SECRET = "whsec_paysim"
@@ -35,37 +34,18 @@ def wait_for(condition, what, timeout_s=20.0):
         time.sleep(0.005)
 
 
-class Sim:
-    """One simulator process on a ledger; start() again continues with the same ledger."""
+class Sim(Paysim):
+    """One simulator process on a ledger, with the gateway's official client; start() again continues with the same ledger."""
 
     def __init__(self, folder, *args):
-        self.ledger_file = pathlib.Path(folder) / "ledger.db"
-        self.args = args
-        self.process = None
-        self.start()
+        super().__init__(pathlib.Path(program()).parent, folder, KEY, *args, any_key=True)
 
     def start(self):
-        self.process = subprocess.Popen([program(), "--db", str(self.ledger_file), "--port", "0", *self.args],
-                                        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        if not readable([self.process.stdout], 30):
-            raise TimeoutError("boxoffice-paysim was not ready within 30 s")
-        line = self.process.stdout.readline()
-        if not line:
-            raise RuntimeError("boxoffice-paysim ended: " + self.process.stderr.read().decode())
-        self.url = json.loads(line)["url"]
+        super().start()
         self.address = urllib.parse.urlsplit(self.url).netloc
         self.client = stripe.StripeClient(KEY, base_addresses={"api": self.url}, max_network_retries=0)
         self.intents = self.client.v1.payment_intents
         self.refunds = self.client.v1.refunds
-
-    def end(self, signo=signal.SIGTERM):
-        if self.process.poll() is None:
-            self.process.send_signal(signo)
-        status = self.process.wait(20)
-        self.stderr = self.process.stderr.read().decode()
-        self.process.stdout.close()
-        self.process.stderr.close()
-        return status
 
     def http(self, method, path, body=None, headers=(), timeout=20):
         """Any status is an answer here. Returns status, headers, body (parsed when JSON)."""
@@ -108,8 +88,8 @@ def paid(method="pm_card_visa", **more):
 def sim(tmp_path):
     process = Sim(tmp_path)
     yield process
-    assert process.end() == 0, process.stderr
-    assert process.stderr == ""
+    assert process.end() == 0, process.log()
+    assert process.log() == ""
 
 
 @pytest.fixture

@@ -203,6 +203,11 @@ class Boxoffice:
         return self.up["payment_url"]
 
     @property
+    def work_port(self):
+        """Where `work` tells its metrics: set by who started this."""
+        return int(self.env["BOXOFFICE_WORK_PORT"])
+
+    @property
     def pid(self):
         return self.up["pid"]
 

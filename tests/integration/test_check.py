@@ -1,12 +1,9 @@
 """`boxoffice check`: each invariant, broken by hand, is found, and named as that one; mended, all is well again."""
 
-import json
 import os
 import re
 import signal
 import subprocess
-import urllib.parse
-import urllib.request
 import uuid
 
 import psycopg
@@ -19,26 +16,13 @@ from service import wait_until
 ZERO = uuid.UUID(int=0)
 
 
-class Money:
+class Money(Gateway):
     """The gateway as another program sees it that has the key: whoever makes intents there by hand."""
 
-    def __init__(self, office):
-        self.url = office.payment_url
-        self.key = (office.dir / "secret/payment.key").read_text().strip()
-
-    def post(self, path, **fields):
-        request = urllib.request.Request(self.url + path, urllib.parse.urlencode(fields).encode(),
-                                         {"Authorization": f"Bearer {self.key}"})
-        with urllib.request.urlopen(request, timeout=10) as answer:
-            return json.loads(answer.read())
-
     def hold(self, amount, show, booking, attempt, currency="eur"):
-        made = self.post("/v1/payment_intents", **{
-            "amount": amount, "currency": currency, "capture_method": "manual", "payment_method_types[]": "card",
-            "payment_method": "pm_card_visa", "confirm": "true",
-            "metadata[show]": show, "metadata[booking]": booking, "metadata[attempt]": attempt})
-        assert made["status"] == "requires_capture"
-        return made["id"]
+        made = self.make_intent(show, booking, attempt, amount=amount, currency=currency)
+        assert self.intent(made)["status"] == "requires_capture"
+        return made
 
     def take(self, *args, **kwargs):
         intent = self.hold(*args, **kwargs)
@@ -60,7 +44,7 @@ class Patient:
         self.build_dir = build_dir
         self.db = psycopg.connect(office.database_url, autocommit=True)
         self.redis = redis.Redis.from_url(office.redis_url)
-        self.money = Money(office)
+        self.money = Money.of(office)
         show = office.admin().make_show(seats=20)
         self.show = uuid.UUID(show.show_id)
         lock = office.session().lock(show.show_id, [show.seats[8], show.seats[9]]).expect(201)

@@ -4,29 +4,17 @@ import base64
 import hashlib
 import json
 import secrets
-import tempfile
 import uuid
 
 import psycopg
-import pytest
 import redis
 
-from service import Boxoffice, wait_until
-from paying import CANCELLATION, DECLINED, SECURE, Gateway, attempts, bank
+from paying import CANCELLATION, DECLINED, SECURE, Gateway, attempts, bank, office_of
+from paying import db  # noqa: F401 (fixtures)
+from service import wait_until
 
 
-@pytest.fixture(scope="module")
-def office(build_dir, base_dir):
-    office = Boxoffice(build_dir, tempfile.mkdtemp(dir=base_dir), "--workers", "1", env={"BOXOFFICE_LOG_LEVEL": "debug", "BOXOFFICE_ACCESS_LOG": "all",
-                                                                                        "BOXOFFICE_PAYMENT_TIMEOUT_MS": "1500"}).start()
-    yield office
-    office.close()
-
-
-@pytest.fixture
-def db(office):
-    with psycopg.connect(office.database_url, autocommit=True) as connection:
-        yield connection
+office = office_of("--workers", "1", LOG_LEVEL="debug", ACCESS_LOG="all")
 
 
 class Person:
@@ -94,7 +82,7 @@ def places(person):
 
 def everything(office, db, person):
     """Every way that a purchase may go."""
-    admin, gateway = office.admin(), Gateway(office)
+    admin, gateway = office.admin(), Gateway.of(office)
     show = admin.make_show(seats=60, cancellation=CANCELLATION)
     got = {"plain": person.book(show, 2).expect(201)["booking_id"]}
     # another card, and none

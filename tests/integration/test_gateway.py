@@ -14,7 +14,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from middleman import KEY, Middleman, Simulator, silent_port
+from gateway import Simulator, bank
+from middleman import KEY, Middleman, silent_port
 from service import wait_until
 from stand import Plant, Stand, assert_whole
 
@@ -23,9 +24,9 @@ SECURE = "pm_card_threeDSecureRequired"
 
 @pytest.fixture(scope="module")
 def simulator(build_dir, base_dir):
-    simulator = Simulator(build_dir, base_dir)
+    simulator = Simulator(build_dir, base_dir, key=KEY)
     yield simulator
-    simulator.close()
+    simulator.stop()
 
 
 def settings(middleman, simulator, *args):
@@ -67,6 +68,11 @@ class Ground:
     def canceled(self, lock):
         wait_until(lambda: self.intent(lock)["status"] == "canceled", "the intent cancelled")
         assert self.intent(lock)["amount_captured"] == 0
+
+    def authorise(self, booking, outcome="authorise"):
+        """What a buyer does on the bank's page; where that sends the buyer back to, None when nowhere."""
+        [[url]] = self.db.execute("SELECT action_url FROM payments WHERE booking_id = %s AND state = 'requires_action'", [booking])
+        return bank(url, outcome)[1]
 
     def secure(self, show, buyer, lock, **payment):
         return buyer.post(f"/v1/shows/{show.show_id}/bookings", {
@@ -307,12 +313,12 @@ def test_card_limit_after_three_d_secure(ground):
     buyer = ground.stand.session()
     lock = buyer.lock(show.show_id, show.seats[:2]).expect(201)["lock_id"]
     buyer.book(show.show_id, lock, SECURE, email="one@example.org").expect(201)
-    come_back(ground, show, ground.simulator.authorise(ground.booking_of(lock), ground.db)).expect(200)
+    come_back(ground, show, ground.authorise(ground.booking_of(lock))).expect(200)
     assert ground.states(lock) == ["captured"]
     other = ground.stand.session()
     again = other.lock(show.show_id, show.seats[4:5]).expect(201)["lock_id"]
     booking = other.book(show.show_id, again, SECURE, email="two@example.org").expect(201)["booking_id"]
-    done = come_back(ground, show, ground.simulator.authorise(booking, ground.db)).expect(200)
+    done = come_back(ground, show, ground.authorise(booking)).expect(200)
     assert done["payment"]["status"] == "voided" and "This card" in done["detail"]
     assert ground.attempts(again) == [("voided", "card_limit")]
     assert other.lock_state(show.show_id, again).expect(200)["state"] == "active"
@@ -338,7 +344,7 @@ def come_back(ground, show, location, booking=None, token=None):
 def test_back_from_the_bank(ground):
     show, buyer, lock = ground.locked()
     booking = ground.secure(show, buyer, lock, return_url=ground.stand.url + "/done?lang=de#top").expect(201)
-    back = ground.simulator.authorise(booking["booking_id"], ground.db)
+    back = ground.authorise(booking["booking_id"])
     assert back.startswith(ground.stand.url + "/done?lang=de&show=")
     query = dict(urllib.parse.parse_qsl(urllib.parse.urlsplit(back).query))
     assert query["booking"] == booking["booking_id"]
@@ -366,7 +372,7 @@ def test_the_way_back_is_of_one_booking_and_its_time(ground):
     theirs = other.lock(show.show_id, show.seats[5:6]).expect(201)["lock_id"]
     other_booking = ground.secure(show, other, theirs).expect(201)["booking_id"]
     # without a return_url: the front page
-    back = ground.simulator.authorise(booking, ground.db)
+    back = ground.authorise(booking)
     assert back.startswith(ground.stand.url + "/?show=")
     token = dict(urllib.parse.parse_qsl(urllib.parse.urlsplit(back).query))["return_token"]
     come_back(ground, show, back, booking=other_booking).expect(404, "not_found")
@@ -377,11 +383,11 @@ def test_the_way_back_is_of_one_booking_and_its_time(ground):
     ground.db.execute("UPDATE payments SET action_until = now() WHERE booking_id = %s", [booking])
     come_back(ground, show, back).expect(409, "return_expired")
     # an attempt of the same booking after it has a token of its own
-    back = ground.simulator.authorise(other_booking, ground.db, "fail")
+    back = ground.authorise(other_booking, "fail")
     assert come_back(ground, show, back).expect(200)["payment"]["status"] == "declined"
     again = ground.secure(show, other, theirs).expect(201)
     assert again["booking_id"] == other_booking
-    newer = ground.simulator.authorise(other_booking, ground.db)
+    newer = ground.authorise(other_booking)
     assert newer != back
     come_back(ground, show, back).expect(409, "return_used")
     assert come_back(ground, show, newer).expect(200)["status"] == "confirmed"
@@ -518,7 +524,7 @@ def test_several_attempts(ground):
     show, buyer, lock = ground.locked()
     buyer.book(show.show_id, lock, "pm_card_chargeDeclined").expect(402)
     booking = ground.secure(show, buyer, lock).expect(201)
-    back = ground.simulator.authorise(booking["booking_id"], ground.db, "fail")
+    back = ground.authorise(booking["booking_id"], "fail")
     assert "could not make sure that it is you" in come_back(ground, show, back).expect(200)["detail"]
     done = buyer.book(show.show_id, lock).expect(201)
     assert done["booking_id"] == booking["booking_id"] and ground.states(lock) == ["failed", "failed", "captured"]
@@ -532,7 +538,7 @@ def test_an_authorisation_that_ends_before_its_capture(ground):
     ground.middleman.answer("retrieve", 500, times=None)
     booking = buyer.book(show.show_id, lock).expect(201)
     assert booking["payment"]["status"] == "capture_pending" and len(booking["tickets"]) == 2
-    ground.simulator.call("POST", "/_sim/advance_clock", {"seconds": 8 * 86400})
+    ground.simulator.advance(8 * 86400)
     wait_until(lambda: ground.intent(lock)["status"] == "canceled", "the authorisation over")
     ground.middleman.clear()
     wait_until(lambda: ground.states(lock) == ["capture_failed"], "the payment lost", 20)

@@ -20,7 +20,8 @@ from pathlib import Path
 
 import pytest
 
-from middleman import KEY, Middleman, Simulator
+from gateway import Simulator
+from middleman import KEY, Middleman
 from service import ROOT, free_port, wait_until
 from stand import Plant
 
@@ -161,7 +162,7 @@ def stripe_mock():
 
 def record(make_stand, build_dir, base_dir):
     """Every kind of call that the adapter makes, in every shape, as recorded."""
-    simulator = Simulator(build_dir, base_dir)
+    simulator = Simulator(build_dir, base_dir, key=KEY)
     middleman = Middleman(simulator.url)
     stand = make_stand("--payment-url", middleman.url, "--payment-key-file", str(simulator.key_file), "--payment-timeout-ms", "1500", workers=1)
     admin, buyer = stand.admin(), stand.session()
@@ -193,7 +194,7 @@ def record(make_stand, build_dir, base_dir):
         return list(middleman.calls)
     finally:
         middleman.close()
-        simulator.close()
+        simulator.stop()
 
 
 def test_stripe_mock_finds_every_request_well_formed(stripe_mock, make_stand, build_dir, base_dir):

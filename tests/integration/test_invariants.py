@@ -2,28 +2,21 @@
 
 import json
 import re
-import tempfile
 import urllib.request
 import uuid
 
 import psycopg
 import pytest
 
-from service import Boxoffice, free_port, wait_until
-
-PORT = free_port()
-
-
-@pytest.fixture(scope="module")
-def office(build_dir, base_dir):
-    office = Boxoffice(build_dir, tempfile.mkdtemp(dir=base_dir), "--workers", "1", "--audit-ms", "600000",
-                       env={"BOXOFFICE_WORK_PORT": str(PORT), "BOXOFFICE_CHECK_SECONDS": "1"}).start()
-    yield office
-    office.close()
+from paying import office_of
+from service import free_port, wait_until
 
 
-def gauges():
-    with urllib.request.urlopen(f"http://127.0.0.1:{PORT}/metrics", timeout=10) as answer:
+office = office_of("--workers", "1", "--audit-ms", "600000", WORK_PORT=free_port, CHECK_SECONDS=1)
+
+
+def gauges(office):
+    with urllib.request.urlopen(f"http://127.0.0.1:{office.work_port}/metrics", timeout=10) as answer:
         text = answer.read().decode()
     return {name: int(n) for name, n in re.findall(r'^boxoffice_invariant_violations\{invariant="(I\d)"\} (\d+)', text, re.M)}
 
@@ -56,27 +49,27 @@ def test_faults_are_shown_and_said_once(office):
         booking = buyer.book(show.show_id, lock).expect(201)
         sold[name] = {"show": show.show_id, "seat": 10 * row, "booking": booking["booking_id"], "reference": booking["reference"]}
     with psycopg.connect(office.database_url, autocommit=True) as db:
-        wait_until(lambda: not any(gauges().values()), "all well before")
+        wait_until(lambda: not any(gauges(office).values()), "all well before")
         for name, (breaks, _) in BROKEN.items():
             db.execute(breaks, sold[name])
         try:
-            wait_until(lambda: {key: n for key, n in gauges().items() if n} == dict.fromkeys(BROKEN, 1), "each shown")
+            wait_until(lambda: {key: n for key, n in gauges(office).items() if n} == dict.fromkeys(BROKEN, 1), "each shown")
             # long ago by now, for the outbox: it is looked at until it is mended
             db.execute("UPDATE outbox SET created_at = created_at - interval '2 hours'")
-            rounds = duty_rounds()
-            wait_until(lambda: duty_rounds() >= rounds + 2, "two more rounds")
-            assert {key: n for key, n in gauges().items() if n} == dict.fromkeys(BROKEN, 1)
+            rounds = duty_rounds(office)
+            wait_until(lambda: duty_rounds(office) >= rounds + 2, "two more rounds")
+            assert {key: n for key, n in gauges(office).items() if n} == dict.fromkeys(BROKEN, 1)
             for name in BROKEN:
                 [line] = told(office, sold[name]["reference"])
                 assert (line["invariant"], line["show_id"], line["level"]) == (name, show.show_id, "error")
         finally:
             for name, (_, mends) in BROKEN.items():
                 db.execute(mends, sold[name])
-        wait_until(lambda: not any(gauges().values()), "all well again")
+        wait_until(lambda: not any(gauges(office).values()), "all well again")
 
 
-def duty_rounds():
-    with urllib.request.urlopen(f"http://127.0.0.1:{PORT}/metrics", timeout=10) as answer:
+def duty_rounds(office):
+    with urllib.request.urlopen(f"http://127.0.0.1:{office.work_port}/metrics", timeout=10) as answer:
         text = answer.read().decode()
     return sum(int(n) for n in re.findall(r'^boxoffice_duty_runs_total\{duty="check"\} (\d+)', text, re.M))
 
@@ -93,11 +86,11 @@ def test_what_waits_too_long(office):
                       SELECT show_id, %(b)s, organizer_id, event_id, %(l)s, %(b)s, %(b)s, 'ASLEEP', 'payment_pending', '{1}', '{1}', '{0}', 1,
                              'EUR', now() - interval '1 hour' FROM shows WHERE show_id = %(s)s""", {"b": booking, "l": lock, "s": show.show_id})
         try:
-            wait_until(lambda: gauges().get("I4") == 1, "I4 shown")
+            wait_until(lambda: gauges(office).get("I4") == 1, "I4 shown")
             assert told(office, "ASLEEP")[0]["invariant"] == "I4"
         finally:
             db.execute("DROP TRIGGER sleep_on ON bookings; DROP FUNCTION sleep_on")
-        wait_until(lambda: not any(gauges().values()), "all well again")
+        wait_until(lambda: not any(gauges(office).values()), "all well again")
 
 
 @pytest.mark.parametrize("name", ["invariants_recent", "invariants_bounds"])

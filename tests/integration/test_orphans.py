@@ -7,14 +7,14 @@ import tempfile
 import urllib.request
 import uuid
 
-import psycopg
 import pytest
 
 from gateway import Gateway, Simulator, bank
-from service import Boxoffice, free_port, wait_until
+from paying import SECURE, attempts, office_of
+from paying import admin, db  # noqa: F401 (fixtures)
+from service import free_port, wait_until
 from stand import Plant
 
-SECURE = "pm_card_threeDSecureRequired"
 CANCELLATION = {"until": "2099-01-01T00:00:00Z", "fee": {"amount": 0, "currency": "EUR"}}
 
 
@@ -35,16 +35,8 @@ def plant(build_dir, base_dir):
     plant.close()
 
 
-@pytest.fixture(scope="module")
-def office(build_dir, base_dir):
-    """Scans every second, and leaves nothing alone for being young; no webhook helps it."""
-    port = free_port()
-    office = Boxoffice(build_dir, tempfile.mkdtemp(dir=base_dir), env={
-        "BOXOFFICE_PAYMENT_TIMEOUT_MS": "1500", "BOXOFFICE_ORPHAN_SCAN_SECONDS": "1", "BOXOFFICE_ORPHAN_MIN_AGE_SECONDS": "0",
-        "BOXOFFICE_WORK_PORT": str(port)}).start()
-    office.work_port = port
-    yield office
-    office.close()
+# scans every second, and leaves nothing alone for being young; no webhook helps it
+office = office_of(ORPHAN_SCAN_SECONDS=1, ORPHAN_MIN_AGE_SECONDS=0, WORK_PORT=free_port)
 
 
 @pytest.fixture
@@ -53,17 +45,6 @@ def gateway(office):
     gateway.silent()
     yield gateway
     gateway.clear()
-
-
-@pytest.fixture
-def db(office):
-    with psycopg.connect(office.database_url, autocommit=True) as connection:
-        yield connection
-
-
-@pytest.fixture
-def admin(office):
-    return office.admin()
 
 
 @pytest.fixture
@@ -85,10 +66,6 @@ def scanned(office, passes=2):
     """Waits until whole scans have begun and ended since."""
     before = metric(office.work_port, "boxoffice_orphan_scans_total", outcome="complete")
     wait_until(lambda: metric(office.work_port, "boxoffice_orphan_scans_total", outcome="complete") >= before + passes, "a scan", 15)
-
-
-def attempts(db, booking_id):
-    return [row[0] for row in db.execute("SELECT state FROM payments WHERE booking_id = %s ORDER BY attempt_no", [booking_id])]
 
 
 def booked(office, show, start=0, method="pm_card_visa"):
@@ -344,7 +321,7 @@ def test_unsettled_for_long(office, admin, gateway, db, payments):
 def sim(build_dir, work_dir):
     sim = Simulator(build_dir, work_dir)
     yield sim
-    sim.close()
+    sim.stop()
 
 
 def captures_pending(stand, sim, show, seats):

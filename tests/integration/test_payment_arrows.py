@@ -323,7 +323,7 @@ def test_taken_although_the_booking_had_ended(office, admin, gateway, db):
     gateway.clear()
     [intent] = gateway.intents(w.booking)
     gateway.broken("cancel", "drop_before")
-    gateway.form(f"/v1/payment_intents/{intent['id']}/capture")
+    gateway.post(f"/v1/payment_intents/{intent['id']}/capture")
     gateway.clear()
     db.execute("UPDATE payments SET settle_at = now() WHERE booking_id = %s", [w.booking])
     w.refund_settled("succeeded")

@@ -52,7 +52,7 @@ def bank(tmp_path_factory):
     """One simulator for all cards; what comes later comes when its clock is advanced, not before."""
     process = Sim(tmp_path_factory.mktemp("bank"), "--later-seconds", "3600")
     yield process
-    assert process.end() == 0, process.stderr
+    assert process.end() == 0, process.log()
 
 
 def later(sim):

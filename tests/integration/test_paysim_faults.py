@@ -5,7 +5,8 @@ import threading
 import pytest
 import stripe
 
-from paysim import KEY, cards, paid, readable, sim, wait_for  # noqa: F401 (fixtures)
+from paysim import KEY, cards, paid, sim, wait_for  # noqa: F401 (fixtures)
+from servers import readable
 
 
 def test_lost_answer(sim):

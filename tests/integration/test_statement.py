@@ -4,30 +4,18 @@ import csv
 import datetime
 import io
 import json
-import tempfile
 import urllib.request
 import uuid
 
 import psycopg
 import pytest
 
-from service import Boxoffice, wait_until
-from paying import DECLINED, Gateway, attempts, bank, secure
+from paying import DECLINED, Gateway, attempts, bank, office_of, secure
+from paying import db  # noqa: F401 (fixtures)
+from service import wait_until
 
 
-@pytest.fixture(scope="module")
-def office(build_dir, base_dir):
-    """Calls to its gateway give up soon, so that tests need not wait."""
-    office = Boxoffice(build_dir, tempfile.mkdtemp(dir=base_dir), "--workers", "1",
-                       env={"BOXOFFICE_PAYMENT_TIMEOUT_MS": "1500"}).start()
-    yield office
-    office.close()
-
-
-@pytest.fixture
-def db(office):
-    with psycopg.connect(office.database_url, autocommit=True) as connection:
-        yield connection
+office = office_of("--workers", "1")
 
 
 def today():
@@ -58,7 +46,7 @@ def test_an_empty_day_and_days_that_are_none(office):
 
 def test_it_ties_to_the_ledger(office, db):
     """Bought, given back in part and whole, goodwill, declined, lost, taken too late, captured late: in two currencies."""
-    admin, gateway = office.admin(), Gateway(office)
+    admin, gateway = office.admin(), Gateway.of(office)
     before = len(gateway.call("GET", "/_sim/ledger")["payment_intents"])
     day = today()
     shows = {currency: admin.make_show(prices={"Standard": price}, currency=currency,

@@ -1,26 +1,14 @@
 """The audit trail of payments: who, why, the gateway's request; and that the program itself cannot change it."""
 
-import tempfile
-
 import psycopg
 import pytest
 
-from service import Boxoffice, wait_until
-from paying import CANCELLATION, DECLINED, SECURE, Gateway, attempts, bank
+from paying import CANCELLATION, DECLINED, SECURE, Gateway, attempts, bank, office_of
+from paying import db  # noqa: F401 (fixtures)
+from service import wait_until
 
 
-@pytest.fixture(scope="module")
-def office(build_dir, base_dir):
-    office = Boxoffice(build_dir, tempfile.mkdtemp(dir=base_dir), "--workers", "1",
-                       env={"BOXOFFICE_PAYMENT_TIMEOUT_MS": "1500"}).start()
-    yield office
-    office.close()
-
-
-@pytest.fixture
-def db(office):
-    with psycopg.connect(office.database_url, autocommit=True) as connection:
-        yield connection
+office = office_of("--workers", "1")
 
 
 @pytest.mark.parametrize("statement", [
@@ -50,7 +38,7 @@ def test_the_program_may_only_add(office, db, statement):
 
 def test_who_why_and_the_gateways_request(office, db):
     """Every arrow that an answer of the gateway caused names the request; those that it did not cause name none."""
-    admin, gateway = office.admin(), Gateway(office)
+    admin, gateway = office.admin(), Gateway.of(office)
     show = admin.make_show(cancellation=CANCELLATION)
     buyer = office.session()
 

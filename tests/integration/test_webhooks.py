@@ -2,52 +2,25 @@
 
 import os
 import signal
-import tempfile
 import threading
 import uuid
 
-import psycopg
 import pytest
 
-from gateway import Events, Gateway, Simulator, bank
-from service import Boxoffice, wait_until
+from gateway import Events, Simulator, bank
+from paying import SECURE, attempts, locked, office_of
+from paying import admin, db, gateway  # noqa: F401 (fixtures)
+from service import wait_until
 
-SECURE = "pm_card_threeDSecureRequired"
 CANCELLATION = {"until": "2099-01-01T00:00:00Z", "fee": {"amount": 0, "currency": "EUR"}}
 
 
-@pytest.fixture(scope="module")
-def office(build_dir, base_dir):
-    office = Boxoffice(build_dir, tempfile.mkdtemp(dir=base_dir), env={"BOXOFFICE_PAYMENT_TIMEOUT_MS": "1500"}).start()
-    yield office
-    office.close()
-
-
-@pytest.fixture
-def gateway(office):
-    gateway = Gateway.of(office)
-    yield gateway
-    gateway.clear()
+office = office_of()
 
 
 @pytest.fixture
 def events(office):
     return Events(office.api(), (office.dir / "secret" / "webhook.key").read_text().strip())
-
-
-@pytest.fixture
-def db(office):
-    with psycopg.connect(office.database_url, autocommit=True) as connection:
-        yield connection
-
-
-@pytest.fixture
-def admin(office):
-    return office.admin()
-
-
-def attempts(db, booking_id):
-    return [row[0] for row in db.execute("SELECT state FROM payments WHERE booking_id = %s ORDER BY attempt_no", [booking_id])]
 
 
 def stored(db, event_id):
@@ -58,11 +31,6 @@ def stored(db, event_id):
 def findings(db, subject, kind):
     return db.execute("SELECT detail, times, settled_at = 'infinity' FROM payment_findings WHERE subject_id = %s AND kind = %s",
                       [subject, kind]).fetchall()
-
-
-def locked(office, show, n=2, start=0):
-    buyer = office.session()
-    return buyer, buyer.lock(show.show_id, show.seats[start:start + n]).expect(201)["lock_id"]
 
 
 def secure(show, buyer, lock):
@@ -339,7 +307,7 @@ def stand(make_stand, build_dir, work_dir):
                        workers=1, work=False)
     stand.secret_file = secret
     yield stand
-    sim.close()
+    sim.stop()
 
 
 def test_answered_only_when_it_is_stored(stand):

@@ -10,21 +10,18 @@ import contextlib
 import copy
 import http.client
 import itertools
-import json
 import os
 import signal
 import subprocess
-import urllib.parse
-import urllib.request
 import uuid
 from pathlib import Path
 
 import servers
+from gateway import Simulator
 from pg_proxy import PgProxy
-from service import SANITIZER, free_port, wait_until
+from service import wait_until
 from stand import Plant, Stand, cache_seats, database_seats
 
-KEY = "sk_test_till"
 TIMEOUT_MS = 1000  # of a call to the gateway
 FOR_EVER = 3600000
 CANCELLATION = {"until": "2099-01-01T00:00:00Z", "fee": {"amount": 0, "currency": "EUR"}}
@@ -33,93 +30,18 @@ PRICE = 4500
 _numbers = itertools.count(1)
 
 
-class PaymentSimulator:
-    """boxoffice-paysim; the same address and ledger after kill() and start()."""
-
-    def __init__(self, build_dir, folder):
-        self.program = str(Path(build_dir) / "boxoffice-paysim")
-        self.dir = Path(folder)
-        self.dir.mkdir(parents=True, exist_ok=True)
-        self.port = free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
-        self.process = None
-        self.start()
-
-    def start(self):
-        if self.process and self.process.poll() is None:
-            return
-        with open(self.dir / "log", "ab") as log:
-            self.process = subprocess.Popen(
-                [self.program, "--db", str(self.dir / "ledger.db"), "--port", str(self.port), "--secret-key", KEY],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
-        wait_until(self._answers, f"a payment simulator: see {self.dir}/log", 20)
-
-    def _answers(self):
-        assert self.process.poll() is None, (self.dir / "log").read_text()[-2000:]
-        with contextlib.suppress(OSError, http.client.HTTPException):
-            return self.call("GET", "/_sim/faults") is not None
-
-    def kill(self):
-        self.process.kill()
-        self.process.wait()
-
-    def stop(self):
-        if self.process.poll() is None:
-            self.process.terminate()
-            self.process.wait(10)
-        text = (self.dir / "log").read_text(errors="replace")
-        assert not SANITIZER.search(text), text[-4000:]
-
-    def call(self, method, path, body=None):
-        headers = {"Content-Type": "application/json", "Authorization": f"Bearer {KEY}"}
-        request = urllib.request.Request(self.url + path, json.dumps(body).encode() if body is not None else None, headers,
-                                         method=method)
-        with urllib.request.urlopen(request, timeout=10) as answer:
-            return json.loads(answer.read() or b"null")
-
-    def fault(self, match, mode, ms=0, times=None):
-        """Once. A dropped connection twice: the HTTP client itself repeats what was lost on a kept connection, same key and all."""
-        self.call("POST", "/_sim/faults", {"match": match, "mode": mode, "ms": ms,
-                                           "times": times or (2 if mode.startswith("drop") else 1)})
-
-    def wait_held(self):
-        """Until a switch holds a call back."""
-        wait_until(lambda: self.call("GET", "/_sim/faults")["held"], "a call held back at the gateway")
-
-    def clear(self):
-        self.call("DELETE", "/_sim/faults")
-
-    def advance(self, seconds):
-        self.call("POST", "/_sim/advance_clock", {"seconds": seconds})
-
-    def ledger(self):
-        return self.call("GET", "/_sim/ledger")
-
-    def bank(self, url, outcome="authorise"):
-        """The buyer at the bank's page."""
-
-        class Stay(urllib.request.HTTPRedirectHandler):
-            def redirect_request(self, *args):
-                return None
-
-        with contextlib.suppress(urllib.error.HTTPError):
-            urllib.request.build_opener(Stay).open(url, urllib.parse.urlencode({"outcome": outcome}).encode(), timeout=10).close()
-
-
 class Till(Stand):
     def __init__(self, build_dir, folder, workers=2):
         folder = Path(folder)
         self.build_dir = build_dir
         self.real = Plant(build_dir, folder / "plant")
-        self.gateway = PaymentSimulator(build_dir, folder / "gateway")
+        self.gateway = Simulator(build_dir, folder)
         self.proxy = PgProxy(folder / "proxy", self.real.postgres.socket)
-        key = folder / "payment.key"
-        key.write_text(KEY)
         plant = copy.copy(self.real)
         plant.postgres = copy.copy(self.real.postgres)
         plant.postgres.url_as = self.proxy.url_as
         self.pool = concurrent.futures.ThreadPoolExecutor(32)
-        super().__init__(plant, "--payment-url", self.gateway.url, "--payment-key-file", str(key), "--payment-timeout-ms",
+        super().__init__(plant, "--payment-url", self.gateway.url, "--payment-key-file", str(self.gateway.key_file), "--payment-timeout-ms",
                          str(TIMEOUT_MS), "--audit-ms", "200", workers=workers)
         self.plant = self.real
         self.admin_api = self.admin()

@@ -30,6 +30,11 @@ class History:
             answer = client.lock(show_id, seats, **fields)
         except LOST:
             answer = None
+        self.add_lock(number, show_id, seats, call, answer)
+        return answer
+
+    def add_lock(self, number, show_id, seats, call, answer):
+        """What came of a lock that was asked for at `call`; answer None: none came."""
         record = {"client": number, "op": "lock", "show": show_id, "seats": list(seats), "call_ns": call,
                   "return_ns": time.monotonic_ns()}
         if answer is not None and answer.status == 201:
@@ -39,7 +44,6 @@ class History:
         elif answer is None or answer.status >= 500:
             self._add(**record, ok="unknown")
         # every other refusal (limits, not on sale) says nothing about seats
-        return answer
 
     def release(self, client, number, show_id, lock_id):
         return self._ending("release", 204, client.release, number, show_id, lock_id)

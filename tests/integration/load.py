@@ -12,6 +12,7 @@ import time
 import uuid
 from urllib.parse import urlsplit
 
+import api
 from history import History
 
 
@@ -23,30 +24,14 @@ class Refused(Exception):
     pass
 
 
-class Answer:
-    def __init__(self, request, status, headers, body):
-        self.request = request
-        self.status = status
-        self.headers = headers  # names in lower case
-        self.body = body
-
-    def json(self):
-        return json.loads(self.body)
+class Answer(api.Answer):
+    """headers: a dict, names in lower case."""
 
     @property
     def code(self):
         if self.headers.get("content-type") != "application/problem+json":
             return None
         return self.json()["code"]
-
-    def expect(self, status, code=None):
-        if self.status != status or (code is not None and self.code != code):
-            wanted = f"{status} {code}" if code else f"{status}"
-            raise AssertionError(f"{self.request}: {self.status} instead of {wanted}: {self.body[:600]!r}")
-        return self.json() if self.body else None
-
-    def __repr__(self):
-        return f"<{self.request}: {self.status} {self.body[:300]!r}>"
 
 
 class Client:
@@ -173,16 +158,6 @@ async def sessions(url, count):
 
 class AsyncHistory(History):
     """The same records for clients of this module."""
-
-    def add_lock(self, number, show_id, seats, call, answer):
-        record = {"client": number, "op": "lock", "show": show_id, "seats": list(seats), "call_ns": call,
-                  "return_ns": time.monotonic_ns()}
-        if answer is not None and answer.status == 201:
-            self._add(**record, ok=True, lock_id=answer.json()["lock_id"])
-        elif answer is not None and answer.code == "seats_unavailable":
-            self._add(**record, ok=False, unavailable=answer.json()["unavailable"])
-        elif answer is None or answer.status >= 500:
-            self._add(**record, ok="unknown")
 
     def add_release(self, number, show_id, lock_id, call, answer):
         ok = "unknown" if answer is None or answer.status >= 500 else answer.status == 204

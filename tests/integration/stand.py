@@ -14,6 +14,7 @@ import uuid
 from pathlib import Path
 
 import psycopg
+import pytest
 import redis
 
 import servers
@@ -192,6 +193,15 @@ class Stand:
                 status = "not ended within 10 s"
         self.assert_clean()
         assert status == 0, f"exit status {status}: {self.log()[-2000:]}"
+
+
+@pytest.fixture(scope="module", name="plant")
+def own_plant(build_dir, base_dir):
+    """One of the importing module's own: on the shared one another `work` may hold the duties' leases, with another gateway, and
+    what others broke by hand would not pass the invariants."""
+    plant = Plant(build_dir, tempfile.mkdtemp(dir=base_dir))
+    yield plant
+    plant.close()
 
 
 # ---- what PostgreSQL and Redis say of a show -----------------------------------------------------------------------------

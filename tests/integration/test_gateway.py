@@ -4,7 +4,6 @@ what it believes."""
 import datetime
 import pathlib
 import subprocess
-import tempfile
 import threading
 import time
 import urllib.parse
@@ -17,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from gateway import Simulator, bank
 from middleman import KEY, Middleman, silent_port
 from service import wait_until
-from stand import Plant, Stand, assert_whole
+from stand import Stand, assert_whole, own_plant  # noqa: F401 (fixture)
 
 SECURE = "pm_card_threeDSecureRequired"
 
@@ -80,14 +79,6 @@ class Ground:
 
     def close(self):
         self.db.close()
-
-
-@pytest.fixture(scope="module")
-def plant(build_dir, base_dir):
-    """One of this module's own: what others broke by hand would not pass the invariants, which are checked at the end."""
-    plant = Plant(build_dir, tempfile.mkdtemp(dir=base_dir))
-    yield plant
-    plant.close()
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,6 @@ wrong type is 400. Its answers mean nothing, so what it gets are our calls as re
 import json
 import subprocess
 import sys
-import tempfile
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -23,7 +22,7 @@ import pytest
 from gateway import Simulator
 from middleman import KEY, Middleman
 from service import ROOT, free_port, wait_until
-from stand import Plant
+from stand import own_plant  # noqa: F401 (fixture)
 
 SECURE = "pm_card_threeDSecureRequired"
 
@@ -65,14 +64,6 @@ def ended(process):
 
 
 # ---- localstripe ------------------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def plant(build_dir, base_dir):
-    """One of this module's own: on the shared one another `work` may hold the duties' leases, with another gateway."""
-    plant = Plant(build_dir, tempfile.mkdtemp(dir=base_dir))
-    yield plant
-    plant.close()
 
 
 @pytest.fixture

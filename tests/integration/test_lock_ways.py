@@ -6,6 +6,8 @@ import uuid
 
 import pytest
 
+from plans import nodes
+
 NOBODY = uuid.UUID(int=0)
 PRICES = [4500, 900]
 LIFETIME = "5 minutes"
@@ -236,11 +238,6 @@ def test_plans_of_the_quick_way(plant, rng):
         shows.quick(requests)
     finally:
         shows.db.close()
-
-    def nodes(plan):
-        yield plan
-        for child in plan.get("Plans", []):
-            yield from nodes(child)
 
     every = [node for plan in plans for node in nodes(plan)]
     read = [node for node in every if node.get("Relation Name") in ("show_seats", "seat_locks", "shows") and node["Node Type"] != "ModifyTable"]

@@ -3,7 +3,6 @@
 import re
 import signal
 import subprocess
-import tempfile
 import urllib.request
 import uuid
 
@@ -13,7 +12,7 @@ from gateway import Gateway, Simulator, bank
 from paying import SECURE, attempts, office_of
 from paying import admin, db  # noqa: F401 (fixtures)
 from service import free_port, wait_until
-from stand import Plant
+from stand import own_plant  # noqa: F401 (fixture)
 
 CANCELLATION = {"until": "2099-01-01T00:00:00Z", "fee": {"amount": 0, "currency": "EUR"}}
 
@@ -25,14 +24,6 @@ def metric(port, name, **labels):
             if re.match(re.escape(name) + r"[ {]", line) and all(f'{k}="{v}"' in line for k, v in labels.items()):
                 return float(line.rsplit(" ", 1)[1])
     raise AssertionError(f"there is no metric {name} {labels}")
-
-
-@pytest.fixture(scope="module")
-def plant(build_dir, base_dir):
-    """One of this module's own: on the shared one another `work` may hold the duties' leases, with another gateway."""
-    plant = Plant(build_dir, tempfile.mkdtemp(dir=base_dir))
-    yield plant
-    plant.close()
 
 
 # scans every second, and leaves nothing alone for being young; no webhook helps it

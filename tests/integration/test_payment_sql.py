@@ -5,12 +5,12 @@ Decision 0015: every row is found by what is its own. An index scan that knows n
 
 import re
 import subprocess
-from pathlib import Path
 
 import psycopg
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent.parent
+from plans import SETTINGS, nodes, plan_of
+
 STATEMENTS = """payment/payment_create payment/payment_get payment/payment_lease payment/payment_intent payment/payment_call
     payment/payment_answer payment/payment_require_action payment/payment_authorise payment/payment_capture payment/payment_fail
     payment/payment_abandon payment/payment_void payment/payment_voided payment/payment_lose payment/payment_rest
@@ -31,26 +31,16 @@ def fresh(plant):
     done = subprocess.run([plant.program, "migrate", "--migrate-url", url], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     with psycopg.connect(url, autocommit=True, prepare_threshold=None) as db:
-        db.execute("SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off")
+        db.execute(SETTINGS)
         yield db
     with plant.sql() as db:
         db.execute("DROP DATABASE just_made")
 
 
-def nodes(plan):
-    yield plan
-    for child in plan.get("Plans", []):
-        yield from nodes(child)
-
-
 @pytest.mark.parametrize("name", STATEMENTS)
 def test_rows_are_found_by_what_is_their_own(fresh, name):
     service, statement = name.split("/")
-    fresh.execute("DEALLOCATE ALL")
-    fresh.execute(f"PREPARE s AS {(ROOT / 'src' / service / 'sql' / (statement + '.sql')).read_text()}")
-    [n] = fresh.execute("SELECT cardinality(parameter_types) FROM pg_prepared_statements WHERE name = 's'").fetchone()
-    [[[plan]]] = fresh.execute(f"EXPLAIN (FORMAT JSON) EXECUTE s({', '.join(['NULL'] * n)})").fetchall()
-    for node in nodes(plan["Plan"]):
+    for node in nodes(plan_of(fresh, f"src/{service}/sql/{statement}.sql")):
         assert node["Node Type"] != "Seq Scan", node
         if "Index Name" in node and node["Index Name"] != "shows_pkey":
             known = set(re.findall(r"(\w+) (?:=|>|<)", node.get("Index Cond", "")))
@@ -70,9 +60,6 @@ def test_rows_are_found_by_what_is_their_own(fresh, name):
 ])
 def test_settling_goes_by_its_indexes(fresh, name, wanted):
     """What looks for work and what compares with the gateway: by these indexes and no others."""
-    fresh.execute("DEALLOCATE ALL")
-    fresh.execute(f"PREPARE s AS {(ROOT / 'src/payment/sql' / (name + '.sql')).read_text()}")
-    [n] = fresh.execute("SELECT cardinality(parameter_types) FROM pg_prepared_statements WHERE name = 's'").fetchone()
-    [[[plan]]] = fresh.execute(f"EXPLAIN (FORMAT JSON) EXECUTE s{'(' + ', '.join(['NULL'] * n) + ')' if n else ''}").fetchall()
-    assert {node["Index Name"] for node in nodes(plan["Plan"]) if "Index Name" in node} == wanted, plan
-    assert not any(node["Node Type"] == "Seq Scan" for node in nodes(plan["Plan"])), plan
+    plan = plan_of(fresh, f"src/payment/sql/{name}.sql")
+    assert {node["Index Name"] for node in nodes(plan) if "Index Name" in node} == wanted, plan
+    assert not any(node["Node Type"] == "Seq Scan" for node in nodes(plan)), plan

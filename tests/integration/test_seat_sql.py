@@ -9,6 +9,7 @@ from pathlib import Path
 import load
 import psycopg
 import pytest
+from plans import nodes, plan_of
 from service import wait_until
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -26,24 +27,9 @@ def app(plant):
         yield db
 
 
-def plan_of(db, path, name="s"):
-    """Prepares the file's statement and has it planned, which also asks whether this role may run it; its plan."""
-    db.execute("DEALLOCATE ALL")
-    db.execute(f"PREPARE {name} AS {(ROOT / path).read_text()}")
-    types, = db.execute("SELECT parameter_types::text[] FROM pg_prepared_statements WHERE name = %s", [name]).fetchone()
-    arguments = f"({', '.join(['NULL'] * len(types))})" if types else ""
-    return db.execute(f"EXPLAIN (FORMAT JSON) EXECUTE {name}{arguments}").fetchone()[0][0]["Plan"]
-
-
 @pytest.mark.parametrize("path", FILES, ids=[str(path) for path in FILES])
 def test_a_statement_fits_the_schema(app, path):
     plan_of(app, path)
-
-
-def nodes(plan):
-    yield plan
-    for child in plan.get("Plans", []):
-        yield from nodes(child)
 
 
 def assert_by_key(plan):

@@ -7,11 +7,11 @@ import json
 import urllib.request
 import uuid
 
-import psycopg
 import pytest
 
 from paying import DECLINED, Gateway, attempts, bank, office_of, secure
 from paying import db  # noqa: F401 (fixtures)
+from plans import assert_entered_by_a_condition, plan_text
 from service import wait_until
 
 
@@ -199,21 +199,11 @@ def test_pages(office, filled):
 
 
 @pytest.mark.parametrize("name", ["statement_lines", "statement_sums", "payment_history", "payment_calls_of_booking"])
-def test_plans(office, root, name):
+def test_plans(office, name):
     """Made before the first payment, they read by index what is asked for, and sort nothing that comes in pages."""
-    with psycopg.connect(office.database_url) as db:
-        db.execute("SET ROLE boxoffice_app")
-        db.execute("SET plan_cache_mode = force_generic_plan")
-        db.execute("SET enable_seqscan = off")
-        db.execute(f"PREPARE s AS {(root / f'src/payment/sql/{name}.sql').read_text()}")
-        types, = db.execute("SELECT parameter_types::text[] FROM pg_prepared_statements WHERE name = 's'").fetchone()
-        plan = "\n".join(row[0] for row in db.execute(f"EXPLAIN EXECUTE s({', '.join(['NULL'] * len(types))})"))
+    plan = plan_text(office.database_url, f"src/payment/sql/{name}.sql")
     assert "Seq Scan" not in plan and "Materialize" not in plan, plan
-    # every table is entered by a condition: no index is read from end to end
-    lines = plan.splitlines()
-    for line, below in zip(lines, [*lines[1:], ""], strict=True):
-        if "Index Scan" in line or "Index Only Scan" in line:
-            assert "Index Cond" in below, plan
+    assert_entered_by_a_condition(plan)
     if name == "statement_lines":
         assert "Index Scan using payment_events_of_money" in plan and "Sort" not in plan, plan
     if name == "statement_sums":

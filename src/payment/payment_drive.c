@@ -491,12 +491,6 @@ void payment_ask(struct payment_service *p, const struct uuid *show, const struc
 	drive_new(p, show, payment, actor, false, true, fn, arg);
 }
 
-void payment_hint(struct payment_service *p, const struct uuid *show, const struct uuid *payment, payment_fn *fn,
-		  void *arg)
-{
-	drive_new(p, show, payment, "webhook", false, true, fn, arg);
-}
-
 void payment_settle(struct payment_service *p, const struct uuid *show, const struct uuid *payment, payment_fn *fn,
 		    void *arg)
 {

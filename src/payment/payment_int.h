@@ -119,10 +119,6 @@ void webhook_secrets_forget(struct payment_service *p);
 
 /* ---- drives ---- */
 
-/* As payment_ask, because the gateway gave a hint. */
-void payment_hint(struct payment_service *p, const struct uuid *show, const struct uuid *payment, payment_fn *fn,
-		  void *arg);
-
 /* As payment_ask, for the settling duty: takes what is due. */
 void payment_settle(struct payment_service *p, const struct uuid *show, const struct uuid *payment, payment_fn *fn,
 		    void *arg);

@@ -75,7 +75,7 @@ typedef void payment_fn(void *arg);
 void payment_start(struct payment_service *p, const struct uuid *show, const struct uuid *payment, payment_fn *fn,
 		   void *arg);
 /* Asks the gateway about an attempt that is not through, unless somebody else is at it or it was asked a second ago. actor, for
- * the audit trail: "buyer", "staff". */
+ * the audit trail: "buyer", "staff", "webhook". */
 void payment_ask(struct payment_service *p, const struct uuid *show, const struct uuid *payment, const char *actor,
 		 payment_fn *fn, void *arg);
 /* The buyer came back from the bank with the token of this attempt. One row: return_used before, whether it is in time, used (1:

@@ -99,7 +99,7 @@ static void on_committed(void *arg, const struct pg_answer *a)
 	jw_kbool(web_json(h.call), "received", true);
 	web_json_end(h.call, 200);
 	if (h.ask)
-		payment_hint(h.p, &h.show_id, &h.payment_id, nobody_waits, NULL);
+		payment_ask(h.p, &h.show_id, &h.payment_id, "webhook", nobody_waits, NULL);
 	if (h.ask_refund)
 		refund_settle(h.p, &h.show_id, &h.event.refund_id, nobody_waits, NULL);
 }

@@ -203,7 +203,8 @@ static void run_schedule(struct drive *d)
 
 	for (int n = 1; d->open && n <= ARRIVALS_PER_TURN; n++) {
 		s = next_stream(d);
-		if (s->next_us > (double)d->now_us)
+		/* a turn that comes late does not start what nobody counts */
+		if (s->next_us > (double)d->now_us || s->next_us >= (double)d->count_until_us)
 			break;
 		arrive(d, s);
 		if (n % SENDS_PER_LOOK == 0)

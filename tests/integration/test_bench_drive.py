@@ -83,9 +83,7 @@ def test_whole_purchases(drive, sell, count):
     show, file = sell(300)
     status, said = drive("journey", "--shows", file, "--rate", 15, "--warmup", 0, "--seconds", 2, "--sessions", 100)
     assert status == 0, said["unclean"]
-    confirmed = count("SELECT count(*) FROM bookings WHERE show_id = %s AND state = 'confirmed'", show)
-    # a walk that is cut off at the end may have booked already
-    assert 5 < said["accepted"] <= confirmed <= said["accepted"] + said["abandoned"]
+    assert said["accepted"] == count("SELECT count(*) FROM bookings WHERE show_id = %s AND state = 'confirmed'", show) > 5
 
 
 def test_an_on_sale_sells_every_seat_once(drive, sell, count, tmp_path):

@@ -103,6 +103,12 @@ static enum payment_action decide_unconfirmed(const struct payment_view *v, cons
 	return o->step == STEP_CREATE && o->seen == SEEN_NEW ? DO_CONFIRM : DO_RELEASE;
 }
 
+/* The cancellation, unless this is the answer to one. */
+static enum payment_action cancel_first(const struct payment_observation *o)
+{
+	return o->step == STEP_CANCEL ? DO_WAIT : DO_CANCEL;
+}
+
 /* Confirmed as far as we know: what the gateway says of the intent decides. */
 static enum payment_action decide_confirmed(const struct payment_view *v, const struct payment_observation *o)
 {
@@ -115,8 +121,12 @@ static enum payment_action decide_confirmed(const struct payment_view *v, const 
 	case SEEN_ACTION:
 		if (v->now_us >= v->action_until_us)
 			return DO_ABANDON;
+		if (v->cancel_called)
+			return cancel_first(o);
 		return waits ? DO_WAIT : DO_REQUIRE_ACTION;
 	case SEEN_HELD:
+		/* who asked for the cancellation may still send it: it would end what was booked */
+		return v->cancel_called ? cancel_first(o) : DO_AUTHORISE;
 	case SEEN_PAID:
 		return DO_AUTHORISE;
 	case SEEN_DECLINED:
@@ -125,7 +135,7 @@ static enum payment_action decide_confirmed(const struct payment_view *v, const 
 		return DO_RELEASE;
 	case SEEN_NEW:
 		/* It was not confirmed, but a confirmation may still be on its way: the cancellation proves that it is not. */
-		return o->step == STEP_CANCEL ? DO_WAIT : DO_CANCEL;
+		return cancel_first(o);
 	case SEEN_STALE:
 		return o->step == STEP_RETRIEVE ? DO_WAIT : DO_RETRIEVE;
 	case SEEN_REFUSED:

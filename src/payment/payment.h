@@ -22,7 +22,8 @@
  *
  * What is known of the gateway is one of enum payment_seen. A 4xx is a decision. A 5xx, a timeout and a cut connection are
  * UNKNOWN: the intent is read again, never guessed. Of an unconfirmed intent that was to be confirmed the proof that nothing
- * will be charged is its cancellation: then, and only then, the seats go back before the bound.
+ * will be charged is its cancellation: then, and only then, the seats go back before the bound. Once a cancellation was asked
+ * for, whoever asked may be asleep with it in its hands: what is held after that is cancelled, never booked.
  *
  * What was paid is what was asked: every answer that is an intent is compared with the attempt (payment_compare). One with
  * another amount, currency or attempt is never authorised and never captured: it is voided, or the booking ends, and a person
@@ -130,6 +131,7 @@ struct payment_view {
 	bool fresh;	     /* the request that made it is driving it: nothing was sent by anyone else */
 	bool has_intent;     /* the gateway's id is known */
 	bool confirm_called; /* the row of the call is committed: it may have left */
+	bool cancel_called;  /* the same: what is held may be given back at any moment */
 	bool void_wanted;    /* ended here; the gateway has to be told */
 	int64_t now_us, action_until_us, hold_until_us;
 };

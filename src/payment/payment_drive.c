@@ -321,6 +321,8 @@ static void on_committed(void *arg, const struct pg_answer *a)
 						    : STEP_CANCEL;
 		if (d->step == STEP_CONFIRM)
 			d->a.confirm_called = d->intent_stored = true;
+		if (d->step == STEP_CANCEL)
+			d->a.cancel_called = true;
 		send_call(d);
 		return;
 	case DO_REQUIRE_ACTION:
@@ -376,6 +378,7 @@ static void drive_step(struct drive *d)
 				 .fresh = d->fresh,
 				 .has_intent = d->a.intent_id[0] != '\0',
 				 .confirm_called = d->a.confirm_called,
+				 .cancel_called = d->a.cancel_called,
 				 .void_wanted = d->a.void_wanted,
 				 .now_us = drive_now_us(d),
 				 .action_until_us = d->a.action_until_us,

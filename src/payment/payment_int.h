@@ -67,7 +67,7 @@ struct attempt {
 	int64_t amount_minor;
 	char currency[4];
 	char *method, *return_url, *intent_id; /* arena */
-	bool void_wanted, confirm_called;
+	bool void_wanted, confirm_called, cancel_called;
 	int64_t action_until_us, hold_until_us, now_us, tries;
 	int32_t *seats; /* of the booking, ascending */
 	size_t n_seats;

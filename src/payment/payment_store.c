@@ -33,6 +33,7 @@ void attempt_read(const struct pg_result *r, int row, const struct uuid *show, s
 		ret->seats[i] = (int32_t)seats[i];
 	ret->event_id = pg_get_uuid(r, row, 17);
 	ret->max_per_payer = pg_get_int(r, row, 18);
+	ret->cancel_called = pg_get_bool(r, row, 19);
 }
 
 static void new_id(struct pg_args *args)

@@ -61,7 +61,7 @@ static void test_every_decision(void **state)
 	for (int s = 0; s < PAYMENT_STATES; s++)
 		for (int seen = 0; seen <= SEEN_OVER_LIMIT; seen++)
 			for (int step = 0; step <= STEP_NONE; step++)
-				for (int bits = 0; bits < 64; bits++) {
+				for (int bits = 0; bits < 128; bits++) {
 					struct payment_view v = view((enum payment_state)s);
 					struct payment_observation o = {.seen = (enum payment_seen)seen,
 									.step = (enum payment_step)step};
@@ -73,6 +73,7 @@ static void test_every_decision(void **state)
 					v.confirm_called = bits & 2;
 					v.has_intent = bits & 4;
 					v.void_wanted = bits & 8;
+					v.cancel_called = bits & 64;
 					v.now_us = bits & 16 ? v.hold_until_us : NOW;
 					a = payment_decide(&v, &o);
 					if (arrow_of(a) != PAYMENT_STATES) {
@@ -82,6 +83,9 @@ static void test_every_decision(void **state)
 					/* seats are given to nobody whose money is not held, and taken from nobody who paid */
 					if (a == DO_AUTHORISE)
 						assert_true(seen == SEEN_HELD || seen == SEEN_PAID);
+					/* nor if somebody may be about to give it back */
+					if (a == DO_AUTHORISE && v.cancel_called)
+						assert_int_equal(seen, SEEN_PAID);
 					if (a == DO_CAPTURE)
 						assert_int_equal(s, PAYMENT_AUTHORISED);
 					if (s == PAYMENT_AUTHORISED)
@@ -134,6 +138,13 @@ static void test_gateway_fails(void **state)
 	assert_int_equal(decide(v, SEEN_CANCELED, STEP_CANCEL), DO_RELEASE);
 	assert_int_equal(decide(v, SEEN_STALE, STEP_CANCEL), DO_RETRIEVE);
 	assert_int_equal(decide(v, SEEN_UNKNOWN, STEP_CANCEL), DO_WAIT);
+	/* and once it was asked for, whoever asked may send it yet: nothing is booked on the intent any more */
+	v.cancel_called = true;
+	assert_int_equal(decide(v, SEEN_HELD, STEP_RETRIEVE), DO_CANCEL);
+	assert_int_equal(decide(v, SEEN_ACTION, STEP_RETRIEVE), DO_CANCEL);
+	assert_int_equal(decide(v, SEEN_HELD, STEP_CANCEL), DO_WAIT);
+	assert_int_equal(decide(v, SEEN_PAID, STEP_RETRIEVE), DO_AUTHORISE);
+	v.cancel_called = false;
 	/* somebody else's confirmation may be on its way: that we did not reach the gateway proves nothing */
 	v.fresh = false;
 	assert_int_equal(decide(v, SEEN_UNREACHED, STEP_CONFIRM), DO_WAIT);

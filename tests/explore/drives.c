@@ -74,6 +74,7 @@ static void think(struct model *m, struct world *w, struct drive *d, enum paymen
 				 .fresh = d->fresh,
 				 .has_intent = d->has_intent,
 				 .confirm_called = d->confirm_called,
+				 .cancel_called = d->cancel_called && guarded(m, GUARD_CANCEL_STANDS),
 				 .void_wanted = d->void_wanted,
 				 .now_us = clock_us[w->buyers[buyer_of(d->attempt)].phase],
 				 .action_until_us = clock_us[PAST_ACTION],
@@ -155,6 +156,7 @@ void drive_first(struct model *m, struct world *w, struct drive *d)
 	d->state = a->state;
 	d->has_intent = a->has_intent;
 	d->confirm_called = a->confirm_called;
+	d->cancel_called = a->cancel.no > 0;
 	d->void_wanted = a->void_wanted;
 	drive_think(m, w, d, SEEN_NOTHING, STEP_NONE);
 }
@@ -385,6 +387,7 @@ void walk_takes(struct walk *k)
 				    .state = a->state,
 				    .has_intent = a->has_intent,
 				    .confirm_called = a->confirm_called,
+				    .cancel_called = a->cancel.no > 0,
 				    .void_wanted = a->void_wanted};
 		drive_think(k->m, &w, d, SEEN_NOTHING, STEP_NONE);
 		if (d->used &&

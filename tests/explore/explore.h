@@ -41,6 +41,7 @@ enum guard {
 	GUARD_BOOK_FIRST,
 	GUARD_CONFIRM_ROW,
 	GUARD_CANCEL_FIRST,
+	GUARD_CANCEL_STANDS,
 	GUARD_NEW_KEY,
 	GUARD_VOID_AFTER_END,
 	GUARD_REFUND_WHEN_CAPTURED,
@@ -139,7 +140,8 @@ struct drive {
 	uint32_t fresh : 1;
 	uint32_t current : 1; /* its generation is the row's */
 	uint32_t waits : 1;   /* for the gateway's answer to step, key; else it is about to do action */
-	uint32_t state : 4, has_intent : 1, confirm_called : 1, void_wanted : 1; /* as read, and as it moved them */
+	uint32_t state : 4, has_intent : 1, confirm_called : 1, cancel_called : 1,
+		void_wanted : 1; /* as read, and as it moved them */
 	uint32_t action : 5;
 	uint32_t seen : 4;
 	uint32_t step : 3, key : 3;
@@ -163,7 +165,7 @@ struct late {
 	uint8_t attempt : 2, call : 3, key : 3; /* key 0: no call */
 };
 
-enum fault { FAULT_NONE, FAULT_OVERTAKEN, FAULT_TWO_REFUNDS, FAULT_NOT_DRAWN, FAULT_CAME_BACK };
+enum fault { FAULT_NONE, FAULT_OVERTAKEN, FAULT_TWO_REFUNDS, FAULT_NOT_DRAWN, FAULT_CAME_BACK, FAULT_OWN_CANCEL };
 
 struct world {
 	struct attempt attempts[ATTEMPTS];

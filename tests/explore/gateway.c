@@ -177,7 +177,10 @@ static int cancel(const struct world *w, int attempt, struct outcome out[OUTCOME
 
 	if (i == INTENT_PAID || i == INTENT_CANCELED)
 		return one(out, 0, w, ANSWER_STATE, "the intent is not to be cancelled any more");
-	return moved(out, 0, w, attempt, INTENT_CANCELED, ANSWER_CANCELED, "the intent is cancelled");
+	moved(out, 0, w, attempt, INTENT_CANCELED, ANSWER_CANCELED, "the intent is cancelled");
+	if (w->attempts[attempt].state == PAYMENT_AUTHORISED)
+		out[0].w.fault = FAULT_OWN_CANCEL;
+	return 1;
 }
 
 static int amount_of(int kind)

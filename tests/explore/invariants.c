@@ -70,6 +70,8 @@ const char *broken(const struct model *m, const struct world *w)
 		return "I3: one refund was paid out twice";
 	if (w->fault == FAULT_NOT_DRAWN)
 		return "a transaction went an arrow that is not drawn";
+	if (w->fault == FAULT_OWN_CANCEL)
+		return "I3: a booking's money was given back by our own cancellation";
 	if (w->fault == FAULT_CAME_BACK)
 		return "I1: who was out of it came back for the seat";
 	if (w->buyers[0].owns && w->buyers[1].owns)

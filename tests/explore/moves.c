@@ -261,7 +261,7 @@ bool drive_act(struct model *m, struct world *w, struct drive *d)
 		drive_send(w, d, STEP_CAPTURE, call_key(m, &a->capture));
 		return true;
 	case DO_CANCEL:
-		a->due = 1;
+		a->due = d->cancel_called = 1;
 		drive_send(w, d, STEP_CANCEL, call_key(m, &a->cancel));
 		return true;
 	case DO_REQUIRE_ACTION:

@@ -299,6 +299,34 @@ def test_asleep_before_the_confirmation_until_everything_is_over(till):
     assert sale.trail()[:2] == [">created", "created>abandoned"]
 
 
+def test_asleep_before_the_cancellation(till):
+    """The settling duty found nothing confirmed and sleeps with the cancellation in its hands; then the confirmation arrives after
+    all. What is held by it is not booked: the sleeper's bytes would end it. It is cancelled, and the buyer pays anew."""
+    sale = Sale(till)
+    confirms = till.proxy.set("payment_call", HOLD, b"confirm")
+    cancels = till.proxy.set("payment_call", HOLD, b"cancel")
+    till.gateway.fault("capture", "drop_before", times=1000)
+    asked = sale.start()
+    with contextlib.ExitStack() as awake:
+        awake.enter_context(stopped(confirms.wait()))
+        confirms.release()
+        sale.lease_ends()
+        settling = cancels.wait()
+        assert settling == till.work.pid
+        with stopped(settling):
+            cancels.release()
+            awake.close()
+            sale.wait_intents("requires_capture")
+            assert asked.result().status == 503
+            booking = sale.again().expect(201)
+            assert booking["status"] == "confirmed" and booking["payment"] == {"status": "capture_pending"}
+    till.gateway.clear()
+    sale.booked()
+    till.prove(sale.show, {sale: sale.seats})
+    assert sale.trail() == RETRIED
+    sale.wait_intents("canceled", "succeeded")
+
+
 @pytest.mark.parametrize("too_late", [False, True], ids=["taken over", "too late"])
 def test_asleep_while_the_money_is_held(till, too_late):
     """The gateway's yes lies in the sleeper's socket. Another process books for the buyer; or everything was over, and the

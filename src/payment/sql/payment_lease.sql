@@ -13,4 +13,6 @@ RETURNING p.payment_id, p.booking_id, p.lock_id, p.state, p.generation, p.amount
          (SELECT b.seats FROM bookings b WHERE b.show_id = $1::uuid AND b.booking_id = p.booking_id) AS seats,
          (SELECT b.event_id FROM bookings b WHERE b.show_id = $1::uuid AND b.booking_id = p.booking_id) AS event_id,
          coalesce((SELECT e.max_per_payer FROM bookings b JOIN events e ON e.event_id = b.event_id
-                    WHERE b.show_id = $1::uuid AND b.booking_id = p.booking_id), 0) AS max_per_payer
+                    WHERE b.show_id = $1::uuid AND b.booking_id = p.booking_id), 0) AS max_per_payer,
+         EXISTS (SELECT 1 FROM payment_calls c WHERE c.show_id = $1::uuid AND c.payment_id = p.payment_id
+                  AND c.step = 'cancel') AS cancel_called

@@ -113,6 +113,7 @@ static enum payment_action cancel_first(const struct payment_observation *o)
 static enum payment_action decide_confirmed(const struct payment_view *v, const struct payment_observation *o)
 {
 	bool waits = v->state == PAYMENT_REQUIRES_ACTION;
+	bool over = v->now_us >= v->hold_until_us;
 	int64_t until_us = waits ? v->action_until_us : v->hold_until_us;
 
 	switch (o->seen) {
@@ -125,19 +126,27 @@ static enum payment_action decide_confirmed(const struct payment_view *v, const 
 			return cancel_first(o);
 		return waits ? DO_WAIT : DO_REQUIRE_ACTION;
 	case SEEN_HELD:
+		if (over)
+			break; /* nobody looked in time: the bank's yes gives the seats to nobody any more */
 		/* who asked for the cancellation may still send it: it would end what was booked */
 		return v->cancel_called ? cancel_first(o) : DO_AUTHORISE;
 	case SEEN_PAID:
+		if (over)
+			break;
 		return DO_AUTHORISE;
 	case SEEN_DECLINED:
 		return DO_FAIL;
 	case SEEN_CANCELED:
 		return DO_RELEASE;
 	case SEEN_NEW:
+		if (over)
+			break;
 		/* It was not confirmed, but a confirmation may still be on its way: the cancellation proves that it is not. */
 		return cancel_first(o);
 	case SEEN_STALE:
-		return o->step == STEP_RETRIEVE ? DO_WAIT : DO_RETRIEVE;
+		if (o->step != STEP_RETRIEVE)
+			return DO_RETRIEVE;
+		break;
 	case SEEN_REFUSED:
 		if (o->step == STEP_CONFIRM)
 			return DO_FAIL; /* the method it was given is none */

@@ -25,6 +25,10 @@
  * will be charged is its cancellation: then, and only then, the seats go back before the bound. Once a cancellation was asked
  * for, whoever asked may be asleep with it in its hands: what is held after that is cancelled, never booked.
  *
+ * From the bound of everything (30 minutes after the lock was made) on, an attempt that is not authorised is abandoned, also when the
+ * gateway holds its money: who looks too late gives it back. The bound of 3-D Secure ends the waiting for the bank's page only:
+ * what the bank has approved when somebody looks is booked until the other bound.
+ *
  * What was paid is what was asked: every answer that is an intent is compared with the attempt (payment_compare). One with
  * another amount, currency or attempt is never authorised and never captured: it is voided, or the booking ends, and a person
  * is told.

@@ -86,6 +86,10 @@ static void test_every_decision(void **state)
 					/* nor if somebody may be about to give it back */
 					if (a == DO_AUTHORISE && v.cancel_called)
 						assert_int_equal(seen, SEEN_PAID);
+					/* nor past the bound of everything */
+					if (v.now_us >= v.hold_until_us && v.confirm_called)
+						assert_true(a != DO_AUTHORISE && a != DO_REQUIRE_ACTION &&
+							    (a != DO_WAIT || s >= PAYMENT_AUTHORISED));
 					if (a == DO_CAPTURE)
 						assert_int_equal(s, PAYMENT_AUTHORISED);
 					if (s == PAYMENT_AUTHORISED)
@@ -152,7 +156,11 @@ static void test_gateway_fails(void **state)
 	assert_int_equal(decide(v, SEEN_UNKNOWN, STEP_RETRIEVE), DO_WAIT);
 	v.now_us = v.hold_until_us;
 	assert_int_equal(decide(v, SEEN_UNKNOWN, STEP_RETRIEVE), DO_ABANDON);
-	assert_int_equal(decide(v, SEEN_HELD, STEP_RETRIEVE), DO_AUTHORISE);
+	/* also if the money is held: its seats are not to be held that long */
+	assert_int_equal(decide(v, SEEN_HELD, STEP_RETRIEVE), DO_ABANDON);
+	assert_int_equal(decide(v, SEEN_PAID, STEP_RETRIEVE), DO_ABANDON);
+	assert_int_equal(decide(v, SEEN_NEW, STEP_RETRIEVE), DO_ABANDON);
+	assert_int_equal(decide(v, SEEN_DECLINED, STEP_RETRIEVE), DO_FAIL);
 	/* never sent: at once */
 	v = view(PAYMENT_CREATED);
 	v.confirm_called = false;
@@ -172,7 +180,10 @@ static void test_three_d_secure(void **state)
 	v.now_us = v.action_until_us;
 	assert_int_equal(decide(v, SEEN_ACTION, STEP_RETRIEVE), DO_ABANDON);
 	assert_int_equal(decide(v, SEEN_UNKNOWN, STEP_RETRIEVE), DO_ABANDON);
+	/* the bank is not waited for any longer; what it has approved by now is booked, until the bound of everything */
 	assert_int_equal(decide(v, SEEN_HELD, STEP_RETRIEVE), DO_AUTHORISE);
+	v.now_us = v.hold_until_us;
+	assert_int_equal(decide(v, SEEN_HELD, STEP_RETRIEVE), DO_ABANDON);
 }
 
 static void test_capture_and_void(void **state)

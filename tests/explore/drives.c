@@ -61,6 +61,8 @@ static enum payment_action decide(struct model *m, const struct payment_view *v,
 	m->actions |= UINT64_C(1) << a;
 	if (!guarded(m, GUARD_CANCEL_FIRST) && a == DO_CANCEL && o->seen == SEEN_NEW)
 		a = DO_RELEASE; /* "it is not confirmed": taken for a proof */
+	if (!guarded(m, GUARD_BOUND_RULE) && a == DO_ABANDON && (o->seen == SEEN_HELD || o->seen == SEEN_PAID))
+		a = DO_AUTHORISE;
 	if (!guarded(m, GUARD_BOOK_FIRST) && a == DO_AUTHORISE && o->seen == SEEN_HELD)
 		a = DO_CAPTURE; /* first the money, then the seats */
 	return a;

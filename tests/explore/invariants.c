@@ -72,6 +72,8 @@ const char *broken(const struct model *m, const struct world *w)
 		return "a transaction went an arrow that is not drawn";
 	if (w->fault == FAULT_OWN_CANCEL)
 		return "I3: a booking's money was given back by our own cancellation";
+	if (w->fault == FAULT_TOO_LATE)
+		return "I4: an attempt was booked past the bound of everything";
 	if (w->fault == FAULT_CAME_BACK)
 		return "I1: who was out of it came back for the seat";
 	if (w->buyers[0].owns && w->buyers[1].owns)

@@ -44,6 +44,11 @@ static bool do_authorise(struct model *m, struct world *w, struct drive *d)
 
 	if (guarded(m, GUARD_STATE) && !unpaid(a))
 		return false;
+	if (w->buyers[buyer].phase == PAST_HOLD) {
+		if (guarded(m, GUARD_BOUND_ROW)) /* hold_until > statement_timestamp() */
+			return false;
+		w->fault = FAULT_TOO_LATE;
+	}
 	if (guarded(m, GUARD_ONE_TRANSACTION) && unbookable(m, w, buyer)) {
 		drive_think(m, w, d, SEEN_UNBOOKABLE,
 			    STEP_NONE); /* rolled back: what was answered is still unrecorded */

@@ -78,14 +78,13 @@ def test_the_end_comes_while_the_attempt_waits_for_its_lock(office, admin, db):
     show = admin.make_show()
     buyer, lock = locked(office, show)
     answers = []
-    with db.transaction():
-        db.execute("SELECT 1 FROM seat_locks WHERE lock_id = %s FOR UPDATE", [lock])
+    with psycopg.connect(office.database_url) as holder:
+        holder.execute("SELECT 1 FROM seat_locks WHERE lock_id = %s FOR UPDATE", [lock])
         paying = threading.Thread(target=lambda: answers.append(buyer.book(show.show_id, lock)))
         paying.start()
-        with psycopg.connect(office.database_url, autocommit=True) as other:  # within a transaction the view stands still
-            wait_until(lambda: one(other, "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE %s",
-                                   "%SET state = 'paying'%"), "the attempt at the lock's row", interval_s=0.005)
-        age(db, lock, LOCK_S)
+        wait_until(lambda: one(db, "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE %s",
+                               "%SET state = 'paying'%"), "the attempt at the lock's row", interval_s=0.005)
+        age(holder, lock, LOCK_S)
     paying.join()
     answers[0].expect(409, "lock_expired")
     free(office, show)
@@ -237,6 +236,56 @@ def test_half_an_hour(office, admin, gateway, db, gateway_is):
         other.book(show.show_id, theirs).expect(201)  # the seats are another's; what comes late is given back
     gateway.clear()
     db.execute("UPDATE payments SET settle_at = now() WHERE booking_id = %s", [booking])
+    wait_until(lambda: [i["status"] for i in gateway.intents(booking)] == ["canceled"], "the hold given back")
+
+
+@pytest.mark.parametrize("early_s", [60, 0], ids=["in time", "too late"])
+def test_nobody_looks_until_the_bank_has_approved(office, admin, gateway, db, early_s):
+    """The bank's yes is found after the bound of 3-D Secure: it is booked, but not past the half hour. Then it is given back."""
+    show = admin.make_show()
+    buyer, lock = locked(office, show)
+    booking = secure(office, show, buyer, lock).expect(201)
+    path = path_of(show, booking["booking_id"])
+    with db.transaction():
+        db.execute("SELECT 1 FROM payments WHERE booking_id = %s FOR UPDATE", [booking["booking_id"]])
+        bank(booking["payment"]["next_action"]["redirect_to_url"]["url"], "authorise")
+        age(db, lock, 30 * 60 - early_s)
+        over(db, booking["booking_id"])
+    if early_s:
+        wait_until(lambda: attempts(db, booking["booking_id"]) == ["captured"], "the booking")
+        assert buyer.get(path).expect(200)["status"] == "confirmed"
+        return
+    wait_until(lambda: attempts(db, booking["booking_id"]) == ["abandoned"], "the attempt abandoned")
+    free(office, show)
+    done = buyer.get(path).expect(200)
+    assert (done["status"], done["reason"], done["payment"]["status"]) == ("failed", "time_over", "abandoned")
+    assert "took too long" in done["detail"]
+    wait_until(lambda: [i["status"] for i in gateway.intents(booking["booking_id"])] == ["canceled"], "the hold given back")
+
+
+def test_the_bound_comes_while_the_booking_waits_for_its_row(office, admin, gateway, db):
+    """What was in time when it was decided, and is not when the row is had, is too late: the statement decides."""
+    show = admin.make_show()
+    buyer, lock = locked(office, show)
+    gateway.fault("confirm", "delay", 1000)
+    answers = []
+    other = office.api(buyer.token)
+    paying = threading.Thread(target=lambda: answers.append(other.book(show.show_id, lock)))
+    paying.start()
+    wait_until(lambda: db.execute("SELECT 1 FROM payment_calls c JOIN payments p USING (show_id, payment_id)"
+                                  " WHERE p.lock_id = %s AND c.step = 'confirm'", [lock]).fetchall(), "the confirmation", interval_s=0.005)
+    booking = booking_of(db, lock)
+    with psycopg.connect(office.database_url) as holder:
+        holder.execute("SELECT 1 FROM payments WHERE booking_id = %s FOR UPDATE", [booking])
+        wait_until(lambda: one(db, "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE %s",
+                               "%SET state = 'authorised'%"), "the booking at the row", interval_s=0.005)
+        age(holder, lock, 30 * 60)
+    paying.join()
+    answers[0].expect(503, "outcome_unknown")
+    assert attempts(db, booking) == ["created"]
+    over(db, booking)
+    wait_until(lambda: attempts(db, booking) == ["abandoned"], "the attempt abandoned")
+    free(office, show)
     wait_until(lambda: [i["status"] for i in gateway.intents(booking)] == ["canceled"], "the hold given back")
 
 

@@ -1,5 +1,5 @@
 -- created, requires_action -> authorised: the money is held. In the transaction that books the seats. $8: how long the
--- one who does it may take to capture.
+-- one who does it may take to capture. Not past hold_until: nothing holds seats longer, also not one who slept since it decided.
 -- Guarded by the generation: whoever was taken over finds nothing to do. Locks the payment's row.
 WITH old AS (
   SELECT p.state FROM payments p
@@ -9,7 +9,7 @@ moved AS (
   UPDATE payments p SET state = 'authorised', version = p.version + 1, settle_tries = 0,
          settle_at = statement_timestamp() + $8::interval, ask_after = statement_timestamp() + $8::interval
     FROM old WHERE p.show_id = $1::uuid AND p.payment_id = $2::uuid AND p.generation = $3::int AND p.state = old.state
-     AND old.state IN ('created', 'requires_action')
+     AND old.state IN ('created', 'requires_action') AND p.hold_until > statement_timestamp()
   RETURNING p.payment_id, p.booking_id, p.lock_id, p.state, p.version, p.amount_minor, p.currency, p.attempt_no, old.state AS was),
 noted AS (
   INSERT INTO payment_events (show_id, event_id, payment_id, booking_id, from_state, to_state, amount_minor, currency, actor,

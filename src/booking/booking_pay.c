@@ -3,6 +3,7 @@
  *
  *   show, body --> ask --+--> asked before: its attempt is looked at (payment_ask) --> answer by state
  *                 ^      +--> the lock is not to be paid: 404, 409
+ *                 +------+--- the gateway is left alone: a twin that is about to commit is waited for; then 503
  *                 |      +--> transaction: lock paying, buyer, booking, attempt --> payment_start --> answer by state
  *                 |      |        total 0: lock booked, booking confirmed, tickets, all in one --> answer
  *                 +------+------- somebody was faster: ask again
@@ -37,6 +38,7 @@ struct pay {
 	bool again, in_flight; /* the key was used before; its attempt is being worked on */
 	struct timer *wait;    /* for the request that works on it */
 	int64_t waited_ms;
+	bool alone;    /* nobody was paying the lock when it was asked */
 	bool declined; /* what this key asked for was declined, whatever came after it */
 	const char *decline_code;
 	int64_t total_minor;
@@ -429,7 +431,7 @@ static void pay_begin(struct pay *p)
 	struct uuid buyer = crypto_uuid_v7(wall_now_us());
 	char folded[EMAIL_FOLDED_MAX];
 
-	p->lost = p->not_mine = p->doubled = p->over_limit = p->unissued = false;
+	p->alone = p->lost = p->not_mine = p->doubled = p->over_limit = p->unissued = false;
 	p->n_changes = 0;
 	crypto_mac(&p->b->email_key, email_fold(p->ask.email, folded), p->email_hash);
 	p->tx = pg_tx_start(p->b->config.pg, NULL, BOOKING_TX_MS);
@@ -518,6 +520,48 @@ static void refuse_in_progress(struct pay *p, const struct pg_result *r)
 	pay_free(p);
 }
 
+static void on_twin(void *arg, const struct pg_answer *a)
+{
+	struct pay *p = arg;
+
+	if (a->status == PG_OK) {
+		p->alone = true;
+		pay_ask(p);
+	} else if (a->status == PG_ERROR && pg_error_is_transient(a)) {
+		refuse(p, ERR_IDEMPOTENCY_IN_FLIGHT, NULL);
+	} else {
+		refuse(p, ERR_UNAVAILABLE, NULL);
+	}
+}
+
+/*
+ * The gateway is left alone. Before that is the answer: was the same key begun since it was looked for, by a process that takes
+ * the gateway to be well? What that one books is the answer to the key.
+ */
+static void ask_twin(struct pay *p)
+{
+	struct pg_args args;
+
+	pg_args_init(&args, p->call->arena);
+	pg_arg_uuid(&args, &p->show->show_id);
+	pg_arg_uuid(&args, &p->ask.lock_id);
+	pg_query_start(p->b->config.pg, &booking_sql_booking_twin, &args, BOOKING_QUERY_MS, on_twin, p);
+}
+
+/* Before anything is made: the lock stays as it is. */
+static bool gateway_is_left_alone(struct pay *p)
+{
+	if (p->total_minor == 0 || payment_available(p->b->config.payment, &p->call->retry_after_s))
+		return false;
+	if (p->alone) {
+		refuse(p, ERR_PAYMENT_UNAVAILABLE, NULL);
+	} else {
+		p->call->retry_after_s = 0; /* another answer may come of it */
+		ask_twin(p);
+	}
+	return true;
+}
+
 static void on_ask(void *arg, const struct pg_answer *a)
 {
 	struct pay *p = arg;
@@ -546,9 +590,10 @@ static void on_ask(void *arg, const struct pg_answer *a)
 	else if (p->total_minor && !p->ask.pays)
 		refuse_at(p, ERR_INVALID_REQUEST, "/payment",
 			  "\"payment\" is missing: these seats are not free of charge.");
-	else if (p->total_minor && (!payment_configured(p->b->config.payment) ||
-				    !payment_available(p->b->config.payment, &p->call->retry_after_s)))
-		refuse(p, ERR_PAYMENT_UNAVAILABLE, NULL); /* before anything is made: the lock stays as it is */
+	else if (p->total_minor && !payment_configured(p->b->config.payment))
+		refuse(p, ERR_PAYMENT_UNAVAILABLE, NULL);
+	else if (gateway_is_left_alone(p))
+		return;
 	else if (p->show->status != SHOW_PUBLISHED)
 		refuse_not_on_sale(p);
 	else if (p->asks >= ASKS_MAX)

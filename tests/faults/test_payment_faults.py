@@ -9,8 +9,9 @@ import tempfile
 
 import pytest
 
-from pg_proxy import BEFORE, HOLD, LOST, NEVER
 from gateway import bank
+from pg_proxy import BEFORE, HOLD, LOST, NEVER, Trap
+from service import wait_until
 from till import CANCELLATION, FOR_EVER, PRICE, TIMEOUT_MS, Sale, Till
 
 SECURE = "pm_card_threeDSecureRequired"
@@ -414,6 +415,55 @@ def test_asleep_with_a_key_that_is_decided_meanwhile(till, method, status):
     assert asked.result().status == status
     assert sale.attempts() == ["failed"] and len(till.intents(sale.show)) == 1
     till.prove(sale.show, {})
+
+
+# ---- one process leaves the gateway alone, another does not ---------------------------------------------------------------------
+
+
+@pytest.fixture
+def troubled(till):
+    """(an Api whose process has its breaker open for some seconds, one whose process has not)"""
+    sale = Sale(till)
+    troubled = till.api(sale.buyer.token, 20)  # its connection stays with one process
+    till.gateway.fault("create", "500_before", times=1000)
+
+    def left_alone():
+        answer = troubled.book(sale.show.show_id, sale.lock)
+        answer.expect(503, "payment_unavailable")
+        return int(answer.headers.get("Retry-After", 0)) >= 3
+
+    wait_until(left_alone, "the breaker open for some seconds", 30)
+    till.gateway.clear()
+    trap = till.proxy.set("booking_ask", HOLD, then=Trap.release)
+    troubled.book(sale.show.show_id, sale.lock)
+    yield troubled, wait_until(lambda: (api := till.api(None, 20)) and gateway_seen(api) == "up" and api, "the other process")
+    till.kill_worker(trap.wait())
+
+
+def gateway_seen(api):
+    return api.get("/readyz").expect(200)["dependencies"]["payment_gateway"]["status"]
+
+
+def test_a_twin_finds_the_gateway_left_alone(till, troubled):
+    """The other process is about to commit an attempt for the key: it is waited for, and what it books is the answer to the key,
+    not that the payment service cannot be reached. Where nobody is, that is the answer, and nothing is made."""
+    sale = Sale(till)
+    one, other = troubled
+    one.token = other.token = sale.buyer.token
+    one.book(sale.show.show_id, sale.lock, key=sale.key).expect(503, "payment_unavailable")
+    assert sale.attempts() == []
+    trap = till.proxy.set("payment_create", BEFORE)
+    first = till.pool.submit(other.book, sale.show.show_id, sale.lock, key=sale.key)
+    trap.wait()
+    # not for long: until its row can be had
+    one.book(sale.show.show_id, sale.lock, key=sale.key).expect(409, "idempotency_in_flight")
+    second = till.pool.submit(one.book, sale.show.show_id, sale.lock, key=sale.key)
+    at_its_row = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%%FOR SHARE%%'"
+    wait_until(lambda: sale.rows(at_its_row) or second.done(), "the twin at the lock's row", interval_s=0.005)
+    trap.release()
+    booking = second.result().expect(201)
+    assert booking["status"] == "confirmed" and first.result().expect(201) == booking
+    till.prove(sale.show, {sale: sale.seats})
 
 
 # ---- 8: the lock's time passes during 3-D Secure -------------------------------------------------------------------------------

@@ -9,50 +9,17 @@
  *                 +------+------- somebody was faster: ask again
  *
  * The answer is made from what is stored, the same for the first time and for every repetition with the same key. Only
- * success and a decline are remembered; when the gateway could not be reached, the same key is a new attempt.
+ * success and a decline are remembered; when the gateway could not be reached, the same key is a new attempt. The transaction is in
+ * booking_pay_tx.c.
  */
+#include "booking/booking_pay.h"
 #include "base/xmalloc.h"
-#include "booking/booking_int.h"
 #include "booking/booking_sql.h"
-#include "booking/booking_store.h"
-#include "io/crypto.h"
-#include "io/log.h"
-#include "io/metrics_table.h"
-#include "seat/seat_store.h"
-#include "ticket/ticket_service.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 enum { ASKS_MAX = 4, TWIN_WAIT_MS = 10000 };
-#define PAYING_MARK_MS (30 * INT64_C(60) * 1000) /* a paid lock counts for its session at most that long */
-
-struct pay {
-	struct booking_service *b;
-	struct web_call *call;
-	struct show *show;
-	struct idempotent idem;
-	struct booking_ask ask;
-	struct uuid booking_id, payment_id, lock_session;
-	int asks;
-	bool again, in_flight; /* the key was used before; its attempt is being worked on */
-	struct timer *wait;    /* for the request that works on it */
-	int64_t waited_ms;
-	bool alone;    /* nobody was paying the lock when it was asked */
-	bool declined; /* what this key asked for was declined, whatever came after it */
-	const char *decline_code;
-	int64_t total_minor;
-	/* the transaction */
-	struct pg_tx *tx;
-	int32_t *seats;
-	size_t n_seats;
-	bool lost, not_mine, doubled, over_limit, unissued;
-	struct seat_change *changes;
-	size_t n_changes;
-	uint8_t email_hash[CRYPTO_HASH];
-};
-
-static void pay_ask(struct pay *p);
 
 static void pay_free(struct pay *p)
 {
@@ -61,7 +28,7 @@ static void pay_free(struct pay *p)
 	free(p);
 }
 
-static void refuse(struct pay *p, enum err code, const char *detail)
+void pay_refuse(struct pay *p, enum err code, const char *detail)
 {
 	web_refuse(p->call, code, detail);
 	pay_free(p);
@@ -105,7 +72,7 @@ static void answer_declined(struct pay *p, const struct booking_view *v, const c
 	pay_free(p);
 }
 
-static void refuse_limit(struct pay *p, const char *detail)
+void pay_refuse_limit(struct pay *p, const char *detail)
 {
 	struct jw *w = web_problem(p->call, ERR_LOCK_LIMIT, detail);
 
@@ -117,16 +84,16 @@ static void refuse_limit(struct pay *p, const char *detail)
 static void answer_voided(struct pay *p, const struct booking_view *v)
 {
 	if (strcmp(v->failure, "card_limit") == 0)
-		refuse_limit(p, "This card has paid for as many seats of this event as one person may book. Nothing "
-				"was charged.");
+		pay_refuse_limit(p,
+				 "This card has paid for as many seats of this event as one person may book. Nothing "
+				 "was charged.");
 	else if (strcmp(v->failure, "amount_differs") == 0)
-		refuse(p, ERR_PAYMENT_UNAVAILABLE,
-		       "The payment service did not take the payment as it was asked. Nothing was charged. Try again.");
+		pay_refuse(p, ERR_PAYMENT_UNAVAILABLE,
+			   "The payment service did not take the payment as it was asked. Nothing was charged. Try "
+			   "again.");
 	else
-		refuse(p, ERR_SEAT_ALREADY_BOOKED, NULL);
+		pay_refuse(p, ERR_SEAT_ALREADY_BOOKED, NULL);
 }
-
-static void pay_answer(void *arg);
 
 /* The same key is at the gateway in another request: its answer is ours too. false: that takes too long. */
 static bool wait_for_twin(struct pay *p)
@@ -149,7 +116,7 @@ static void on_loaded(void *arg, enum err err, const struct booking_view *v, str
 
 	if (err != ERR_NONE) {
 		/* it was written; only the reading failed */
-		refuse(p, err == ERR_NOT_FOUND ? ERR_INTERNAL : ERR_OUTCOME_UNKNOWN, NULL);
+		pay_refuse(p, err == ERR_NOT_FOUND ? ERR_INTERNAL : ERR_OUTCOME_UNKNOWN, NULL);
 		return;
 	}
 	if (p->declined) {
@@ -161,7 +128,7 @@ static void on_loaded(void *arg, enum err err, const struct booking_view *v, str
 	    wait_for_twin(p))
 		return;
 	if (v->paid && v->payment_state == PAYMENT_CREATED) {
-		refuse(p, p->again && p->in_flight ? ERR_IDEMPOTENCY_IN_FLIGHT : ERR_OUTCOME_UNKNOWN, NULL);
+		pay_refuse(p, p->again && p->in_flight ? ERR_IDEMPOTENCY_IN_FLIGHT : ERR_OUTCOME_UNKNOWN, NULL);
 		return;
 	}
 	if (v->paid && v->payment_state == PAYMENT_FAILED) {
@@ -169,7 +136,7 @@ static void on_loaded(void *arg, enum err err, const struct booking_view *v, str
 			answer_declined(p, v, v->decline_code,
 					v->state == BOOKING_PAYMENT_PENDING && booking_expires_in(v) > 0);
 		else
-			refuse(p, ERR_PAYMENT_UNAVAILABLE, NULL);
+			pay_refuse(p, ERR_PAYMENT_UNAVAILABLE, NULL);
 		return;
 	}
 	if (v->paid && v->payment_state == PAYMENT_VOIDED) {
@@ -177,7 +144,8 @@ static void on_loaded(void *arg, enum err err, const struct booking_view *v, str
 		return;
 	}
 	if (v->paid && v->payment_state == PAYMENT_ABANDONED) {
-		refuse(p, ERR_LOCK_EXPIRED, "The payment took too long; the seats were released. Nothing was charged.");
+		pay_refuse(p, ERR_LOCK_EXPIRED,
+			   "The payment took too long; the seats were released. Nothing was charged.");
 		return;
 	}
 	if (v->paid && v->payment_state == PAYMENT_CAPTURE_FAILED) {
@@ -189,276 +157,11 @@ static void on_loaded(void *arg, enum err err, const struct booking_view *v, str
 	pay_free(p);
 }
 
-static void pay_answer(void *arg)
+void pay_answer(void *arg)
 {
 	struct pay *p = arg;
 
 	booking_load(p->b, p->call->arena, &p->show->show_id, &p->booking_id, on_loaded, p);
-}
-
-/* ---- the transaction ---- */
-
-static void on_applied(void *arg, bool applied)
-{
-	pay_answer(arg);
-}
-
-static void on_committed(void *arg, const struct pg_answer *a)
-{
-	struct pay *p = arg;
-	struct metrics *metrics = p->b->config.metrics;
-	struct seat_session_change session = {p->lock_session, p->ask.lock_id, p->total_minor ? PAYING_MARK_MS : 0};
-
-	if (a->status != PG_OK) {
-		/* an attempt that may have been made was never sent anywhere: the settling duty gives the lock back */
-		refuse(p, a->status == PG_UNKNOWN ? ERR_OUTCOME_UNKNOWN : ERR_UNAVAILABLE, NULL);
-		return;
-	}
-	if (p->total_minor) {
-		metric_add(metrics, METRIC_BOOKINGS, BOOKING_METRIC_PENDING, 0, 1);
-		metric_add(metrics, METRIC_PAYMENTS, PAYMENT_CREATED, 0, 1);
-		seat_map_apply(p->b->config.map, &p->show->show_id, p->changes, p->n_changes, &session, 1, 0, NULL,
-			       NULL);
-		payment_start(p->b->config.payment, &p->show->show_id, &p->payment_id, pay_answer, p);
-		return;
-	}
-	metric_add(metrics, METRIC_BOOKINGS, BOOKING_METRIC_CONFIRMED, 0, 1);
-	seat_map_apply(p->b->config.map, &p->show->show_id, p->changes, p->n_changes, &session, 1, 0, on_applied, p);
-}
-
-/* ---- a seat of a free show that has an owner already: the lock ends, its other seats are free ---- */
-
-static void on_put_right(void *arg, const struct pg_answer *a)
-{
-	struct pay *p = arg;
-
-	if (a->status == PG_OK)
-		seat_map_apply(p->b->config.map, &p->show->show_id, p->changes, p->n_changes, NULL, 0, 0, NULL, NULL);
-	refuse(p, ERR_SEAT_ALREADY_BOOKED, NULL);
-}
-
-static void on_freed(void *arg, const struct pg_answer *a)
-{
-	struct pay *p = arg;
-
-	if (a->status == PG_OK && pg_rows(a->result))
-		p->n_changes = seat_changes_from(a->result, 0, 1, 2, SEAT_FREE, 0, &p->ask.lock_id, p->call->arena,
-						 &p->changes);
-}
-
-static void on_repaired(void *arg, const struct pg_answer *a)
-{
-	struct pay *p = arg;
-	struct seat_change *more, *all;
-	size_t n;
-
-	if (a->status != PG_OK) {
-		pg_tx_rollback(p->tx, NULL, NULL);
-		refuse(p, ERR_SEAT_ALREADY_BOOKED, NULL);
-		return;
-	}
-	n = seat_changes_from(a->result, 0, 0, 1, SEAT_BOOKED, 0, &p->ask.lock_id, p->call->arena, &more);
-	all = arena_array(p->call->arena, struct seat_change, p->n_changes + n);
-	if (p->n_changes)
-		memcpy(all, p->changes, p->n_changes * sizeof(*all));
-	if (n)
-		memcpy(all + p->n_changes, more, n * sizeof(*all));
-	p->changes = all;
-	p->n_changes += n;
-	pg_tx_commit(p->tx, on_put_right, p);
-}
-
-static void put_right(struct pay *p)
-{
-	struct arena *arena = p->call->arena;
-	const struct uuid *show = &p->show->show_id;
-
-	metric_add(p->b->config.metrics, METRIC_DOUBLE_BOOKINGS, 0, 0, 1);
-	log_line(LOG_ERROR, "a double booking was refused by the database", LOG_U("show_id", show));
-	p->n_changes = 0;
-	p->tx = pg_tx_start(p->b->config.pg, NULL, BOOKING_TX_MS);
-	lock_pay(p->tx, arena, show, &p->ask.lock_id, &p->call->who.session_id, NULL, NULL);
-	lock_abandon(p->tx, arena, show, &p->ask.lock_id, on_freed, p);
-	seats_repair(p->tx, arena, show, p->seats, p->n_seats, on_repaired, p);
-}
-
-/* The last statement's answer: all or nothing. */
-static void pay_finish(struct pay *p, const struct pg_answer *a)
-{
-	if (a->status == PG_OK && !p->lost && !p->not_mine && !p->doubled && !p->over_limit && !p->unissued) {
-		pg_tx_commit(p->tx, on_committed, p);
-		return;
-	}
-	pg_tx_rollback(p->tx, NULL, NULL);
-	if (a->status == PG_OK && p->over_limit && !p->lost) {
-		refuse_limit(p, "This address has as many seats of this event as one person may book.");
-	} else if (a->status == PG_OK && p->not_mine) {
-		refuse(p, ERR_LOCK_EXPIRED, NULL);
-	} else if (a->status == PG_OK && p->doubled) {
-		put_right(p);
-	} else if ((p->lost && (a->status == PG_OK || a->status == PG_ERROR)) ||
-		   (a->status == PG_ERROR && pg_error_is_transient(a))) {
-		pay_ask(p); /* somebody was faster: what is the matter now? What came after may have failed over it */
-	} else if (a->status == PG_ERROR) {
-		log_line(LOG_ERROR, "a booking's statement failed", LOG_C("error", a->message),
-			 LOG_C("sqlstate", a->sqlstate));
-		refuse(p, ERR_INTERNAL, NULL);
-	} else {
-		refuse(p, ERR_UNAVAILABLE, NULL);
-	}
-}
-
-static void on_payer(void *arg, const struct pg_answer *a)
-{
-	struct pay *p = arg;
-
-	if (a->status == PG_OK)
-		p->over_limit = pg_get_int(a->result, 0, 0) + (int64_t)p->n_seats > p->show->max_per_payer;
-}
-
-static void on_paying(void *arg, const struct pg_answer *a)
-{
-	struct pay *p = arg;
-
-	if (a->status != PG_OK)
-		return;
-	if (pg_rows(a->result) == 0) {
-		p->lost = true;
-		return;
-	}
-	p->not_mine = pg_get_int(a->result, 0, 8) != (int64_t)p->n_seats;
-	p->n_changes =
-		seat_changes_from(a->result, 0, 0, 9, SEAT_LOCKED, 0, &p->ask.lock_id, p->call->arena, &p->changes);
-}
-
-static void on_must(void *arg, const struct pg_answer *a)
-{
-	struct pay *p = arg;
-
-	if (a->status == PG_OK && pg_rows(a->result) == 0)
-		p->lost = true;
-}
-
-static void on_attempt(void *arg, const struct pg_answer *a)
-{
-	on_must(arg, a);
-	pay_finish(arg, a);
-}
-
-static void on_confirmed(void *arg, const struct pg_answer *a)
-{
-	struct pay *p = arg;
-
-	on_must(p, a);
-	if (a->status == PG_OK && pg_rows(a->result) && pg_get_int(a->result, 0, 1) != pg_get_int(a->result, 0, 2))
-		p->doubled = true;
-}
-
-static void on_booked(void *arg, const struct pg_answer *a)
-{
-	struct pay *p = arg;
-
-	if (a->status != PG_OK)
-		return;
-	if (pg_rows(a->result) == 0 || pg_get_int(a->result, 0, 2) != (int64_t)p->n_seats) {
-		p->not_mine = true;
-		return;
-	}
-	p->n_changes =
-		seat_changes_from(a->result, 0, 0, 3, SEAT_BOOKED, 0, &p->ask.lock_id, p->call->arena, &p->changes);
-}
-
-static void on_issued(void *arg, const struct pg_answer *a)
-{
-	struct pay *p = arg;
-
-	if (a->status == PG_OK && (size_t)pg_rows(a->result) < p->n_seats)
-		p->unissued = true;
-	pay_finish(p, a);
-}
-
-static void exec_buyer(struct pay *p, const struct uuid *buyer)
-{
-	struct pg_args args;
-
-	pg_args_init(&args, p->call->arena);
-	pg_arg_uuid(&args, buyer);
-	pg_arg_uuid(&args, &p->show->organizer_id);
-	pg_arg_text(&args, p->ask.name);
-	pg_arg_text(&args, p->ask.email);
-	pg_arg_bytes(&args, (struct str){(const char *)p->email_hash, sizeof(p->email_hash)});
-	pg_arg_text(&args, p->ask.locale.n ? p->ask.locale : STR("en"));
-	pg_tx_exec(p->tx, &booking_sql_buyer_create, &args, NULL, NULL);
-}
-
-static void exec_booking(struct pay *p, const struct uuid *buyer)
-{
-	struct uuid outbox_id = crypto_uuid_v7(wall_now_us());
-	char reference[REFERENCE_TEXT];
-	uint8_t random[7];
-	struct pg_args args;
-
-	crypto_random(random, sizeof(random));
-	reference_format(random, reference);
-	pg_args_init(&args, p->call->arena);
-	pg_arg_uuid(&args, &p->show->show_id);
-	pg_arg_uuid(&args, &p->booking_id);
-	pg_arg_uuid(&args, &p->ask.lock_id);
-	pg_arg_uuid(&args, &p->call->who.session_id);
-	pg_arg_uuid(&args, buyer);
-	pg_arg_text(&args, str_from(reference));
-	pg_arg_bytes(&args, (struct str){(const char *)p->idem.hash, sizeof(p->idem.hash)});
-	pg_arg_uuid(&args, &outbox_id);
-	pg_tx_exec(p->tx, &booking_sql_booking_create, &args, on_must, p);
-}
-
-static void exec_payer(struct pay *p)
-{
-	struct pg_args args;
-
-	pg_args_init(&args, p->call->arena);
-	pg_arg_uuid(&args, &p->show->event_id);
-	pg_arg_bytes(&args, (struct str){(const char *)p->email_hash, sizeof(p->email_hash)});
-	pg_tx_exec(p->tx, &booking_sql_payer_lock, &args, NULL, NULL);
-	pg_arg_uuid(&args, &p->ask.lock_id);
-	pg_tx_exec(p->tx, &booking_sql_payer_seats, &args, on_payer, p);
-}
-
-static void pay_begin(struct pay *p)
-{
-	const struct uuid *show = &p->show->show_id, *lock = &p->ask.lock_id;
-	struct arena *arena = p->call->arena;
-	struct uuid buyer = crypto_uuid_v7(wall_now_us());
-	char folded[EMAIL_FOLDED_MAX];
-
-	p->alone = p->lost = p->not_mine = p->doubled = p->over_limit = p->unissued = false;
-	p->n_changes = 0;
-	crypto_mac(&p->b->email_key, email_fold(p->ask.email, folded), p->email_hash);
-	p->tx = pg_tx_start(p->b->config.pg, NULL, BOOKING_TX_MS);
-	if (p->show->max_per_payer)
-		exec_payer(p);
-	booking_of_lock(p->tx, arena, show, lock, NULL, NULL);
-	lock_pay(p->tx, arena, show, lock, &p->call->who.session_id, on_paying, p);
-	exec_buyer(p, &buyer);
-	exec_booking(p, &buyer);
-	if (p->total_minor) {
-		struct payment_new n = {.show_id = *show,
-					.booking_id = p->booking_id,
-					.lock_id = *lock,
-					.payment_id = crypto_uuid_v7(wall_now_us()),
-					.request_id = p->idem.id,
-					.request_hash = p->idem.hash,
-					.method = p->ask.method,
-					.return_url = p->ask.return_url.n ? p->ask.return_url
-									  : booking_return_usual(p->b, p->call)};
-
-		p->payment_id = n.payment_id;
-		payment_create(p->b->config.payment, p->tx, arena, &n, on_attempt, p);
-		return;
-	}
-	booking_confirm(p->tx, arena, show, &p->booking_id, on_confirmed, p);
-	lock_book(p->tx, arena, show, lock, on_booked, p);
-	tickets_issue(p->b->config.ticket, p->tx, arena, show, &p->booking_id, p->seats, p->n_seats, on_issued, p);
 }
 
 /* ---- what is known already ---- */
@@ -472,7 +175,7 @@ static bool asked_before(struct pay *p, const struct pg_result *r)
 
 	if (!pg_is_null(r, 0, 7)) {
 		if (!str_eq(pg_get_bytes(r, 0, 10), mine)) {
-			refuse(p, ERR_IDEMPOTENCY_MISMATCH, NULL);
+			pay_refuse(p, ERR_IDEMPOTENCY_MISMATCH, NULL);
 			return true;
 		}
 		p->again = true;
@@ -494,7 +197,7 @@ static bool asked_before(struct pay *p, const struct pg_result *r)
 	}
 	if (!pg_is_null(r, 0, 11)) { /* free of charge: the booking itself */
 		if (!str_eq(pg_get_bytes(r, 0, 12), mine)) {
-			refuse(p, ERR_IDEMPOTENCY_MISMATCH, NULL);
+			pay_refuse(p, ERR_IDEMPOTENCY_MISMATCH, NULL);
 			return true;
 		}
 		p->booking_id = p->idem.id;
@@ -528,9 +231,9 @@ static void on_twin(void *arg, const struct pg_answer *a)
 		p->alone = true;
 		pay_ask(p);
 	} else if (a->status == PG_ERROR && pg_error_is_transient(a)) {
-		refuse(p, ERR_IDEMPOTENCY_IN_FLIGHT, NULL);
+		pay_refuse(p, ERR_IDEMPOTENCY_IN_FLIGHT, NULL);
 	} else {
-		refuse(p, ERR_UNAVAILABLE, NULL);
+		pay_refuse(p, ERR_UNAVAILABLE, NULL);
 	}
 }
 
@@ -554,7 +257,7 @@ static bool gateway_is_left_alone(struct pay *p)
 	if (p->total_minor == 0 || payment_available(p->b->config.payment, &p->call->retry_after_s))
 		return false;
 	if (p->alone) {
-		refuse(p, ERR_PAYMENT_UNAVAILABLE, NULL);
+		pay_refuse(p, ERR_PAYMENT_UNAVAILABLE, NULL);
 	} else {
 		p->call->retry_after_s = 0; /* another answer may come of it */
 		ask_twin(p);
@@ -569,35 +272,35 @@ static void on_ask(void *arg, const struct pg_answer *a)
 	const struct pg_result *r = a->result;
 
 	if (a->status != PG_OK) {
-		refuse(p, ERR_UNAVAILABLE, NULL);
+		pay_refuse(p, ERR_UNAVAILABLE, NULL);
 		return;
 	}
 	if (asked_before(p, r))
 		return;
 	if (pg_is_null(r, 0, 0)) {
-		refuse(p, ERR_NOT_FOUND, "You have no such lock.");
+		pay_refuse(p, ERR_NOT_FOUND, "You have no such lock.");
 		return;
 	}
 	lock_state_parse(pg_get_text(r, 0, 0), &lock);
 	p->total_minor = pg_get_int(r, 0, 1);
 	p->n_seats = (size_t)pg_get_int(r, 0, 3);
 	if (lock == LOCK_BOOKED)
-		refuse(p, ERR_LOCK_ALREADY_USED, NULL);
+		pay_refuse(p, ERR_LOCK_ALREADY_USED, NULL);
 	else if (lock == LOCK_PAYING)
 		refuse_in_progress(p, r);
 	else if (lock != LOCK_ACTIVE || pg_get_time(r, 0, 4) <= pg_get_time(r, 0, 5))
-		refuse(p, ERR_LOCK_EXPIRED, NULL);
+		pay_refuse(p, ERR_LOCK_EXPIRED, NULL);
 	else if (p->total_minor && !p->ask.pays)
 		refuse_at(p, ERR_INVALID_REQUEST, "/payment",
 			  "\"payment\" is missing: these seats are not free of charge.");
 	else if (p->total_minor && !payment_configured(p->b->config.payment))
-		refuse(p, ERR_PAYMENT_UNAVAILABLE, NULL);
+		pay_refuse(p, ERR_PAYMENT_UNAVAILABLE, NULL);
 	else if (gateway_is_left_alone(p))
 		return;
 	else if (p->show->status != SHOW_PUBLISHED)
 		refuse_not_on_sale(p);
 	else if (p->asks >= ASKS_MAX)
-		refuse(p, ERR_UNAVAILABLE, NULL);
+		pay_refuse(p, ERR_UNAVAILABLE, NULL);
 	else {
 		int64_t *seats;
 
@@ -610,7 +313,7 @@ static void on_ask(void *arg, const struct pg_answer *a)
 	}
 }
 
-static void pay_ask(struct pay *p)
+void pay_ask(struct pay *p)
 {
 	struct pg_args args;
 
@@ -633,7 +336,7 @@ static void on_show(void *arg, enum err err, struct show *show)
 	json_t *body;
 
 	if (err != ERR_NONE || show->status == SHOW_DRAFT) {
-		refuse(p, err != ERR_NONE ? err : ERR_NOT_FOUND, NULL);
+		pay_refuse(p, err != ERR_NONE ? err : ERR_NOT_FOUND, NULL);
 		return;
 	}
 	p->show = show_ref(show);

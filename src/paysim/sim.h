@@ -158,6 +158,11 @@ bool param_page(struct sim_call *c, struct page *ret, struct str *ret_starting_a
 /* Unknown parameters are refused; then the call is executing. */
 bool params_end(struct sim_call *c);
 
+/* sim_ask.c */
+/* false: refused (c->refusal), or *ret_replayed: c has the answer that was kept for its key. */
+bool sim_ask(struct sim_call *c, bool *ret_replayed);
+bool sim_is_gateway(const struct sim_call *c); /* the gateway's part, not a page nor /_sim */
+
 /* api_intents.c */
 bool api_intent_create(struct sim_call *c);
 bool api_intent_update(struct sim_call *c);

@@ -146,7 +146,7 @@ static void walk_release(struct walk *k, int buyer)
 
 /* ---- paying ---- */
 
-/* booking_pay.c: lock_pay.sql, booking_create.sql, payment_create.sql in one transaction */
+/* booking_pay_tx.c: lock_pay.sql, booking_create.sql, payment_create.sql in one transaction */
 static void walk_pay(struct walk *k, int attempt)
 {
 	struct world w = *k->from;

@@ -5,7 +5,7 @@
  *   main.c        options, the runs of the tests
  *   search.c      the states seen, the shortest way to each, whether each settles
  *   invariants.c  what must hold in every state and in every end
- *   buyers.c      buyers, locks, time, cancellations:        booking_pay.c, booking_cancel.c, seat/sql, booking/sql
+ *   buyers.c      buyers, locks, time, cancellations:        booking_pay_tx.c, booking_cancel.c, seat/sql, booking/sql
  *   drives.c      drives of attempts, step by step:          payment_drive.c
  *   moves.c       their transactions:                        payment_moves.c, payment/sql
  *   parts.c       fewer states without fewer things that can happen

@@ -28,6 +28,9 @@ static const struct {
 			  "another way and settle this"},
 	{"refund_reversed", "the buyer does not have the money: give it back in another way (the gateway's refund is "
 			    "spent), then settle this"},
+	{"foreign_refund",
+	 "somebody gave money back at the gateway: cancel the seats it was for if they are still sold, then "
+	 "settle this; from then on `boxoffice check` counts it as given back"},
 	{"dispute", "answer it at the gateway in time, then settle this with its outcome"},
 	{"orphan_intent", "look it up at the gateway: whose is it? Cancel it there if it is nobody's; it is looked at "
 			  "again in the next scan"},

@@ -35,9 +35,19 @@ static const char *const orphan_values[] = {"fine",
 					    "amount_differs",
 					    "capture_missing",
 					    NULL};
-static const char *const finding_values[] = {
-	"refund_failed",  "refund_reversed", "refund_unsettled", "attempt_unsettled", "dispute", "orphan_intent",
-	"orphan_payment", "second_intent",   "amount_differs",	 "capture_missing",   "other",	 NULL};
+static const char *const finding_values[] = {"refund_failed",
+					     "refund_reversed",
+					     "refund_unsettled",
+					     "attempt_unsettled",
+					     "dispute",
+					     "orphan_intent",
+					     "orphan_payment",
+					     "second_intent",
+					     "amount_differs",
+					     "capture_missing",
+					     "foreign_refund",
+					     "other",
+					     NULL};
 
 static const double seconds_buckets[] = {0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05,
 					 0.1,	  0.25,	  0.5,	 1,	 2.5,	5,    10,    0};

@@ -48,7 +48,7 @@ enum metric_webhook_outcome {
 enum metric_orphan_scan { ORPHAN_SCAN_COMPLETE, ORPHAN_SCAN_FAILED };
 
 /* Kinds of findings; the last is for those that this program does not know. */
-enum { FINDING_KINDS = 11 };
+enum { FINDING_KINDS = 12 };
 int metric_finding_kind(struct str name);
 
 #endif

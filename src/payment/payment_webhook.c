@@ -7,6 +7,7 @@
  *                                                               +--> of an intent: whose? due now -----> COMMIT --> 200, asked at once
  *                                                               +--> of a refund: due now, or a finding > COMMIT --> 200, asked at once
  *                                                               +--> a dispute: a finding -------------> COMMIT --> 200
+ *                                                               +--> a refund that is not ours: the same COMMIT --> 200
  *                                                               +--> nothing of ours ------------------> COMMIT --> 200
  *   the database cannot be asked: 503, and the gateway sends it again
  *
@@ -74,6 +75,7 @@ struct hook {
 	struct webhook_event event;
 	struct pg_tx *tx;
 	struct uuid show_id, payment_id, booking_id; /* of the attempt behind it */
+	enum payment_state state;
 	bool again, known, ask, ask_refund;
 };
 
@@ -180,6 +182,32 @@ static void hint_payment(struct hook *h)
 	pg_tx_exec(h->tx, &payment_sql_payment_hint, &args, on_hinted, h);
 }
 
+/* ---- of money of a payment that nobody here moved ---- */
+
+static void find_money(struct hook *h, const char *kind, const char *detail)
+{
+	h->known = true;
+	payment_finding_exec(h->tx, h->call->arena,
+			     &(struct payment_finding){.kind = kind,
+						       .gateway_id = h->event.object_id,
+						       .detail = detail,
+						       .currency = h->event.currency,
+						       .subject_id = &h->payment_id,
+						       .show_id = &h->show_id,
+						       .booking_id = &h->booking_id,
+						       .amount_minor = h->event.amount_minor},
+			     on_last, h);
+}
+
+/* Somebody gave money back past us, of what counts as paid here. (What was only held is told as refunded when it is cancelled.) */
+static void find_foreign_refund(struct hook *h)
+{
+	if (h->state == PAYMENT_AUTHORISED || h->state == PAYMENT_CAPTURED)
+		find_money(h, "foreign_refund", "the gateway gave money back that nobody asked for here");
+	else
+		hook_commit(h);
+}
+
 /* ---- of a refund ---- */
 
 static void on_refund(void *arg, const struct pg_answer *a)
@@ -192,7 +220,10 @@ static void on_refund(void *arg, const struct pg_answer *a)
 	if (!worked(h, a))
 		return;
 	if (pg_rows(a->result) == 0) {
-		hook_commit(h);
+		if (h->event.seen == SEEN_PAID || h->event.seen == SEEN_NEW)
+			find_foreign_refund(h); /* it has our mark, and we do not know it */
+		else
+			hook_commit(h);
 		return;
 	}
 	h->known = true;
@@ -227,23 +258,6 @@ static void hint_refund(struct hook *h)
 	pg_tx_exec(h->tx, &payment_sql_refund_hint, &args, on_refund, h);
 }
 
-/* ---- of a dispute ---- */
-
-static void find_dispute(struct hook *h)
-{
-	h->known = true;
-	payment_finding_exec(h->tx, h->call->arena,
-			     &(struct payment_finding){.kind = "dispute",
-						       .gateway_id = h->event.object_id,
-						       .detail = "the buyer's bank disputes the charge",
-						       .currency = h->event.currency,
-						       .subject_id = &h->payment_id,
-						       .show_id = &h->show_id,
-						       .booking_id = &h->booking_id,
-						       .amount_minor = h->event.amount_minor},
-			     on_last, h);
-}
-
 /* ---- */
 
 static void on_found(void *arg, const struct pg_answer *a)
@@ -259,10 +273,13 @@ static void on_found(void *arg, const struct pg_answer *a)
 	h->show_id = pg_get_uuid(a->result, 0, 0);
 	h->payment_id = pg_get_uuid(a->result, 0, 1);
 	h->booking_id = pg_get_uuid(a->result, 0, 2);
+	payment_state_parse(pg_get_text(a->result, 0, 3), &h->state);
 	if (h->event.about == ABOUT_REFUND)
 		hint_refund(h);
+	else if (h->event.about == ABOUT_FOREIGN_REFUND)
+		find_foreign_refund(h);
 	else if (h->event.about == ABOUT_DISPUTE)
-		find_dispute(h);
+		find_money(h, "dispute", "the buyer's bank disputes the charge");
 	else
 		hint_payment(h);
 }

@@ -184,6 +184,16 @@ static void test_events(void **state)
 				    "\"payment_intent\":\"p\"}}}")
 				 .about,
 			 ABOUT_NOTHING);
+	/* a refund that we did not ask for; ours is no news, and of a failed one there is nothing to say */
+#define CREATED(more) \
+	"{\"id\":\"e\",\"type\":\"refund.created\",\"data\":{\"object\":{\"id\":\"re_1\",\"object\":\"refund\"," \
+	"\"payment_intent\":\"pi_1\"," more "}}}"
+	assert_int_equal(read_event(CREATED("\"status\":\"succeeded\"")).about, ABOUT_FOREIGN_REFUND);
+	assert_int_equal(read_event(CREATED("\"status\":\"pending\"")).about, ABOUT_FOREIGN_REFUND);
+	assert_int_equal(read_event(CREATED("\"status\":\"failed\"")).about, ABOUT_NOTHING);
+	assert_int_equal(
+		read_event(CREATED("\"status\":\"succeeded\",\"metadata\":{\"refund\":\"" ATTEMPT "\"}")).about,
+		ABOUT_NOTHING);
 	e = read_event("{\"id\":\"e\",\"type\":\"payment_intent.succeeded\",\"created\":1e3,\"data\":{\"object\":{"
 		       "\"id\":\"pi_1\","
 		       "\"amount\":-5,\"metadata\":{\"show\":\"x\"}}}}");

@@ -159,7 +159,7 @@ static const struct {
 } types[] = {
 	{"payment_intent.", ABOUT_INTENT},	   {"refund.updated", ABOUT_REFUND},
 	{"refund.failed", ABOUT_REFUND},	   {"charge.refund.updated", ABOUT_REFUND},
-	{"charge.dispute.created", ABOUT_DISPUTE},
+	{"charge.dispute.created", ABOUT_DISPUTE}, {"refund.created", ABOUT_FOREIGN_REFUND},
 };
 
 static enum webhook_about about(const char *type)
@@ -180,7 +180,7 @@ static enum payment_seen seen_of(enum webhook_about a, const json_t *object)
 	struct refund_observation r = {0};
 	char *text;
 
-	if (a != ABOUT_INTENT && a != ABOUT_REFUND)
+	if (a != ABOUT_INTENT && a != ABOUT_REFUND && a != ABOUT_FOREIGN_REFUND)
 		return SEEN_NOTHING;
 	text = json_dumps(object, JSON_COMPACT);
 	if (!text)
@@ -221,13 +221,20 @@ bool webhook_read(struct str body, struct webhook_event *ret, struct error *erro
 	if (ret->about == ABOUT_INTENT)
 		ret->has_attempt = metadata_uuid(object, "show", &ret->show_id) &&
 				   metadata_uuid(object, "attempt", &ret->payment_id);
-	if (ret->about == ABOUT_REFUND)
+	if (ret->about == ABOUT_REFUND || ret->about == ABOUT_FOREIGN_REFUND)
 		ret->has_refund = metadata_uuid(object, "refund", &ret->refund_id);
 	ret->seen = seen_of(ret->about, object);
 	amount = json_integer_value(json_object_get(object, "amount"));
 	ret->amount_minor = amount > 0 && amount <= INT64_C(99999999999) ? amount : 0;
 	webhook_currency(name_of(object, "currency"), ret->currency);
-	if (ret->intent_id[0] == '\0' || (ret->about == ABOUT_REFUND && !ret->has_refund))
-		ret->about = ret->about == ABOUT_DISPUTE ? ABOUT_DISPUTE : ABOUT_NOTHING;
+	if (ret->about == ABOUT_REFUND && !ret->has_refund)
+		ret->about = ABOUT_FOREIGN_REFUND;
+	/* that we made one ourselves is no news, nor that another's came to nothing */
+	else if (ret->about == ABOUT_FOREIGN_REFUND && ret->has_refund)
+		ret->about = ABOUT_NOTHING;
+	if (ret->about == ABOUT_FOREIGN_REFUND && ret->seen != SEEN_PAID && ret->seen != SEEN_NEW)
+		ret->about = ABOUT_NOTHING;
+	if (ret->intent_id[0] == '\0' && ret->about != ABOUT_DISPUTE)
+		ret->about = ABOUT_NOTHING;
 	return true;
 }

@@ -50,6 +50,7 @@ enum webhook_about {
 	ABOUT_NOTHING, /* a type we have no use for, or one that names nothing */
 	ABOUT_INTENT,
 	ABOUT_REFUND,
+	ABOUT_FOREIGN_REFUND, /* one that we did not ask for, by its metadata */
 	ABOUT_DISPUTE,
 };
 

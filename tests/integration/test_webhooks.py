@@ -282,6 +282,27 @@ def test_a_refused_refund_is_found(office, admin, gateway, db):
     assert (kind, amount, is_open, state) == ("refund_failed", 9000, True, "failed")
 
 
+def test_a_refund_made_by_hand_is_found(office, admin, gateway, db):
+    """At the gateway's dashboard, past the program. Once, however often it is told; our own are no findings."""
+    _, booking, done = cancelled(office, admin, gateway)
+    assert done["refund"]["status"] == "succeeded"
+    show = admin.make_show()
+    buyer, lock = locked(office, show)
+    other = buyer.book(show.show_id, lock).expect(201)["booking_id"]
+    [intent] = gateway.intents(other)
+    by_hand = gateway.post("/v1/refunds", payment_intent=intent["id"], amount=700)
+    marked = gateway.post("/v1/refunds", payment_intent=intent["id"], amount=1, metadata__refund=uuid.uuid4())
+    gateway.post(f"/v1/refunds/{by_hand['id']}", **{"metadata[note]": "told again: refund.updated"})
+    gateway.post(f"/v1/refunds/{marked['id']}", **{"metadata[note]": "told again: refund.updated"})
+
+    def found():
+        return sorted(db.execute("SELECT gateway_id, amount_minor, currency, settled_at = 'infinity' FROM payment_findings"
+                                 " WHERE kind = 'foreign_refund' AND subject_id = %s", [intent["metadata"]["attempt"]]).fetchall())
+
+    wait_until(lambda: found() == sorted([(by_hand["id"], 700, "EUR", True), (marked["id"], 1, "EUR", True)]), "both found")
+    assert db.execute("SELECT count(*) FROM payment_findings WHERE booking_id = %s", [booking]).fetchone() == (0,)
+
+
 def test_a_dispute_is_found(office, admin, gateway, events, db):
     show = admin.make_show()
     buyer, lock = locked(office, show)

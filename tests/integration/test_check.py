@@ -392,6 +392,73 @@ def test_a_refund_that_only_the_gateway_has_is_found(patient):
                            %(refund)s, 'infinity')""", refund=refund)
 
 
+def settle(patient, finding, how="by bank transfer"):
+    done = subprocess.run([patient.build_dir / "boxoffice", "admin", "payments", "settle", str(finding), "--how", how, "--by", "Ada",
+                           "--dir", str(patient.office.dir)], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+
+
+def find(patient, kind, subject, gateway_id=""):
+    [finding] = patient.sql("""INSERT INTO payment_findings (finding_id, kind, gateway_id, subject_id, show_id, booking_id, amount_minor,
+                                                            currency, detail)
+        VALUES (gen_random_uuid(), %(kind)s, %(gateway)s, %(subject)s, %(show)s, %(booking)s, 4500, 'EUR', 'x')
+        ON CONFLICT (gateway_id, subject_id, kind) DO UPDATE SET times = 2 RETURNING finding_id""",
+                            kind=kind, subject=subject, gateway=gateway_id).fetchone()
+    return finding
+
+
+@pytest.fixture
+def refused(patient):
+    """A seat is given up, and the gateway has refused to give its price back; afterwards it has."""
+    refund = uuid.uuid4()
+    patient.sql("UPDATE booking_seats SET released_at = now() WHERE show_id = %(show)s AND booking_id = %(booking)s AND seat_no = 1")
+    patient.sql("UPDATE tickets SET state = 'revoked' WHERE show_id = %(show)s AND booking_id = %(booking)s AND seat_no = 1")
+    patient.sql("UPDATE show_seats SET state = 0, lock_id = %(zero)s, expires_at = '-infinity', fence = fence + 1"
+                " WHERE show_id = %(show)s AND seat_no = 1", zero=ZERO)
+    patient.redis.delete(f"map:{{{patient.show}}}")
+    patient.office.api().get(f"/v1/shows/{patient.show}/seats").expect(200)
+    patient.sql("""INSERT INTO refunds (show_id, refund_id, payment_id, booking_id, state, amount_minor, currency, kind, reason,
+                                        gateway_id, settle_at, failure)
+                   VALUES (%(show)s, %(refund)s, %(payment)s, %(booking)s, 'failed', 4500, 'EUR', 'seats', 'x', '', 'infinity', 'refused')""",
+                refund=refund)
+    return refund
+
+
+def test_a_failed_refund_that_a_person_settled(patient, refused):
+    """By bank transfer; until that is said it is a fault in both halves."""
+    finding = find(patient, "refund_failed", refused)
+    patient.assert_found("I3", "taken 9000 less refunds 0", "seats 4500")
+    patient.assert_found("I3", "captured 9000", "less refunds 0", "seats 4500")
+    settle(patient, finding)
+    patient.assert_well()
+    # sent again as another refund it is that one that counts
+    patient.sql("""INSERT INTO payment_events (show_id, event_id, payment_id, booking_id, from_state, to_state, amount_minor, currency,
+                                               actor, why)
+                   VALUES (%(show)s, gen_random_uuid(), %(payment)s, %(booking)s, '', 'requested', 4500, 'EUR', 'staff',
+                           'again, in place of ' || %(refund)s || ', by Ada')""", refund=str(refused))
+    patient.assert_found("I3", "taken 9000 less refunds 0", "seats 4500")
+    patient.sql("UPDATE payment_events SET why = 'x' WHERE booking_id = %(booking)s")
+
+
+def test_a_failed_refund_that_was_made_by_hand(patient, refused):
+    """At the gateway's dashboard: what the gateway gave back is known when both findings are settled, and only then."""
+    settle(patient, find(patient, "refund_failed", refused))
+    patient.assert_well()
+    by_hand = patient.money.refund(patient.intent, amount=4500)
+    patient.assert_found("I3", "captured 9000", by_hand, "less refunds 4500", "plus 4500 settled in another way")
+    settle(patient, find(patient, "foreign_refund", patient.payment, by_hand))
+    patient.assert_well()
+
+
+def test_a_reversed_refund_that_a_person_settled(patient, refused):
+    """It had succeeded here, and the gateway does not have it any more."""
+    patient.sql("UPDATE refunds SET state = 'succeeded', gateway_id = 're_reversed' WHERE refund_id = %(refund)s", refund=refused)
+    finding = find(patient, "refund_reversed", refused, "re_reversed")
+    patient.assert_found("I3", "has succeeded here (4500 EUR)", "does not have refund re_reversed")
+    patient.assert_found("I3", "captured 9000", "less refunds 0", "seats 4500")
+    settle(patient, finding)
+
+
 # Each: words of its line, what breaks it, what mends it.
 LOST = {
     "an attempt that the gateway does not have": (

@@ -10,7 +10,8 @@ ours AS (
                         WHERE x.show_id = b.show_id AND x.booking_id = b.booking_id AND x.released_at IS NULL), 0)
            - coalesce((SELECT sum(r.amount_minor) FROM refunds r
                         WHERE r.show_id = b.show_id AND r.booking_id = b.booking_id AND r.kind = 'goodwill'
-                          AND r.state <> 'failed'), 0)) AS due
+                          AND r.state <> 'failed'), 0)
+           + coalesce((SELECT s.minor FROM gateway_settled s WHERE s.show_id = b.show_id AND s.booking_id = b.booking_id), 0)) AS due
     FROM bookings b GROUP BY b.currency)
 SELECT coalesce(t.currency, o.currency) AS currency, coalesce(t.intents, 0) AS intents, coalesce(t.captured, 0) AS captured,
        coalesce(t.refunded, 0) AS refunded, coalesce(t.captured, 0) - coalesce(t.refunded, 0) AS net, coalesce(o.due, 0) AS due,

@@ -1,5 +1,5 @@
--- I3, the gateway's half: captured less refunded there is the price of the live seats, plus the fee kept, less goodwill, per
--- booking and currency; and what is through here is through there. $1: which look this is, $2: how late the one whose duty it
+-- I3, the gateway's half: captured less refunded there is the price of the live seats, plus the fee kept, less goodwill, plus what
+-- went back in another way (gateway_settled), per booking and currency; and what is through here is through there. $1: which look this is, $2: how late the one whose duty it
 -- is may be. What is pending for less than that (a capture not proven, a void to be made, a refund under way) is no fault.
 WITH refunded AS (
   SELECT r.intent_id, sum(r.amount_minor) AS minor, string_agg(r.refund_id, ', ' ORDER BY r.refund_id) AS ids
@@ -23,18 +23,19 @@ goodwill AS (
    WHERE r.kind = 'goodwill' AND r.state <> 'failed' GROUP BY r.show_id, r.booking_id),
 ours AS (
   SELECT b.show_id, b.booking_id, b.reference, b.state, b.currency::text AS currency, coalesce(l.minor, 0) AS live,
-         b.fee_kept_minor AS fee, coalesce(g.minor, 0) AS goodwill
+         b.fee_kept_minor AS fee, coalesce(g.minor, 0) AS goodwill, coalesce(s.minor, 0) AS elsewhere
     FROM bookings b
     LEFT JOIN live l ON l.show_id = b.show_id AND l.booking_id = b.booking_id
-    LEFT JOIN goodwill g ON g.show_id = b.show_id AND g.booking_id = b.booking_id),
+    LEFT JOIN goodwill g ON g.show_id = b.show_id AND g.booking_id = b.booking_id
+    LEFT JOIN gateway_settled s ON s.show_id = b.show_id AND s.booking_id = b.booking_id),
 uneven AS (
   SELECT coalesce(o.show_id, t.show_id) AS show_id, coalesce(o.booking_id, t.booking_id) AS booking_id,
          coalesce(o.currency, t.currency) AS currency, coalesce(t.captured, 0) AS captured, coalesce(t.refunded, 0) AS refunded,
          coalesce(t.kept, 0) AS kept, t.ids, t.refunds, coalesce(o.live, 0) AS live, coalesce(o.fee, 0) AS fee,
-         coalesce(o.goodwill, 0) AS goodwill
+         coalesce(o.goodwill, 0) AS goodwill, coalesce(o.elsewhere, 0) AS elsewhere
     FROM ours o FULL JOIN theirs t ON t.show_id = o.show_id AND t.booking_id = o.booking_id AND t.currency = o.currency
    WHERE coalesce(t.captured, 0) - coalesce(t.refunded, 0)
-         <> coalesce(o.live, 0) + coalesce(o.fee, 0) - coalesce(o.goodwill, 0)),
+         <> coalesce(o.live, 0) + coalesce(o.fee, 0) - coalesce(o.goodwill, 0) + coalesce(o.elsewhere, 0)),
 last AS ( -- arrow of an attempt or a refund
   SELECT e.show_id, e.payment_id, e.refund_id, max(e.at) AS at FROM payment_events e
    GROUP BY e.show_id, e.payment_id, e.refund_id),
@@ -53,7 +54,8 @@ SELECT u.show_id, 'booking ' || b.reference || ' (' || b.state || '): '
        || CASE WHEN u.kept > 1 THEN 'captured ' || u.kept || ' times: ' ELSE '' END
        || 'the gateway has captured ' || u.captured || coalesce(' (' || u.ids || ')', '') || ' less refunds ' || u.refunded
        || coalesce(' (' || u.refunds || ')', '') || ' ' || u.currency || ', which is not seats ' || u.live || ' plus fee '
-       || u.fee || ' less goodwill ' || u.goodwill AS fault
+       || u.fee || ' less goodwill ' || u.goodwill
+       || CASE WHEN u.elsewhere <> 0 THEN ' plus ' || u.elsewhere || ' settled in another way' ELSE '' END AS fault
   FROM uneven u JOIN bookings b ON b.show_id = u.show_id AND b.booking_id = u.booking_id
   LEFT JOIN pending w ON w.show_id = u.show_id AND w.booking_id = u.booking_id
  WHERE w.booking_id IS NULL
@@ -96,4 +98,6 @@ SELECT r.show_id, 'booking ' || b.reference || ': refund ' || r.refund_id || ' h
   JOIN bookings b ON b.show_id = r.show_id AND b.booking_id = r.booking_id
   LEFT JOIN gateway_refunds g ON g.refund_id = r.gateway_id
  WHERE r.state = 'succeeded'
+   AND (SELECT count(*) FROM payment_findings f WHERE f.subject_id = r.refund_id AND f.kind = 'refund_reversed'
+           AND f.settled_at < 'infinity' AND f.settled_by <> 'reconciler') = 0
    AND (g.refund_id IS NULL OR g.status <> 'succeeded' OR g.amount_minor <> r.amount_minor OR g.currency <> r.currency::text)) f

@@ -11,6 +11,7 @@
 #include "ticket/ticket_service.h"
 
 #include <string.h>
+#include <strings.h>
 
 static void exec_arrow(struct drive *d, const struct pg_stmt *stmt, const struct pg_args *args, bool last)
 {
@@ -316,7 +317,7 @@ void move_lose(struct drive *d)
 	booking_lose(d->tx, &d->arena, &d->a.show_id, &d->a.booking_id, on_booking_lost, d);
 }
 
-/* What the gateway says of an attempt that ended here: nothing is open, or all goes back. */
+/* What the gateway says of an attempt that ended here: nothing is open, or all that it took goes back, be it as asked or not. */
 void move_void_ended(struct drive *d, bool refund)
 {
 	struct uuid event_id = crypto_uuid_v7(wall_now_us()), refund_id = crypto_uuid_v7(wall_now_us());
@@ -330,8 +331,10 @@ void move_void_ended(struct drive *d, bool refund)
 	pg_arg_uuid(&args, &event_id);
 	pg_arg_text(&args, str_from(d->actor));
 	pg_arg_text(&args, str_from(d->request_id));
-	if (refund)
+	if (refund) {
 		pg_arg_uuid(&args, &refund_id);
+		pg_arg_i64(&args, strcasecmp(d->seen.currency, d->a.currency) == 0 ? d->seen.received_minor : -1);
+	}
 	pg_tx_exec(d->tx, refund ? &payment_sql_refund_all : &payment_sql_payment_voided, &args, drive_on_last, d);
 }
 

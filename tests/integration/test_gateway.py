@@ -163,6 +163,23 @@ def test_another_amount_captured_ends_the_booking(ground):
     assert buyer.taken(show.show_id) == {}
 
 
+def test_what_was_taken_goes_back_when_it_was_another_amount(ground):
+    """Somebody captured a part of it at the gateway: that part goes back, and the books agree without a person."""
+    show, buyer, lock = ground.locked()
+    ground.middleman.answer("capture", 500, times=None)
+    booking = buyer.book(show.show_id, lock).expect(201)
+    assert booking["payment"]["status"] == "capture_pending"
+    ground.simulator.post(f"/v1/payment_intents/{ground.intent(lock)['id']}/capture", amount_to_capture=4500)
+    ground.middleman.clear()
+    wait_until(lambda: ground.intent(lock)["amount_refunded"] == 4500, "what was taken given back")
+    refund = """SELECT r.state, r.kind, r.amount_minor FROM refunds r JOIN payments p USING (show_id, payment_id)
+        WHERE p.lock_id = %s"""
+    wait_until(lambda: ground.db.execute(refund, [lock]).fetchall() == [("succeeded", "void", 4500)], "its refund through")
+    assert ground.states(lock) == ["capture_failed"]
+    assert [kind for kind, _, _ in ground.findings(lock)] == ["amount_differs"]
+    assert buyer.taken(show.show_id) == {}
+
+
 # ---- repetition -----------------------------------------------------------------------------------------------------------
 
 IN_USE = {"type": "idempotency_error", "code": "idempotency_key_in_use"}

@@ -48,6 +48,12 @@ static bool visible(struct str s)
 	return true;
 }
 
+/* The gateway's tokens do. The number of a card, sent by mistake, does not: it must not get into our books, not even as refused. */
+static bool begins_with_letter(struct str s)
+{
+	return s.n && ((s.p[0] >= 'a' && s.p[0] <= 'z') || (s.p[0] >= 'A' && s.p[0] <= 'Z'));
+}
+
 bool booking_ask_read(const json_t *body, struct booking_ask *ret, struct error *e)
 {
 	struct json_in in, buyer, payment;
@@ -71,9 +77,9 @@ bool booking_ask_read(const json_t *body, struct booking_ask *ret, struct error 
 		ret->pays = true;
 		ret->method = json_in_str(&payment, "method", JSON_REQUIRED, 1, BOOKING_METHOD_MAX);
 		ret->return_url = json_in_str(&payment, "return_url", JSON_OPTIONAL, 1, BOOKING_URL_MAX);
-		if (e->code == ERR_NONE && !visible(ret->method))
+		if (e->code == ERR_NONE && (!visible(ret->method) || !begins_with_letter(ret->method)))
 			json_in_fault(&payment, ERR_INVALID_VALUE, "method",
-				      "\"method\" is not a token of the gateway.");
+				      "\"method\" is not a token of the gateway, like pm_card_visa.");
 		if (e->code == ERR_NONE && !visible(ret->return_url))
 			json_in_fault(&payment, ERR_INVALID_VALUE, "return_url", "\"return_url\" is not an address.");
 		json_in_end(&payment);

@@ -50,6 +50,8 @@ static void test_read(void **state)
 	assert_int_equal(reads("{" LOCK "," BUYER ",\"payment\":{}}", "/payment/method"), ERR_INVALID_REQUEST);
 	assert_int_equal(reads("{" LOCK "," BUYER ",\"payment\":{\"method\":\"a b\"}}", "/payment/method"),
 			 ERR_INVALID_VALUE);
+	assert_int_equal(reads("{" LOCK "," BUYER ",\"payment\":{\"method\":\"4242424242424242\"}}", "/payment/method"),
+			 ERR_INVALID_VALUE);
 	assert_int_equal(reads("{" LOCK "," BUYER ",\"payment\":{\"method\":\"pm\",\"amount\":1}}", "/payment/amount"),
 			 ERR_INVALID_REQUEST);
 	assert_int_equal(reads("{" LOCK ",\"buyer\":{\"name\":\"Ada\",\"email\":\"ada\"}}", "/buyer/email"),

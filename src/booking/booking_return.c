@@ -1,7 +1,7 @@
 /*
- * Where a buyer may be sent back to after 3-D Secure, and POST .../bookings/{booking}/return: the buyer comes back from the bank's page (3-D Secure), perhaps in another browser than the
- * one that went there. The address has a token of the booking and the attempt; with it the gateway is asked at once, and whoever
- * has it gets the booking's link. It counts once, and until the attempt's bound.
+ * Where a buyer may be sent back to after 3-D Secure, and POST .../bookings/{booking}/return: the buyer comes back from the bank's
+ * page, perhaps in another browser than the one that went there. The address has a token of the booking and the attempt; with it
+ * the gateway is asked at once, and whoever has it gets the booking's link. It counts once, and until the attempt's bound.
  *
  *   token --> payment_return: used now? --> payment_ask --> the booking as it is
  */
@@ -10,14 +10,17 @@
 
 #include <stdlib.h>
 
-/* The request's own address: the scheme is the gateway's before us to know, so both count. */
+/*
+ * Without public-url the request's own address is ours: the scheme is the gateway's before us to know, so both count. With it the
+ * request does not say who we are: whoever sends it writes its Host.
+ */
 bool booking_return_allowed(const struct booking_service *b, const struct web_call *call, struct str url)
 {
 	const struct str *host = http_req_header(call->req, "host");
 	struct str public_url = str_from(b->config.public_url), more = str_from(b->config.return_urls);
 	struct str plain = STR(""), tls = STR("");
 
-	if (host && host->n && host->n < 256) {
+	if (!public_url.n && host && host->n && host->n < 256) {
 		plain = str_from(arena_printf(call->arena, "http://%.*s", STR_FMT(*host)));
 		tls = str_from(arena_printf(call->arena, "https://%.*s", STR_FMT(*host)));
 	}

@@ -109,6 +109,11 @@ def test_return_url(office, admin):
     for url in ("https://evil.example/", office.url + ".evil.example/", "javascript:alert(1)"):
         answer = secure(office, show, buyer, lock, return_url=url)
         assert answer.expect(422, "invalid_value")["path"] == "/payment/return_url"
+    # the request does not say which addresses are ours
+    answer = buyer.post(f"/v1/shows/{show.show_id}/bookings", {
+        "lock_id": lock, "buyer": {"name": "Ada", "email": "ada@example.org"},
+        "payment": {"method": SECURE, "return_url": "http://evil.example/"}}, headers={"Host": "evil.example"})
+    assert answer.expect(422, "invalid_value")["path"] == "/payment/return_url"
     assert buyer.lock_state(show.show_id, lock).expect(200)["state"] == "active"
 
 

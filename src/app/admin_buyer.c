@@ -35,6 +35,26 @@ static bool whom(const struct asked *a, const char *what, const char *params[3])
 	return true;
 }
 
+/* A name that is mistyped must not read as "nobody is known". */
+static bool organizer_there(const struct asked *a)
+{
+	const char *name = a->options[OPT_ORGANIZER].value;
+	PGresult *r;
+	bool there = false;
+
+	if (!name)
+		return true;
+	r = pg_sync_ask(a->pg, "organizer list", admin_sql_organizer_list.sql, 0, NULL);
+	if (!r)
+		return false;
+	for (int i = 0; i < PQntuples(r) && !there; i++)
+		there = strcmp(PQgetvalue(r, i, 1), name) == 0;
+	PQclear(r);
+	if (!there)
+		fprintf(stderr, "boxoffice: there is no organiser \"%s\"\n", name);
+	return there;
+}
+
 int admin_buyer_erase(const struct asked *a)
 {
 	const char *params[3];
@@ -43,6 +63,8 @@ int admin_buyer_erase(const struct asked *a)
 
 	if (!whom(a, "erase", params))
 		return 2;
+	if (!organizer_there(a))
+		return 1;
 	r = pg_sync_ask(a->pg, "erase", admin_sql_buyer_future.sql, 3, params);
 	if (!r)
 		return 1;
@@ -77,6 +99,8 @@ int admin_buyer_export(const struct asked *a)
 
 	if (!whom(a, "export", params))
 		return 2;
+	if (!organizer_there(a))
+		return 1;
 	r = pg_sync_ask(a->pg, "export", admin_sql_buyer_export.sql, 3, params);
 	if (!r)
 		return 1;

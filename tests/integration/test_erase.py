@@ -187,6 +187,7 @@ def test_one_record_of_one_organiser(office, db):
     person = Person(office)
     show = office.admin().make_show()
     first, second = (person.book(show).expect(201)["booking_id"] for _ in range(2))
+    office.run_admin("organizer", "create", "another")
     told = json.loads(office.run_admin("export", "--email", person.email, "--organizer", "default"))
     assert len(told["records"]) == 2
     assert "nobody" in office.run_admin("export", "--email", person.email, "--organizer", "another", status=3)
@@ -194,6 +195,8 @@ def test_one_record_of_one_organiser(office, db):
     assert "1 records; 1 bookings" in office.run_admin("erase", "--buyer", record, "--yes-future")
     assert [b["booking_id"] for b in json.loads(office.run_admin("export", "--email", person.email))["bookings"]] == [second]
     assert "erased: 0 records" in office.run_admin("erase", "--email", person.email, "--organizer", "another", "--yes-future")
+    for what in ("export", "erase"):  # mistyped: not the same as that nobody is known
+        assert 'no organiser "defualt"' in office.run_admin(what, "--email", person.email, "--organizer", "defualt", status=1)
     # of a show that is over nobody has to be told anything
     db.execute("UPDATE shows SET starts_at = now() - interval '1 day' WHERE show_id = %s", [show.show_id])
     assert "1 records" in office.run_admin("erase", "--email", person.email)

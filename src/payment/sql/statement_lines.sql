@@ -1,7 +1,8 @@
 -- A page of an organiser's ($1) statement: what was captured and what was given back from $2 to before $3, after the line
 -- ($4, $5), at most $6. By the time at which it was proven here. Money that the gateway took for an attempt that had ended was
--- never captured by an arrow: its line is the request to give all of it back. Reads only, by payment_events_of_money; the rest by
--- key, a row at a time, whatever the planner believes of the tables' sizes (hence LATERAL with LIMIT).
+-- never captured by an arrow: its line is the request to give all of it back, not one that was made again (refund_retry). Reads
+-- only, by payment_events_of_money; the rest by key, a row at a time, whatever the planner believes of the tables' sizes (hence
+-- LATERAL with LIMIT).
 SELECT e.at, e.event_id, e.to_state <> 'succeeded' AS is_payment, e.to_state = 'requested' AS late, e.show_id, e.booking_id,
        b.reference, e.payment_id, e.refund_id, r.kind AS refund_kind,
        CASE WHEN e.to_state = 'succeeded' THEN r.gateway_id ELSE p.intent_id END AS gateway_id, e.amount_minor, e.currency::text
@@ -15,6 +16,7 @@ SELECT e.at, e.event_id, e.to_state <> 'succeeded' AS is_payment, e.to_state = '
    AND e.at >= $2::timestamptz AND e.at < $3::timestamptz AND (e.at, e.event_id) > ($4::timestamptz, $5::uuid)
    AND b.organizer_id = $1::uuid
    AND ((e.to_state = 'captured' AND e.refund_id IS NULL) OR (e.to_state = 'succeeded' AND e.refund_id IS NOT NULL)
-        OR (e.to_state = 'requested' AND r.kind = 'void'))
+        OR (e.to_state = 'requested' AND r.kind = 'void'
+            AND e.why NOT LIKE 'again, in place of %'))
  ORDER BY e.at, e.event_id
  LIMIT $6::int

@@ -15,7 +15,8 @@ WITH lines AS (
      AND e.at >= $2::timestamptz AND e.at < $3::timestamptz
      AND b.organizer_id = $1::uuid
      AND ((e.to_state = 'captured' AND e.refund_id IS NULL) OR (e.to_state = 'succeeded' AND e.refund_id IS NOT NULL)
-          OR (e.to_state = 'requested' AND r.kind = 'void'))
+          OR (e.to_state = 'requested' AND r.kind = 'void'
+              AND e.why NOT LIKE 'again, in place of %'))
    GROUP BY e.currency),
 fees AS (
   SELECT b.currency::text AS currency, sum(s.price_minor - s.refund_minor)::bigint AS kept

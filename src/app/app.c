@@ -122,6 +122,7 @@ bool app_init(struct app *app, const struct config *config, struct metrics *metr
 
 	event.plan_limits.seats_max = (uint32_t)config->plan_seats_max;
 	event.seats_per_lock = (uint32_t)config->seats_per_lock;
+	event.recommended_us = config->recommended_seconds * US_PER_SECOND;
 	app->event = event_service_new(&event);
 	struct seat_map_config map = {.loop = app->loop,
 				      .redis = app->redis,
@@ -148,6 +149,7 @@ bool app_init(struct app *app, const struct config *config, struct metrics *metr
 
 	app->seat = seat_service_new(&seat);
 	event_set_free_source(app->event, seat_free_count, app->seat);
+	event_set_moved_hook(app->event, seat_show_moved, app->seat);
 	struct ticket_service_config ticket = {
 		.loop = app->loop, .pg = app->pg, .offload = app->offload, .auth = app->auth, .event = app->event};
 

@@ -26,6 +26,7 @@ struct event_config {
 	size_t plan_cache_bytes; /* default 256 MiB */
 	size_t show_cache_max;	 /* default 2,000 */
 	struct plan_limits plan_limits;
+	int64_t recommended_us;	 /* how old recommendations may be; default a minute */
 	uint32_t seats_per_lock; /* so many times a price must not pass what can be charged at once; 0: 1 */
 };
 
@@ -83,6 +84,8 @@ void event_show_get_known(struct event_service *ev, const struct uuid *show_id, 
 typedef void event_free_fn(void *arg, int32_t free);
 void event_set_free_source(struct event_service *ev,
 			   void (*ask)(void *source, struct show *show, event_free_fn *fn, void *arg), void *source);
+/* A show was moved to another plan: whoever keeps something by its seats' numbers is told, after the commit. */
+void event_set_moved_hook(struct event_service *ev, void (*moved)(void *arg, const struct uuid *show_id), void *arg);
 /* A process changed the show itself: read it again next time. */
 void event_show_forget(struct event_service *ev, const struct uuid *show_id);
 

@@ -23,7 +23,10 @@ struct event_service *event_service_new(const struct event_config *config)
 		ev->config.show_cache_max = 2000;
 	if (!ev->config.plan_limits.seats_max)
 		ev->config.plan_limits = plan_limits_default;
+	if (!ev->config.recommended_us)
+		ev->config.recommended_us = 60 * US_PER_SECOND;
 	event_cache_init(ev);
+	recommended_init(ev);
 	return ev;
 }
 
@@ -31,6 +34,7 @@ void event_service_free(struct event_service *ev)
 {
 	if (!ev)
 		return;
+	recommended_done(ev);
 	event_cache_done(ev);
 	free(ev);
 }
@@ -61,7 +65,7 @@ struct made {
 	struct idempotent idem;
 	const struct pg_stmt *get; /* takes the id and the organiser */
 	int col_hash;
-	void (*write)(struct jw *w, const struct pg_result *r, const struct web_call *call);
+	void (*answer)(struct web_call *call, const struct pg_result *r, int status);
 };
 
 static void on_made_back(void *arg, const struct pg_answer *a)
@@ -74,8 +78,7 @@ static void on_made_back(void *arg, const struct pg_answer *a)
 		   !str_eq(pg_get_bytes(a->result, 0, m->col_hash), idempotent_hash(&m->idem))) {
 		web_refuse(m->call, ERR_IDEMPOTENCY_MISMATCH, NULL);
 	} else {
-		m->write(web_json(m->call), a->result, m->call);
-		web_json_end(m->call, 201);
+		m->answer(m->call, a->result, 201);
 	}
 }
 
@@ -120,47 +123,54 @@ static void venue_write(struct jw *w, const struct pg_result *r, int row)
 	jw_kstr(w, "country", pg_get_text(r, row, 5));
 }
 
-static void venue_write_made(struct jw *w, const struct pg_result *r, const struct web_call *call)
+void venue_answer(struct web_call *call, const struct pg_result *r, int status)
 {
-	venue_write(w, r, 0);
+	venue_write(web_json(call), r, 0);
+	event_end_with_tag(call, status, pg_get_int(r, 0, 7));
+}
+
+bool venue_read(const json_t *body, enum json_need need, struct arena *arena, struct venue_words *ret, struct error *e)
+{
+	struct json_in in;
+
+	json_in_init(&in, body, "", e);
+	ret->name = json_in_str(&in, "name", need, 1, 200);
+	ret->timezone = json_in_str(&in, "timezone", need, 1, TIMEZONE_NAME_MAX);
+	ret->city = json_in_str(&in, "city", need, 1, 200);
+	ret->address = json_in_text(&in, "address", JSON_OPTIONAL, 0, 500);
+	ret->country = json_in_str(&in, "country", JSON_OPTIONAL, 0, 100);
+	if (e->code == ERR_NONE && ret->timezone.n && !timezone_known(arena_cstr(arena, ret->timezone)))
+		json_in_fault(&in, ERR_INVALID_VALUE, "timezone", "\"%.64s\" is not a time zone of the IANA database.",
+			      ret->timezone.p);
+	return json_in_end(&in);
 }
 
 void venue_post(struct web_call *call)
 {
 	struct made *m;
 	struct error e = {0};
-	struct json_in in;
-	struct str name, timezone, city, address, country;
+	struct venue_words v;
 	json_t *body = made_body(call, &m);
 	struct pg_args args;
 
 	if (!body)
 		return;
-	json_in_init(&in, body, "", &e);
-	name = json_in_str(&in, "name", JSON_REQUIRED, 1, 200);
-	timezone = json_in_str(&in, "timezone", JSON_REQUIRED, 1, TIMEZONE_NAME_MAX);
-	city = json_in_str(&in, "city", JSON_REQUIRED, 1, 200);
-	address = json_in_text(&in, "address", JSON_OPTIONAL, 0, 500);
-	country = json_in_str(&in, "country", JSON_OPTIONAL, 0, 100);
-	if (e.code == ERR_NONE && timezone.n && !timezone_known(arena_cstr(call->arena, timezone)))
-		json_in_fault(&in, ERR_INVALID_VALUE, "timezone", "\"%.64s\" is not a time zone of the IANA database.",
-			      timezone.p);
-	if (!json_in_end(&in)) {
+	if (!venue_read(body, JSON_REQUIRED, call->arena, &v, &e)) {
 		web_refuse_error(call, &e);
 		return;
 	}
 	pg_args_init(&args, call->arena);
 	pg_arg_uuid(&args, &m->idem.id);
 	pg_arg_uuid(&args, &call->who.organizer_id);
-	pg_arg_text(&args, name);
-	pg_arg_text(&args, timezone);
-	pg_arg_text(&args, city);
-	pg_arg_text(&args, address);
-	pg_arg_text(&args, country);
+	pg_arg_text(&args, v.name);
+	pg_arg_text(&args, v.timezone);
+	pg_arg_text(&args, v.city);
+	pg_arg_text(&args, v.address);
+	pg_arg_text(&args, v.country);
 	pg_arg_bytes(&args, idempotent_hash(&m->idem));
 	m->get = &event_sql_venue_get;
 	m->col_hash = 6;
-	m->write = venue_write_made;
+	m->answer = venue_answer;
 	pg_query_start(m->ev->config.pg, &event_sql_venue_create, &args, EVENT_QUERY_MS, on_made, m);
 }
 
@@ -173,8 +183,7 @@ static void on_venue(void *arg, const struct pg_answer *a)
 	} else if (pg_rows(a->result) == 0) {
 		web_refuse(call, ERR_NOT_FOUND, "There is no such venue.");
 	} else {
-		venue_write(web_json(call), a->result, 0);
-		web_json_end(call, 200);
+		venue_answer(call, a->result, 200);
 	}
 }
 
@@ -230,8 +239,9 @@ void venues_get(struct web_call *call)
 
 /* ---- events ---- */
 
-static void event_write(struct jw *w, const struct pg_result *r, const struct web_call *call)
+void event_answer(struct web_call *call, const struct pg_result *r, int status)
 {
+	struct jw *w = web_json(call);
 	struct uuid id = pg_get_uuid(r, 0, 0), organizer = pg_get_uuid(r, 0, 7), viewer = event_viewer(call);
 
 	jw_kuuid(w, "event_id", &id);
@@ -239,6 +249,11 @@ static void event_write(struct jw *w, const struct pg_result *r, const struct we
 	jw_kstr(w, "category", pg_get_text(r, 0, 2));
 	jw_kstr(w, "description", pg_get_text(r, 0, 3));
 	jw_kstr(w, "status", pg_get_text(r, 0, 4));
+	jw_key(w, "language");
+	if (str_eqc(pg_get_text(r, 0, 10), EVENT_NO_LANGUAGE))
+		jw_null(w);
+	else
+		jw_str(w, pg_get_text(r, 0, 10));
 	jw_key(w, "max_per_payer");
 	if (pg_is_null(r, 0, 5))
 		jw_null(w);
@@ -256,48 +271,74 @@ static void event_write(struct jw *w, const struct pg_result *r, const struct we
 		jw_time(w, pg_get_time(r, 0, 8));
 	if (uuid_eq(&organizer, &viewer))
 		jw_kuuid(w, "organizer_id", &organizer);
+	event_end_with_tag(call, status, pg_get_int(r, 0, 11));
+}
+
+static struct str language_read(struct json_in *in)
+{
+	/* those that event_configuration of the database knows */
+	static const char languages[][3] = {"da", "de", "en", "es", "fi", "fr", "hu", "it",
+					    "nl", "no", "pt", "ro", "ru", "sv", "tr"};
+	struct str language = json_in_str(in, "language", JSON_OPTIONAL, 0, 20);
+
+	for (size_t i = 0; i < sizeof(languages) / sizeof(languages[0]); i++)
+		if (str_eqc(language, languages[i]))
+			return language;
+	if (language.p && in->error->code == ERR_NONE && json_object_get(in->object, "language") &&
+	    !json_is_null(json_object_get(in->object, "language")))
+		json_in_fault(
+			in, ERR_INVALID_VALUE, "language",
+			"\"language\" is one of da, de, en, es, fi, fr, hu, it, nl, no, pt, ro, ru, sv, tr, or null.");
+	return STR("");
+}
+
+bool event_read(const json_t *body, enum json_need need, struct event_words *ret, struct error *e)
+{
+	enum show_status parsed;
+	struct json_in in;
+
+	json_in_init(&in, body, "", e);
+	ret->name = json_in_str(&in, "name", need, 1, 200);
+	ret->category = json_in_str(&in, "category", JSON_OPTIONAL, 0, 100);
+	ret->description = json_in_text(&in, "description", JSON_OPTIONAL, 0, DESCRIPTION_MAX);
+	ret->status = json_in_str(&in, "status", JSON_OPTIONAL, 1, 20);
+	ret->max_per_payer = json_in_i64(&in, "max_per_payer", JSON_OPTIONAL, 1, 10000, 0);
+	ret->language = language_read(&in);
+	if (ret->status.n && (!show_status_parse(ret->status, &parsed) || parsed == SHOW_CANCELLED))
+		json_in_fault(&in, ERR_INVALID_VALUE, "status", "\"status\" is \"draft\" or \"published\".");
+	return json_in_end(&in);
 }
 
 void event_post(struct web_call *call)
 {
 	struct made *m;
 	struct error e = {0};
-	struct json_in in;
-	struct str name, category, description, status;
-	enum show_status parsed;
-	int64_t max_per_payer;
+	struct event_words w;
 	json_t *body = made_body(call, &m);
 	struct pg_args args;
 
 	if (!body)
 		return;
-	json_in_init(&in, body, "", &e);
-	name = json_in_str(&in, "name", JSON_REQUIRED, 1, 200);
-	category = json_in_str(&in, "category", JSON_OPTIONAL, 0, 100);
-	description = json_in_text(&in, "description", JSON_OPTIONAL, 0, DESCRIPTION_MAX);
-	status = json_in_str(&in, "status", JSON_OPTIONAL, 1, 20);
-	max_per_payer = json_in_i64(&in, "max_per_payer", JSON_OPTIONAL, 1, 10000, 0);
-	if (status.n && (!show_status_parse(status, &parsed) || parsed == SHOW_CANCELLED))
-		json_in_fault(&in, ERR_INVALID_VALUE, "status", "\"status\" is \"draft\" or \"published\".");
-	if (!json_in_end(&in)) {
+	if (!event_read(body, JSON_REQUIRED, &w, &e)) {
 		web_refuse_error(call, &e);
 		return;
 	}
 	pg_args_init(&args, call->arena);
 	pg_arg_uuid(&args, &m->idem.id);
 	pg_arg_uuid(&args, &call->who.organizer_id);
-	pg_arg_text(&args, name);
-	pg_arg_text(&args, category);
-	pg_arg_text(&args, description);
-	pg_arg_text(&args, status.n ? status : STR("published"));
-	if (max_per_payer)
-		pg_arg_i32(&args, (int32_t)max_per_payer);
+	pg_arg_text(&args, w.name);
+	pg_arg_text(&args, w.category);
+	pg_arg_text(&args, w.description);
+	pg_arg_text(&args, w.status.n ? w.status : STR("published"));
+	if (w.max_per_payer)
+		pg_arg_i32(&args, (int32_t)w.max_per_payer);
 	else
 		pg_arg_null(&args);
 	pg_arg_bytes(&args, idempotent_hash(&m->idem));
+	pg_arg_text(&args, w.language.n ? w.language : STR(EVENT_NO_LANGUAGE));
 	m->get = &event_sql_event_get;
 	m->col_hash = 6;
-	m->write = event_write;
+	m->answer = event_answer;
 	pg_query_start(m->ev->config.pg, &event_sql_event_create, &args, EVENT_QUERY_MS, on_made, m);
 }
 
@@ -310,8 +351,7 @@ static void on_event(void *arg, const struct pg_answer *a)
 	} else if (pg_rows(a->result) == 0) {
 		web_refuse(call, ERR_NOT_FOUND, "There is no such event.");
 	} else {
-		event_write(web_json(call), a->result, call);
-		web_json_end(call, 200);
+		event_answer(call, a->result, 200);
 	}
 }
 
@@ -327,104 +367,23 @@ void event_get(struct web_call *call)
 	pg_query_start(ev->config.pg, &event_sql_event_get, &args, EVENT_QUERY_MS, on_event, call);
 }
 
-static void on_events(void *arg, const struct pg_answer *a)
-{
-	struct web_call *call = arg;
-	struct jw *w;
-	int rows;
-
-	if (a->status != PG_OK) {
-		event_refuse_pg(call, a, false);
-		return;
-	}
-	w = web_json(call);
-	jw_key(w, "items");
-	jw_arr(w);
-	rows = pg_rows(a->result) > EVENT_PAGE ? EVENT_PAGE : pg_rows(a->result);
-	for (int i = 0; i < rows; i++) {
-		struct uuid id = pg_get_uuid(a->result, i, 0);
-
-		jw_obj(w);
-		jw_kuuid(w, "event_id", &id);
-		jw_kstr(w, "name", pg_get_text(a->result, i, 1));
-		jw_kstr(w, "category", pg_get_text(a->result, i, 2));
-		jw_kstr(w, "description", pg_get_text(a->result, i, 3));
-		jw_kstr(w, "city", pg_get_text(a->result, i, 4));
-		jw_ktime(w, "next_show_at", pg_get_time(a->result, i, 5));
-		jw_kint(w, "shows", pg_get_int(a->result, i, 6));
-		jw_obj_end(w);
-	}
-	page_end(w, a->result, EVENT_PAGE, 5);
-	web_json_end(call, 200);
-}
-
-/* A query parameter that is a time; false after having answered. */
-static bool query_time(struct web_call *call, const char *name, int64_t absent, int64_t *ret)
-{
-	struct error e = {0};
-	struct str text;
-	bool bad = false;
-
-	*ret = absent;
-	if (!http_req_query(call->req, name, &text, &bad) && !bad)
-		return true;
-	if (!bad && time_parse(text, ret))
-		return true;
-	error_set(&e, ERR_INVALID_REQUEST, "", "\"%s\" must be a time like 2026-11-23T18:30:00Z (RFC 3339).", name);
-	web_refuse_error(call, &e);
-	return false;
-}
-
-static bool query_text(struct web_call *call, const char *name, struct str *ret)
-{
-	struct error e = {0};
-	bool bad = false;
-
-	*ret = STR("");
-	http_req_query(call->req, name, ret, &bad);
-	if (!bad && ret->n <= 400)
-		return true;
-	error_set(&e, ERR_INVALID_REQUEST, "", "\"%s\" must be well-formed text of at most 400 bytes.", name);
-	web_refuse_error(call, &e);
-	return false;
-}
-
-void events_get(struct web_call *call)
-{
-	struct event_service *ev = call->service;
-	struct str q, category, city;
-	int64_t from, to, after_us;
-	struct uuid after;
-	struct pg_args args;
-
-	if (!query_text(call, "q", &q) || !query_text(call, "category", &category) ||
-	    !query_text(call, "city", &city) || !query_time(call, "from", 0, &from) ||
-	    !query_time(call, "to", TIME_INFINITY, &to) || !page_cursor_read(call, &after_us, &after))
-		return;
-	pg_args_init(&args, call->arena);
-	pg_arg_text(&args, q);
-	pg_arg_time(&args, from);
-	pg_arg_time(&args, to);
-	pg_arg_text(&args, category);
-	pg_arg_text(&args, city);
-	pg_arg_time(&args, after_us);
-	pg_arg_uuid(&args, &after);
-	pg_arg_i32(&args, EVENT_PAGE + 1);
-	pg_query_start(ev->config.pg, &event_sql_events_list, &args, EVENT_QUERY_MS, on_events, call);
-}
-
 static const struct web_route routes[] = {
 	{HTTP_POST, "/v1/venues", venue_post, WEB_STAFF, SCOPE_EVENTS, 0, false},
 	{HTTP_GET, "/v1/venues", venues_get, WEB_STAFF, SCOPE_EVENTS, 0, false},
 	{HTTP_GET, "/v1/venues/{venue}", venue_get, WEB_STAFF, SCOPE_EVENTS, 0, false},
+	{HTTP_PATCH, "/v1/venues/{venue}", venue_patch, WEB_STAFF, SCOPE_EVENTS, 0, false},
+	{HTTP_GET, "/v1/venues/{venue}/plans", plans_get, WEB_STAFF, SCOPE_EVENTS, 0, false},
 	{HTTP_POST, "/v1/venues/{venue}/plans", plan_post, WEB_STAFF, SCOPE_EVENTS, PLAN_BODY_MAX, false},
 	{HTTP_GET, "/v1/plans/{plan}", plan_get, WEB_STAFF, SCOPE_EVENTS, 0, false},
 	{HTTP_POST, "/v1/events", event_post, WEB_STAFF, SCOPE_EVENTS, 0, false},
 	{HTTP_GET, "/v1/events", events_get, WEB_ANYBODY, 0, 0, false},
 	{HTTP_GET, "/v1/events/{event}", event_get, WEB_ANYBODY, 0, 0, false},
+	{HTTP_PATCH, "/v1/events/{event}", event_patch, WEB_STAFF, SCOPE_EVENTS, 0, false},
+	{HTTP_GET, "/v1/events/{event}/recommended", recommended_get, WEB_ANYBODY, 0, 0, false},
 	{HTTP_GET, "/v1/events/{event}/shows", shows_get, WEB_ANYBODY, 0, 0, false},
 	{HTTP_POST, "/v1/events/{event}/shows", show_post, WEB_STAFF, SCOPE_EVENTS, 0, false},
 	{HTTP_GET, "/v1/shows/{show}", show_get, WEB_ANYBODY, 0, 0, false},
+	{HTTP_PATCH, "/v1/shows/{show}", show_patch, WEB_STAFF, SCOPE_EVENTS, 0, false},
 };
 
 void event_routes(struct event_service *ev, struct web *web)

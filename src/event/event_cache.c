@@ -436,6 +436,23 @@ void event_show_forget(struct event_service *ev, const struct uuid *show_id)
 	}
 }
 
+void event_cache_forget(struct event_service *ev, const struct uuid *event_or_venue)
+{
+	list_for_each(at, next, &ev->show_order) {
+		struct cached_show *c = list_entry(at, struct cached_show, link);
+
+		if (c->loading || (c->show && (uuid_eq(&c->show->event_id, event_or_venue) ||
+					       uuid_eq(&c->show->venue_id, event_or_venue))))
+			event_show_forget(ev, &c->id);
+	}
+}
+
+void event_set_moved_hook(struct event_service *ev, void (*moved)(void *arg, const struct uuid *show_id), void *arg)
+{
+	ev->moved = moved;
+	ev->moved_arg = arg;
+}
+
 void event_set_free_source(struct event_service *ev,
 			   void (*ask)(void *source, struct show *show, event_free_fn *fn, void *arg), void *source)
 {

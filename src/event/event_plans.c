@@ -6,6 +6,7 @@
 
 #include "base/xmalloc.h"
 #include "event/event_sql.h"
+#include "io/page.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -65,14 +66,14 @@ static void upload_work(void *data)
 	}
 }
 
-static void plan_write(struct jw *w, const struct pg_result *r)
+static void plan_write(struct jw *w, const struct pg_result *r, int row)
 {
-	struct uuid id = pg_get_uuid(r, 0, 0), venue = pg_get_uuid(r, 0, 1);
+	struct uuid id = pg_get_uuid(r, row, 0), venue = pg_get_uuid(r, row, 1);
 
 	jw_kuuid(w, "plan_id", &id);
 	jw_kuuid(w, "venue_id", &venue);
-	jw_kint(w, "version", pg_get_int(r, 0, 2));
-	jw_kint(w, "seats", pg_get_int(r, 0, 3));
+	jw_kint(w, "version", pg_get_int(r, row, 2));
+	jw_kint(w, "seats", pg_get_int(r, row, 3));
 }
 
 static void on_plan_back(void *arg, const struct pg_answer *a)
@@ -84,7 +85,7 @@ static void on_plan_back(void *arg, const struct pg_answer *a)
 	} else if (pg_rows(a->result) == 0 || !str_eq(pg_get_bytes(a->result, 0, 5), idempotent_hash(&u->idem))) {
 		web_refuse(u->call, ERR_IDEMPOTENCY_MISMATCH, NULL);
 	} else {
-		plan_write(web_json(u->call), a->result);
+		plan_write(web_json(u->call), a->result, 0);
 		web_json_end(u->call, 201);
 	}
 	upload_free(u);
@@ -173,6 +174,72 @@ void plan_post(struct web_call *call)
 		upload_free(u);
 		web_refuse(call, ERR_OVERLOADED, NULL);
 	}
+}
+
+static void on_plans(void *arg, const struct pg_answer *a)
+{
+	struct web_call *call = arg;
+	struct jw *w;
+	int rows;
+
+	if (a->status != PG_OK) {
+		event_refuse_pg(call, a, false);
+		return;
+	}
+	/* the venue's own row is there in any case */
+	if (pg_rows(a->result) == 0) {
+		web_refuse(call, ERR_NOT_FOUND, "There is no such venue.");
+		return;
+	}
+	w = web_json(call);
+	jw_key(w, "items");
+	jw_arr(w);
+	rows = pg_is_null(a->result, 0, 0) ? 0 : pg_rows(a->result);
+	for (int i = 0; i < rows && i < EVENT_PAGE; i++) {
+		struct str *categories;
+		size_t n = pg_get_texts(a->result, i, 5, call->arena, &categories);
+
+		jw_obj(w);
+		plan_write(w, a->result, i);
+		jw_kstr(w, "name", pg_get_text(a->result, i, 4));
+		jw_key(w, "categories");
+		jw_arr(w);
+		for (size_t k = 0; k < n; k++)
+			jw_str(w, categories[k]);
+		jw_arr_end(w);
+		jw_ktime(w, "created_at", pg_get_time(a->result, i, 6));
+		jw_obj_end(w);
+	}
+	jw_arr_end(w);
+	if (rows > EVENT_PAGE) {
+		struct uuid last = pg_get_uuid(a->result, EVENT_PAGE - 1, 0);
+		char next[PAGE_CURSOR_TEXT];
+
+		page_cursor_text(pg_get_int(a->result, EVENT_PAGE - 1, 2), &last, next);
+		jw_kcstr(w, "next", next);
+	} else {
+		jw_key(w, "next");
+		jw_null(w);
+	}
+	web_json_end(call, 200);
+}
+
+void plans_get(struct web_call *call)
+{
+	struct event_service *ev = call->service;
+	struct pg_args args;
+	struct uuid last;
+	int64_t version;
+
+	/* the time of the cursor is the version here; 0: the beginning */
+	if (!page_cursor_read(call, &version, &last))
+		return;
+	pg_args_init(&args, call->arena);
+	pg_arg_uuid(&args, &call->ids[0]);
+	pg_arg_uuid(&args, &call->who.organizer_id);
+	pg_arg_i32(&args, version == 0 || version > INT32_MAX ? INT32_MAX : (int32_t)version);
+	pg_arg_i32(&args, EVENT_PAGE + 1);
+	pg_query_start(ev->config.pg, &event_sql_plans_list, &args, EVENT_QUERY_MS, on_plans, call);
 }
 
 static void on_plan(void *arg, const struct pg_answer *a)

@@ -9,8 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { CREATE_MS = 30000 };
-
 /* ---- reading ---- */
 
 struct reading {
@@ -37,6 +35,7 @@ static void show_answer(struct reading *r, int32_t free_seats)
 	jw_kcstr(w, "country", s->venue_country);
 	jw_obj_end(w);
 	jw_kuuid(w, "plan_id", &s->plan_id);
+	jw_kint(w, "plan_version", s->plan_version);
 	jw_ktime(w, "starts_at", s->starts_at_us);
 	jw_kcstr(w, "timezone", s->timezone);
 	jw_ktime(w, "sale_starts_at", s->sale_starts_at_us);
@@ -70,7 +69,7 @@ static void show_answer(struct reading *r, int32_t free_seats)
 		jw_kmoney(w, "fee", s->cancel_fee_minor, s->currency->code);
 		jw_obj_end(w);
 	}
-	web_json_end(r->call, r->status);
+	event_end_with_tag(r->call, r->status, s->revision);
 	show_unref(r->show);
 	free(r);
 }
@@ -80,7 +79,7 @@ static void on_free(void *arg, int32_t free_seats)
 	show_answer(arg, free_seats);
 }
 
-static void show_found(struct web_call *call, struct show *show, int status)
+void show_found(struct web_call *call, struct show *show, int status)
 {
 	struct event_service *ev = call->service;
 	struct reading *r = xcalloc(1, sizeof(*r));
@@ -112,6 +111,9 @@ void show_get(struct web_call *call)
 {
 	struct event_service *ev = call->service;
 
+	/* whoever reads it to change it needs the newest tag, whichever process made the last change */
+	if (call->who.kind == WHO_STAFF)
+		event_show_forget(ev, &call->ids[0]);
 	event_show_get(ev, &call->ids[0], on_show, call);
 }
 
@@ -207,7 +209,6 @@ struct making {
 	struct idempotent idem;
 	struct uuid plan_id;
 	json_t *body;
-	struct plan *plan;
 };
 
 static void on_made_show(void *arg, enum err err, struct show *show)
@@ -250,8 +251,8 @@ static void on_made(void *arg, const struct pg_answer *a)
 
 /* {category name: money}: one price per category of the plan, all in one currency. The names are the organiser's own and may
  * be more than a json_in remembers, so each gets a reader of its own and the members too many are looked for here. */
-static bool prices_read(const json_t *object, const struct plan *plan, struct arena *arena, uint32_t seats_per_lock,
-			int64_t *ret_prices, const struct currency **ret_currency, struct error *e)
+bool show_prices_read(const json_t *object, const struct plan *plan, struct arena *arena, uint32_t seats_per_lock,
+		      int64_t *ret_prices, const struct currency **ret_currency, struct error *e)
 {
 	uint32_t n = plan_n_categories(plan);
 	char path[ERROR_PATH_MAX];
@@ -295,70 +296,104 @@ static bool prices_read(const json_t *object, const struct plan *plan, struct ar
 	return true;
 }
 
-static void on_plan_for_show(void *arg, void *data);
+/* ---- a plan, read and imported ---- */
 
-struct show_plan {
-	struct making *m;
+struct plan_read {
+	struct web_call *call;
+	show_plan_fn *fn;
+	void *arg;
+	struct uuid venue_id;
 	char *text;
 	size_t n;
 	struct plan *plan;
 	struct error error;
 };
 
-static void show_plan_work(void *data)
+static void plan_read_work(void *data)
 {
-	struct show_plan *p = data;
+	struct plan_read *p = data;
 	struct plan_limits limits = plan_limits_default;
 
 	limits.seats_max = limits.rows_max = limits.zones_max = limits.areas_max = UINT32_MAX;
 	p->plan = plan_import((struct str){p->text, p->n}, &limits, &p->error);
 }
 
-static void show_plan_free(void *data)
+static void plan_read_free(void *data)
 {
-	struct show_plan *p = data;
+	struct plan_read *p = data;
 
 	plan_unref(p->plan);
 	free(p->text);
 	free(p);
 }
 
+static void on_plan_imported(void *arg, void *data)
+{
+	struct plan_read *p = data;
+
+	if (!p->plan)
+		web_refuse(p->call, ERR_INTERNAL, "The stored plan cannot be read.");
+	p->fn(p->arg, p->plan, &p->venue_id);
+}
+
+static void plan_read_refused(struct plan_read *p)
+{
+	p->fn(p->arg, NULL, &p->venue_id);
+	plan_read_free(p);
+}
+
 static void on_plan_text(void *arg, const struct pg_answer *a)
 {
-	struct making *m = arg;
-	struct show_plan *p;
+	struct plan_read *p = arg;
+	struct event_service *ev = p->call->service;
 	struct uuid owner;
 	struct str text;
 
 	if (a->status != PG_OK) {
-		event_refuse_pg(m->call, a, false);
+		event_refuse_pg(p->call, a, false);
+		plan_read_refused(p);
 		return;
 	}
 	if (pg_rows(a->result))
 		owner = pg_get_uuid(a->result, 0, 6);
-	if (pg_rows(a->result) == 0 || !uuid_eq(&owner, &m->call->who.organizer_id)) {
+	if (pg_rows(a->result) == 0 || !uuid_eq(&owner, &p->call->who.organizer_id)) {
 		struct error e = {0};
 
 		error_set(&e, ERR_NOT_FOUND, "/plan_id", "There is no such plan.");
-		web_refuse_error(m->call, &e);
+		web_refuse_error(p->call, &e);
+		plan_read_refused(p);
 		return;
 	}
+	p->venue_id = pg_get_uuid(a->result, 0, 1);
 	text = pg_get_text(a->result, 0, 4);
-	p = xcalloc(1, sizeof(*p));
-	p->m = m;
 	p->text = xmalloc(text.n);
 	p->n = text.n;
 	memcpy(p->text, text.p, text.n);
-	if (!offload_start(m->ev->config.offload, show_plan_work, p, show_plan_free, on_plan_for_show, m)) {
-		show_plan_free(p);
-		web_refuse(m->call, ERR_OVERLOADED, NULL);
+	if (!offload_start(ev->config.offload, plan_read_work, p, plan_read_free, on_plan_imported, NULL)) {
+		web_refuse(p->call, ERR_OVERLOADED, NULL);
+		plan_read_refused(p);
 	}
 }
 
-static void on_plan_for_show(void *arg, void *data)
+void show_plan_want(struct web_call *call, const struct uuid *plan_id, show_plan_fn *fn, void *arg)
+{
+	struct event_service *ev = call->service;
+	struct plan_read *p = xcalloc(1, sizeof(*p));
+	struct pg_args args;
+
+	p->call = call;
+	p->fn = fn;
+	p->arg = arg;
+	pg_args_init(&args, call->arena);
+	pg_arg_uuid(&args, plan_id);
+	pg_query_start(ev->config.pg, &event_sql_plan_get, &args, EVENT_QUERY_MS, on_plan_text, p);
+}
+
+/* ---- making, with the plan at hand ---- */
+
+static void on_plan_for_show(void *arg, struct plan *plan, const struct uuid *venue_id)
 {
 	struct making *m = arg;
-	struct show_plan *p = data;
 	struct web_call *call = m->call;
 	struct error e = {0};
 	struct json_in in, cancellation;
@@ -371,10 +406,8 @@ static void on_plan_for_show(void *arg, void *data)
 	struct uuid plan_id;
 	struct pg_args args;
 
-	if (!p->plan) {
-		web_refuse(call, ERR_INTERNAL, "The stored plan cannot be read.");
-		return;
-	}
+	if (!plan)
+		return; /* answered, and m is gone */
 	json_in_init(&in, m->body, "", &e);
 	json_in_uuid(&in, "plan_id", JSON_REQUIRED, &plan_id);
 	json_in_time(&in, "starts_at", JSON_REQUIRED, &starts);
@@ -392,8 +425,9 @@ static void on_plan_for_show(void *arg, void *data)
 	if (e.code == ERR_NONE && sale_ends <= sale_starts)
 		json_in_fault(&in, ERR_INVALID_VALUE, "sale_ends_at", "The sale must end after it starts.");
 	if (json_in_end(&in))
-		prices_read(price_list, p->plan, call->arena,
-			    m->ev->config.seats_per_lock ? m->ev->config.seats_per_lock : 1, prices, &currency, &e);
+		show_prices_read(price_list, plan, call->arena,
+				 m->ev->config.seats_per_lock ? m->ev->config.seats_per_lock : 1, prices, &currency,
+				 &e);
 	if (e.code == ERR_NONE && fee.currency && fee.currency != currency)
 		error_set(&e, ERR_INVALID_VALUE, "/cancellation/fee/currency",
 			  "The fee is in the currency of the prices, %s.", currency->code);
@@ -411,11 +445,11 @@ static void on_plan_for_show(void *arg, void *data)
 	pg_arg_time(&args, sale_starts);
 	pg_arg_time(&args, sale_ends);
 	pg_arg_text(&args, str_from(currency->code));
-	pg_arg_i64s(&args, prices, plan_n_categories(p->plan));
+	pg_arg_i64s(&args, prices, plan_n_categories(plan));
 	pg_arg_time(&args, until);
 	pg_arg_i64(&args, fee.amount_minor);
 	pg_arg_bytes(&args, idempotent_hash(&m->idem));
-	pg_query_start(m->ev->config.pg, &event_sql_show_create, &args, CREATE_MS, on_made, m);
+	pg_query_start(m->ev->config.pg, &event_sql_show_create, &args, EVENT_WRITE_MS, on_made, m);
 }
 
 void show_post(struct web_call *call)
@@ -423,7 +457,6 @@ void show_post(struct web_call *call)
 	struct making *m = arena_new(call->arena, struct making);
 	struct error e = {0};
 	const json_t *plan_id;
-	struct pg_args args;
 
 	m->ev = call->service;
 	m->call = call;
@@ -441,7 +474,5 @@ void show_post(struct web_call *call)
 		web_refuse_error(call, &e);
 		return;
 	}
-	pg_args_init(&args, call->arena);
-	pg_arg_uuid(&args, &m->plan_id);
-	pg_query_start(m->ev->config.pg, &event_sql_plan_get, &args, EVENT_QUERY_MS, on_plan_text, m);
+	show_plan_want(call, &m->plan_id, on_plan_for_show, m);
 }

@@ -59,6 +59,7 @@ struct seat_lock_want {
 	uint8_t hash[32];
 	uint32_t n_seats;
 	const uint32_t *seats; /* ascending */
+	struct uuid plan; /* of the show, by which the seats are numbered; another one by now: SEAT_LOCK_UNAVAILABLE */
 	/* What the seats cost and are, as of that revision of the show (0: not known); PostgreSQL compares the revision. */
 	int64_t revision;
 	const int64_t *prices_minor;

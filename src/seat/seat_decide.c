@@ -123,6 +123,7 @@ static void run_show(struct seat_batch *b, struct pg_tx *tx, struct part *p)
 	struct uuid *replaces = arena_array(&b->arena, struct uuid, p->n),
 		    *notify = arena_array(&b->arena, struct uuid, p->n);
 	struct str *hashes = arena_array(&b->arena, struct str, p->n);
+	struct uuid *plans = arena_array(&b->arena, struct uuid, p->n);
 	struct uuid outbox = crypto_uuid_v7(wall_now_us());
 	struct seat_of *order;
 	int32_t *seats, *reqs;
@@ -142,6 +143,7 @@ static void run_show(struct seat_batch *b, struct pg_tx *tx, struct part *p)
 		sessions[i] = w->session;
 		replaces[i] = w->replaces;
 		notify[i] = w->notify_buyer;
+		plans[i] = w->plan;
 		hashes[i] = (struct str){(const char *)w->hash, sizeof(w->hash)};
 		for (uint32_t k = 0; k < w->n_seats; k++)
 			order[n++] = (struct seat_of){(int32_t)w->seats[k], (int32_t)i + 1};
@@ -165,6 +167,7 @@ static void run_show(struct seat_batch *b, struct pg_tx *tx, struct part *p)
 	pg_arg_uuids(&args, notify, p->n);
 	pg_arg_i32s(&args, seats, n);
 	pg_arg_i32s(&args, reqs, n);
+	pg_arg_uuids(&args, plans, p->n);
 	pg_tx_exec(tx, &seat_sql_lock_batch, &args, on_show, p);
 }
 
@@ -364,6 +367,16 @@ static void seats_args(struct seat_batch *b, struct pg_args *args, struct arena 
 	pg_arg_texts(args, w_event, n);
 }
 
+/* Requests that number their seats by different plans have different revisions too: those shows go the careful way. */
+static void plans_arg(struct seat_batch *b, struct pg_args *args, struct arena *arena)
+{
+	struct uuid *plans = NEW(struct uuid, b->n_shows);
+
+	for (size_t s = 0; s < b->n_shows; s++)
+		plans[s] = b->shows[s].wants[0]->w.plan;
+	pg_arg_uuids(args, plans, b->n_shows);
+}
+
 /* The one statement is the whole transaction. */
 static void on_free_done(void *arg, const struct pg_answer *a)
 {
@@ -387,6 +400,7 @@ static void run_free(struct seat_batch *b, int64_t deadline_ms)
 	shows_args(b, &args, &b->arena);
 	requests_args(b, &args, &b->arena);
 	seats_args(b, &args, &b->arena, n);
+	plans_arg(b, &args, &b->arena);
 	if (pg_lane_query_start(b->lane, &seat_sql_lock_batch_free, &args, deadline_ms, on_free_done, b))
 		return;
 	tx = pg_tx_start(b->config.pg, b->lane, deadline_ms);

@@ -264,6 +264,8 @@ static void on_told(void *arg, const struct seat_lock_told *told)
 	case SEAT_LOCK_AGAIN:
 	case SEAT_LOCK_CAREFUL:
 	case SEAT_LOCK_UNAVAILABLE:
+		/* perhaps because the show has another plan than was known here */
+		event_show_forget(f->s->config.event, &f->want.show);
 		break;
 	}
 	refuse(f, ERR_UNAVAILABLE, NULL, LOCK_OUTCOME_UNAVAILABLE);
@@ -343,6 +345,7 @@ static void flow_price(struct flow *f)
 	}
 	memcpy(f->want.currency, show->currency->code, sizeof(f->want.currency));
 	f->want.revision = show->revision;
+	f->want.plan = show->plan_id;
 }
 
 static void flow_decide(struct flow *f)

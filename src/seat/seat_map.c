@@ -55,6 +55,7 @@ struct seat_map *seat_map_new(const struct seat_map_config *config)
 	m->turn = deferred_new(config->loop, on_turn, m);
 	seat_map_admit_init(m);
 	seat_map_apply_init(m);
+	seat_map_drop_init(m);
 	return m;
 }
 
@@ -564,6 +565,7 @@ void seat_map_free(struct seat_map *m)
 	/* Redis and PostgreSQL objects are freed first and drop their callbacks; what waits in memory goes here. */
 	seat_map_admit_done(m);
 	seat_map_apply_done(m);
+	seat_map_drop_done(m);
 	list_for_each(rt, rnext, &m->reads) {
 		struct map_reader *rd = list_entry(rt, struct map_reader, link);
 

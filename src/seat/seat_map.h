@@ -100,6 +100,10 @@ void seat_map_read(struct seat_map *m, const struct uuid *show, struct str have,
 /* The same of a map that is there; none is made for it, SEAT_READ_FAILED when there is none. */
 void seat_map_read_made(struct seat_map *m, const struct uuid *show, seat_read_fn *fn, void *arg);
 
+/* The show's seats have other numbers by now: its map is made anew, under another epoch. Tried again until Redis took it, for up to
+ * 5 s, and once more after those that may still know the old plan have read the new one. */
+void seat_map_drop(struct seat_map *m, const struct uuid *show);
+
 struct seat_map_stats {
 	uint64_t loads, admitted, taken, limit, unknown, applied, apply_retries, apply_lost;
 };

@@ -13,7 +13,7 @@ enum { MAP_CROWD_SLOTS = 256 };
 struct seat_map {
 	struct seat_map_config config;
 	struct list loads, reads;
-	struct list applies;
+	struct list applies, drops;
 	size_t n_applies;
 	struct list groups, sent;	/* of admissions: being collected in this turn, and calls under way */
 	size_t n_collected;		/* seats in groups */
@@ -35,6 +35,10 @@ void seat_map_admit_send(struct seat_map *m); /* at the end of a turn */
 /* ---- seat_map_apply.c ---- */
 void seat_map_apply_init(struct seat_map *m);
 void seat_map_apply_done(struct seat_map *m);
+
+/* ---- seat_map_drop.c ---- */
+void seat_map_drop_init(struct seat_map *m);
+void seat_map_drop_done(struct seat_map *m);
 
 /* ---- seat_map_words.c ---- */
 struct map_keys {

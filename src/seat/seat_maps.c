@@ -27,8 +27,8 @@ enum {
 };
 
 struct body {
-	struct list link; /* most recently used first */
-	struct uuid show;
+	struct list link;	/* most recently used first */
+	struct uuid show, plan; /* it speaks of the seats of this plan */
 	char version[64], etag[72];
 	int32_t free;
 	size_t held; /* not free */
@@ -84,12 +84,12 @@ void availability_free(struct availability *a)
 
 /* ---- what is free ---- */
 
-static struct body *body_find(struct availability *a, const struct uuid *show)
+static struct body *body_find(struct availability *a, const struct show *show)
 {
 	list_for_each(at, next, &a->bodies) {
 		struct body *b = list_entry(at, struct body, link);
 
-		if (uuid_eq(&b->show, show)) {
+		if (uuid_eq(&b->show, &show->show_id) && uuid_eq(&b->plan, &show->plan_id)) {
 			list_remove(&b->link);
 			list_prepend(&a->bodies, &b->link);
 			return b;
@@ -100,7 +100,7 @@ static struct body *body_find(struct availability *a, const struct uuid *show)
 
 static struct body *body_build(struct availability *a, const struct show *show, const struct seat_read_answer *answer)
 {
-	struct body *b = body_find(a, &show->show_id);
+	struct body *b = body_find(a, show);
 	uint32_t capacity = plan_n_seats(show->plan);
 	struct buf out;
 	struct jw w;
@@ -140,6 +140,7 @@ static struct body *body_build(struct availability *a, const struct show *show, 
 			a->n_bodies++;
 		b = xcalloc(1, sizeof(*b));
 		b->show = show->show_id;
+		b->plan = show->plan_id;
 		list_init(&b->link);
 		list_prepend(&a->bodies, &b->link);
 	}
@@ -197,7 +198,7 @@ static void on_seats(void *arg, const struct seat_read_answer *a)
 	struct body *b = NULL;
 
 	if (a->outcome == SEAT_READ_SAME)
-		b = body_find(w->s->availability, &w->show->show_id);
+		b = body_find(w->s->availability, w->show);
 	/* the same version, but the body was dropped meanwhile, or replaced: once more, for all */
 	if (a->outcome == SEAT_READ_SAME && (!b || !str_eqc(a->version, b->version))) {
 		seat_map_read(w->s->config.map, &w->show->show_id, STR(""), on_seats, w);
@@ -212,7 +213,7 @@ static void on_seats(void *arg, const struct seat_read_answer *a)
 
 static void seats_want(struct want_seats *w)
 {
-	struct body *b = body_find(w->s->availability, &w->show->show_id);
+	struct body *b = body_find(w->s->availability, w->show);
 
 	if (b && loop_now_us(w->s->config.loop) < b->good_until_us) {
 		seats_end(w, b);
@@ -254,6 +255,13 @@ void seat_free_count(void *seat_service, struct show *show, event_free_fn *fn, v
 	w->fn = fn;
 	w->arg = arg;
 	seats_want(w);
+}
+
+void seat_show_moved(void *seat_service, const struct uuid *show)
+{
+	struct seat_service *s = seat_service;
+
+	seat_map_drop(s->config.map, show);
 }
 
 /* ---- the plan as drawn ---- */

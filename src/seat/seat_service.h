@@ -42,6 +42,9 @@ size_t seat_service_waiting(const struct seat_service *s);
 /* Fits event_set_free_source; source is the struct seat_service. */
 void seat_free_count(void *seat_service, struct show *show, event_free_fn *fn, void *arg);
 
+/* Fits event_set_moved_hook; arg is the struct seat_service. */
+void seat_show_moved(void *seat_service, const struct uuid *show);
+
 /* The members of a lock, as every answer about one has them. */
 struct lock_view {
 	struct uuid lock_id, show_id;

@@ -1,11 +1,30 @@
 """How PostgreSQL would go about a statement of the program's, as the program has it prepared: a plan for whatever the
 parameters are, made while the tables are empty, without reading whole tables (decision 0015)."""
 
+import contextlib
+import subprocess
+
 import psycopg
 
 from service import ROOT
 
 SETTINGS = "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off"
+
+
+@contextlib.contextmanager
+def fresh_database(plant, name):
+    """A database that was just made, and a connection to it as the program has it."""
+    with plant.sql() as db:
+        db.execute(f"CREATE DATABASE {name}")
+    options = psycopg.conninfo.conninfo_to_dict(plant.postgres.url)
+    url = psycopg.conninfo.make_conninfo(**{**options, "dbname": name})
+    done = subprocess.run([plant.program, "migrate", "--migrate-url", url], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    with psycopg.connect(url, autocommit=True, prepare_threshold=None) as db:
+        db.execute(SETTINGS)
+        yield db
+    with plant.sql() as db:
+        db.execute(f"DROP DATABASE {name}")
 
 
 def plan_of(db, path):

@@ -4,12 +4,10 @@ Decision 0015: every row is found by what is its own. An index scan that knows n
 """
 
 import re
-import subprocess
 
-import psycopg
 import pytest
 
-from plans import SETTINGS, nodes, plan_of
+from plans import fresh_database, nodes, plan_of
 
 STATEMENTS = """payment/payment_create payment/payment_get payment/payment_lease payment/payment_intent payment/payment_call
     payment/payment_answer payment/payment_require_action payment/payment_authorise payment/payment_capture payment/payment_fail
@@ -23,18 +21,9 @@ STATEMENTS = """payment/payment_create payment/payment_get payment/payment_lease
 
 @pytest.fixture(scope="module")
 def fresh(plant):
-    """A database that was just made, and a connection to it as the program has it."""
-    with plant.sql() as db:
-        db.execute("CREATE DATABASE just_made")
-    options = psycopg.conninfo.conninfo_to_dict(plant.postgres.url)
-    url = psycopg.conninfo.make_conninfo(**{**options, "dbname": "just_made"})
-    done = subprocess.run([plant.program, "migrate", "--migrate-url", url], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    with psycopg.connect(url, autocommit=True, prepare_threshold=None) as db:
-        db.execute(SETTINGS)
+    """As the program meets it before the first sale."""
+    with fresh_database(plant, "just_made") as db:
         yield db
-    with plant.sql() as db:
-        db.execute("DROP DATABASE just_made")
 
 
 @pytest.mark.parametrize("name", STATEMENTS)

@@ -76,7 +76,8 @@ void pay_refuse_limit(struct pay *p, const char *detail)
 {
 	struct jw *w = web_problem(p->call, ERR_LOCK_LIMIT, detail);
 
-	jw_kint(w, "limit", p->show->max_per_payer);
+	if (p->show->max_per_payer) /* the limit of a card is decided by the event's row, and may be newer than what is at hand here */
+		jw_kint(w, "limit", p->show->max_per_payer);
 	web_problem_end(p->call);
 	pay_free(p);
 }

@@ -94,6 +94,15 @@ def test_a_draft_again_only_without_published_shows(boxoffice, staff, event):
     boxoffice.session().lock(show, ["A-1"]).expect(404, "not_found")
 
 
+def test_a_lower_limit_counts_from_now(boxoffice, staff):
+    event = staff.make_event()["event_id"]
+    show = on_sale(staff, event)
+    buyer = boxoffice.session()
+    lock = buyer.lock(show, ["A-1", "A-2"]).expect(201)["lock_id"]
+    staff.patch(f"/v1/events/{event}", {"max_per_payer": 1}).expect(200)
+    buyer.book(show, lock).expect(409, "lock_limit")
+
+
 # ---- what does not ---------------------------------------------------------------------------------------------------
 
 

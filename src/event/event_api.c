@@ -56,6 +56,21 @@ void event_refuse_pg(struct web_call *call, const struct pg_answer *a, bool was_
 		web_refuse(call, ERR_UNAVAILABLE, NULL);
 }
 
+struct jw *event_list_begin(struct web_call *call, const struct pg_answer *a, int *ret_rows)
+{
+	struct jw *w;
+
+	if (a->status != PG_OK) {
+		event_refuse_pg(call, a, false);
+		return NULL;
+	}
+	w = web_json(call);
+	jw_key(w, "items");
+	jw_arr(w);
+	*ret_rows = pg_rows(a->result) > EVENT_PAGE ? EVENT_PAGE : pg_rows(a->result);
+	return w;
+}
+
 /* ---- making: what is stored is the answer, the first time and every other ---- */
 
 /* One of what is made: a row of its own, read back by its id, with the hash of the request that made it. */
@@ -201,17 +216,11 @@ void venue_get(struct web_call *call)
 static void on_venues(void *arg, const struct pg_answer *a)
 {
 	struct web_call *call = arg;
-	struct jw *w;
 	int rows;
+	struct jw *w = event_list_begin(call, a, &rows);
 
-	if (a->status != PG_OK) {
-		event_refuse_pg(call, a, false);
+	if (!w)
 		return;
-	}
-	w = web_json(call);
-	jw_key(w, "items");
-	jw_arr(w);
-	rows = pg_rows(a->result) > EVENT_PAGE ? EVENT_PAGE : pg_rows(a->result);
 	for (int i = 0; i < rows; i++) {
 		jw_obj(w);
 		venue_write(w, a->result, i);

@@ -93,6 +93,8 @@ bool show_prices_read(const json_t *object, const struct plan *plan, struct aren
 
 /* The organiser a request speaks for; zero when it is not staff. */
 struct uuid event_viewer(const struct web_call *call);
+/* Begins the answer of a list with its open array, and says how many rows are of this page. NULL: the statement failed, answered. */
+struct jw *event_list_begin(struct web_call *call, const struct pg_answer *a, int *ret_rows);
 /* Answers what went wrong with a statement: 503 unavailable, or outcome_unknown after a write. */
 void event_refuse_pg(struct web_call *call, const struct pg_answer *a, bool was_write);
 

@@ -182,20 +182,15 @@ static void on_plans(void *arg, const struct pg_answer *a)
 	struct jw *w;
 	int rows;
 
-	if (a->status != PG_OK) {
-		event_refuse_pg(call, a, false);
-		return;
-	}
 	/* the venue's own row is there in any case */
-	if (pg_rows(a->result) == 0) {
+	if (a->status == PG_OK && pg_rows(a->result) == 0) {
 		web_refuse(call, ERR_NOT_FOUND, "There is no such venue.");
 		return;
 	}
-	w = web_json(call);
-	jw_key(w, "items");
-	jw_arr(w);
-	rows = pg_is_null(a->result, 0, 0) ? 0 : pg_rows(a->result);
-	for (int i = 0; i < rows && i < EVENT_PAGE; i++) {
+	w = event_list_begin(call, a, &rows);
+	if (!w)
+		return;
+	for (int i = 0; i < rows && !pg_is_null(a->result, i, 0); i++) {
 		struct str *categories;
 		size_t n = pg_get_texts(a->result, i, 5, call->arena, &categories);
 
@@ -211,7 +206,7 @@ static void on_plans(void *arg, const struct pg_answer *a)
 		jw_obj_end(w);
 	}
 	jw_arr_end(w);
-	if (rows > EVENT_PAGE) {
+	if (pg_rows(a->result) > EVENT_PAGE) {
 		struct uuid last = pg_get_uuid(a->result, EVENT_PAGE - 1, 0);
 		char next[PAGE_CURSOR_TEXT];
 

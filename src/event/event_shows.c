@@ -120,17 +120,11 @@ void show_get(struct web_call *call)
 static void on_shows(void *arg, const struct pg_answer *a)
 {
 	struct web_call *call = arg;
-	struct jw *w;
 	int rows;
+	struct jw *w = event_list_begin(call, a, &rows);
 
-	if (a->status != PG_OK) {
-		event_refuse_pg(call, a, false);
+	if (!w)
 		return;
-	}
-	w = web_json(call);
-	jw_key(w, "items");
-	jw_arr(w);
-	rows = pg_rows(a->result) > EVENT_PAGE ? EVENT_PAGE : pg_rows(a->result);
 	for (int i = 0; i < rows; i++) {
 		struct uuid id = pg_get_uuid(a->result, i, 0), venue = pg_get_uuid(a->result, i, 9);
 

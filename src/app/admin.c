@@ -1,6 +1,6 @@
 /*
  * `boxoffice admin`: organisers, their API tokens, the key that signs tickets; what is kept about a person
- * (admin_buyer.c); what waits for a person about payments (admin_payments.c). Straight to the database: whoever may use it
+ * (admin_buyer.c); users of the staff (admin_user.c); what waits for a person about payments (admin_payments.c). Straight to the database: whoever may use it
  * has the database's address. Blocks. A token is shown once; only its hash is kept.
  */
 #include "app/admin_int.h"
@@ -23,6 +23,10 @@ static const char summary[] = "  admin organizer create NAME\n"
 			      "events,seats,bookings,payments,checkin,admin|all\n"
 			      "  admin token list\n"
 			      "  admin token revoke TOKEN-ID\n"
+			      "  admin user add --organizer NAME --email ADDRESS --scopes ...\n"
+			      "  admin user list\n"
+			      "  admin user passwd --email ADDRESS\n"
+			      "  admin user disable --email ADDRESS\n"
 			      "  admin key rotate\n"
 			      "  admin payments list [--all]\n"
 			      "  admin payments settle FINDING-ID --how TEXT [--by WHO]\n"
@@ -75,7 +79,7 @@ static int organizer_create(const struct asked *a)
 	return made ? 0 : 1;
 }
 
-static int list(const struct asked *a, const char *what, const char *sql)
+int admin_list(const struct asked *a, const char *what, const char *sql)
 {
 	PGresult *r = pg_sync_ask(a->pg, what, sql, 0, NULL);
 
@@ -90,16 +94,15 @@ static int list(const struct asked *a, const char *what, const char *sql)
 
 static int organizer_list(const struct asked *a)
 {
-	return list(a, "organizer list", admin_sql_organizer_list.sql);
+	return admin_list(a, "organizer list", admin_sql_organizer_list.sql);
 }
 
 static int token_list(const struct asked *a)
 {
-	return list(a, "token list", admin_sql_token_list.sql);
+	return admin_list(a, "token list", admin_sql_token_list.sql);
 }
 
-/* "events,seats" or "all" as an array literal; false after a sentence. */
-static bool scopes_read(const char *text, char *out, size_t size)
+bool admin_scopes_read(const char *text, char *out, size_t size)
 {
 	struct str rest = str_from(strcmp(text, "all") == 0 ? "events,seats,bookings,payments,checkin,admin" : text),
 		   one;
@@ -149,7 +152,7 @@ static int token_create(const struct asked *a)
 		fprintf(stderr, "boxoffice: --name takes 1 to 200 characters, none of them a control character\n");
 		return 2;
 	}
-	if (!scopes_read(scopes, array, sizeof(array)))
+	if (!admin_scopes_read(scopes, array, sizeof(array)))
 		return 2;
 	if (days) {
 		if (!str_to_u64(str_from(days), 36500, &n_days) || n_days == 0) {
@@ -224,6 +227,10 @@ static const struct action {
 	{"token", "create", false, token_create},
 	{"token", "list", false, token_list},
 	{"token", "revoke", true, token_revoke},
+	{"user", "add", false, admin_user_add},
+	{"user", "list", false, admin_user_list},
+	{"user", "passwd", false, admin_user_passwd},
+	{"user", "disable", false, admin_user_disable},
 	{"key", "rotate", false, key_rotate},
 	{"payments", "list", false, admin_payments_list},
 	{"payments", "settle", true, admin_payments_settle},
@@ -236,13 +243,14 @@ int admin_main(int argc, char **argv)
 {
 	struct config_extra options[] = {
 		[OPT_DIR] = {"dir", true, "Use the `boxoffice up` that runs in this folder.", NULL},
-		[OPT_ORGANIZER] = {"organizer", true,
-				   "Of a new token: whose it is, by name; of erase and export: only this one's.", NULL},
+		[OPT_ORGANIZER] =
+			{"organizer", true,
+			 "Of a new token or user: whose it is, by name; of erase and export: only this one's.", NULL},
 		[OPT_NAME] = {"name", true, "Of a new token: what it is for.", NULL},
-		[OPT_SCOPES] = {"scopes", true, "Of a new token: events,seats,bookings,payments,checkin,admin or all.",
-				NULL},
+		[OPT_SCOPES] = {"scopes", true,
+				"Of a new token or user: events,seats,bookings,payments,checkin,admin or all.", NULL},
 		[OPT_DAYS] = {"days", true, "Of a new token: how long it is valid. [for ever]", NULL},
-		[OPT_EMAIL] = {"email", true, "Of erase and export: the person's address.", NULL},
+		[OPT_EMAIL] = {"email", true, "Of erase, export and user: the person's address.", NULL},
 		[OPT_BUYER] = {"buyer", true, "Of erase and export: one record of a person.", NULL},
 		[OPT_YES_FUTURE] = {"yes-future", false,
 				    "Of erase: also somebody with bookings for shows that are still to come.", NULL},

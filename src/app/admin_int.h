@@ -32,6 +32,18 @@ struct asked {
 /* 1 to 200 characters that may stand in a line. */
 bool admin_name_is_good(const char *name);
 
+/* Prints the rows of a statement, fields between tabs. */
+int admin_list(const struct asked *a, const char *what, const char *sql);
+/* "events,seats" or "all" as an array literal; false after a sentence. */
+bool admin_scopes_read(const char *text, char *out, size_t size);
+
+/* ---- admin_user.c: each returns the exit status ---- */
+
+int admin_user_add(const struct asked *a);
+int admin_user_list(const struct asked *a);
+int admin_user_passwd(const struct asked *a);
+int admin_user_disable(const struct asked *a);
+
 /* ---- admin_payments.c: each returns the exit status ---- */
 
 int admin_payments_list(const struct asked *a);

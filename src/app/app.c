@@ -6,6 +6,7 @@
 
 #include "booking/booking_service.h"
 #include "payment/payment_service.h"
+#include "staff/staff.h"
 #include "ticket/ticket_service.h"
 #include "work/work.h"
 
@@ -43,6 +44,7 @@ static const struct pg_stmt *const *const *statement_lists(void)
 
 	lists[n++] = app_sql_statements;
 	lists[n++] = auth_sql;
+	lists[n++] = staff_sql;
 	lists[n++] = event_sql;
 	lists[n++] = seat_sql;
 	lists[n++] = ticket_sql;
@@ -111,9 +113,16 @@ bool app_init(struct app *app, const struct config *config, struct metrics *metr
 	struct auth_config auth = {.master = app->master,
 				   .pg = app->pg,
 				   .session_lifetime_us = config->session_days * US_PER_DAY,
+				   .staff_idle_us = config->staff_idle_seconds * US_PER_SECOND,
 				   .now_us = wall_now_us};
 
 	app->auth = auth_new(&auth);
+	struct staff_config staff = {.loop = app->loop,
+				     .pg = app->pg,
+				     .auth = app->auth,
+				     .login_lifetime_us = config->staff_login_seconds * US_PER_SECOND};
+
+	app->staff = staff_service_new(&staff);
 	struct event_config event = {.loop = app->loop,
 				     .pg = app->pg,
 				     .offload = app->offload,
@@ -195,6 +204,7 @@ void app_done(struct app *app)
 	http_client_free(app->http);
 	redis_free(app->redis);
 	offload_free(app->offload);
+	staff_service_free(app->staff);
 	seat_service_free(app->seat); /* its lane belongs to pg */
 	pg_free(app->pg);
 	booking_service_free(app->booking);

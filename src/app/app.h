@@ -16,6 +16,7 @@
 
 struct booking_service;
 struct payment_service;
+struct staff_service;
 struct ticket_service;
 
 struct app {
@@ -28,6 +29,7 @@ struct app {
 	struct offload *offload;
 	struct http_client *http;
 	struct auth *auth;
+	struct staff_service *staff;
 	struct event_service *event;
 	struct seat_map *map;
 	struct seat_service *seat;

@@ -11,6 +11,7 @@
 #include "booking/booking_service.h"
 #include "io/log.h"
 #include "payment/payment_service.h"
+#include "staff/staff.h"
 #include "ticket/ticket_service.h"
 
 #include <malloc.h>
@@ -122,6 +123,7 @@ static void add_routes(struct web *web, struct worker *k)
 	web_add(web, SERVICE_ALWAYS, always, sizeof(always) / sizeof(always[0]), k);
 	web_add(web, SERVICE_WEB, pages, sizeof(pages) / sizeof(pages[0]), k);
 	auth_routes(k ? k->app.auth : NULL, web);
+	staff_routes(k ? k->app.staff : NULL, web);
 	event_routes(k ? k->app.event : NULL, web);
 	seat_routes(k ? k->app.seat : NULL, web);
 	booking_routes(k ? k->app.booking : NULL, web);
@@ -157,6 +159,7 @@ static void on_done(void *arg, const struct web_call *call, int status, size_t b
 	int64_t took_us = loop_now_us(k->app.loop) - call->req->received_us;
 	int label = call->route_index >= 0 ? k->labels[call->route_index] : 0;
 
+	audit_end(k->app.staff, call);
 	metric_add(k->app.metrics, METRIC_HTTP_REQUESTS, label, status / 100, 1);
 	metric_observe(k->app.metrics, METRIC_HTTP_SECONDS, label, 0, took_us);
 	if (k->access == 2 || (k->access == 1 && status >= 500))
@@ -327,6 +330,8 @@ int serve_worker(const struct config *config, struct metrics *metrics, unsigned 
 				 .services = services,
 				 .identify = auth_identify,
 				 .identify_arg = k->app.auth,
+				 .audit = audit_begin,
+				 .audit_arg = k->app.staff,
 				 .done = on_done,
 				 .done_arg = k};
 

@@ -1,6 +1,6 @@
 /*
- * Owns the keys derived from the master key. Sessions and booking links are checked in memory; staff tokens are looked up
- * (one indexed read), so that a revoked one stops at once.
+ * Owns the keys derived from the master key. Sessions and booking links are checked in memory; staff tokens
+ * and logins are looked up (one indexed read) at every request and kept nowhere, so that a revoked one stops at once.
  */
 #include "auth/auth.h"
 
@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAC_BYTES = 16, STAFF_LOOKUP_MS = 2000 };
+enum { MAC_BYTES = 16, SECRET_BYTES = 24, STAFF_LOOKUP_MS = 2000 };
 
 const struct pg_stmt *const *const auth_sql = auth_sql_statements;
 
@@ -163,17 +163,26 @@ bool auth_return_open(const struct auth *a, struct str token, struct uuid *ret_s
 	return true;
 }
 
+void auth_secret_token(const char *prefix, const struct uuid *id, const struct crypto_key *key,
+		       char out[AUTH_TOKEN_TEXT], uint8_t ret_hash[CRYPTO_HASH])
+{
+	uint8_t all[16 + CRYPTO_HASH];
+
+	memcpy(all, id->b, 16);
+	if (key)
+		crypto_mac(key, (struct str){(const char *)id->b, 16}, all + 16);
+	else
+		crypto_random(all + 16, SECRET_BYTES);
+	memcpy(out, prefix, 3);
+	base64url_encode(all, 16 + SECRET_BYTES, out + 3);
+	crypto_digest(str_from(out), ret_hash);
+}
+
 void auth_staff_token_new(int64_t now_us, char out[AUTH_TOKEN_TEXT], struct uuid *ret_token_id,
 			  uint8_t ret_hash[CRYPTO_HASH])
 {
-	uint8_t all[16 + 24];
-
 	*ret_token_id = crypto_uuid_v7(now_us);
-	memcpy(all, ret_token_id->b, 16);
-	crypto_random(all + 16, 24);
-	memcpy(out, "bt_", 3);
-	base64url_encode(all, sizeof(all), out + 3);
-	crypto_digest(str_from(out), ret_hash);
+	auth_secret_token("bt_", ret_token_id, NULL, out, ret_hash);
 }
 
 static const struct {
@@ -200,38 +209,73 @@ const char *auth_scope_name(unsigned bit)
 	return NULL;
 }
 
+/* Somebody of the staff, while their token is looked up. */
+struct lookup {
+	struct auth *a;
+	struct web_call *call;
+	bool login, by_cookie; /* login: of a person, not of an API token */
+};
+
+/* Nobody waits for it, and one that is lost is made up for by the next. */
+static void note_use(const struct lookup *l, const struct uuid *id)
+{
+	struct pg_args args;
+
+	pg_args_init(&args, l->call->arena);
+	pg_arg_uuid(&args, id);
+	if (l->login)
+		pg_arg_interval_us(&args, l->a->config.staff_idle_us);
+	pg_query_start(l->a->config.pg, l->login ? &auth_sql_login_seen : &auth_sql_token_used, &args, STAFF_LOOKUP_MS,
+		       NULL, NULL);
+}
+
 static void on_staff(void *arg, const struct pg_answer *answer)
 {
-	struct web_call *call = arg;
-	struct who who = {.kind = WHO_STAFF};
+	struct lookup *l = arg;
+	struct who who = {.kind = WHO_STAFF, .by_cookie = l->by_cookie};
+	struct uuid id;
 	struct str *names;
 	size_t n;
 
 	if (answer->status != PG_OK) {
-		web_identified(call, NULL, ERR_UNAVAILABLE);
+		web_identified(l->call, NULL, ERR_UNAVAILABLE);
 		return;
 	}
 	if (pg_rows(answer->result) == 0) {
-		web_identified(call, NULL, ERR_UNAUTHENTICATED);
+		/* a browser with an old cookie is simply nobody yet */
+		web_identified(l->call, NULL, l->by_cookie ? ERR_NONE : ERR_UNAUTHENTICATED);
 		return;
 	}
-	who.token_id = pg_get_uuid(answer->result, 0, 0);
+	id = pg_get_uuid(answer->result, 0, 0);
 	who.organizer_id = pg_get_uuid(answer->result, 0, 1);
-	n = pg_get_texts(answer->result, 0, 2, call->arena, &names);
+	n = pg_get_texts(answer->result, 0, 2, l->call->arena, &names);
 	for (size_t i = 0; i < n; i++)
 		who.scopes |= auth_scope_from_name(names[i]);
-	web_identified(call, &who, ERR_NONE);
+	if (pg_get_bool(answer->result, 0, 3))
+		note_use(l, &id);
+	if (l->login) {
+		who.login_id = id;
+		who.user_id = pg_get_uuid(answer->result, 0, 4);
+	} else {
+		who.token_id = id;
+	}
+	web_identified(l->call, &who, ERR_NONE);
 }
 
-static void identify_staff(struct auth *a, struct web_call *call, struct str token)
+static void identify_staff(struct auth *a, struct web_call *call, struct str token, bool by_cookie)
 {
+	struct lookup *l = arena_new(call->arena, struct lookup);
 	uint8_t hash[CRYPTO_HASH];
 	struct pg_args args;
 
+	*l = (struct lookup){.a = a, .call = call, .login = !str_starts(token, STR("bt_")), .by_cookie = by_cookie};
 	crypto_digest(token, hash);
 	pg_args_init(&args, call->arena);
 	pg_arg_bytes(&args, (struct str){(const char *)hash, sizeof(hash)});
-	pg_query_start(a->config.pg, &auth_sql_token_find, &args, STAFF_LOOKUP_MS, on_staff, call);
+	if (l->login)
+		pg_arg_interval_us(&args, a->config.staff_idle_us);
+	pg_query_start(a->config.pg, l->login ? &auth_sql_login_find : &auth_sql_token_find, &args, STAFF_LOOKUP_MS,
+		       on_staff, l);
 }
 
 /* The value of one cookie; empty when absent. */
@@ -251,6 +295,21 @@ static struct str cookie_value(const struct http_req *req, const char *name)
 	return STR("");
 }
 
+/*
+ * One browser may hold both cookies: somebody of the staff who buys a ticket. Routes of staff take theirs, routes of sessions the
+ * buyer's; where both may ask, the staff's counts if there is no other, or the page says that it asks as staff.
+ */
+static bool staff_cookie_counts(const struct web_call *call, struct str *ret_token)
+{
+	const struct str *as = http_req_header(call->req, "boxoffice-as");
+
+	*ret_token = cookie_value(call->req, AUTH_STAFF_COOKIE);
+	if (!str_starts(*ret_token, STR("bu_")) || call->route->need == WEB_SESSION)
+		return false;
+	return call->route->need == WEB_STAFF || (as && str_eqc(*as, "staff")) ||
+	       cookie_value(call->req, "__Host-boxoffice").n == 0;
+}
+
 void auth_identify(void *auth, struct web_call *call)
 {
 	struct auth *a = auth;
@@ -264,8 +323,8 @@ void auth_identify(void *auth, struct web_call *call)
 		token = str_trim(str_split(*header, ' ', &scheme));
 		if (!str_ieqc(scheme, "bearer") || token.n == 0) {
 			web_identified(call, NULL, ERR_UNAUTHENTICATED);
-		} else if (str_starts(token, STR("bt_"))) {
-			identify_staff(a, call, token);
+		} else if (str_starts(token, STR("bt_")) || str_starts(token, STR("bu_"))) {
+			identify_staff(a, call, token, false);
 		} else if (auth_session_open(a, token, &who.session_id)) {
 			who.kind = WHO_SESSION;
 			web_identified(call, &who, ERR_NONE);
@@ -275,6 +334,10 @@ void auth_identify(void *auth, struct web_call *call)
 		} else {
 			web_identified(call, NULL, ERR_UNAUTHENTICATED);
 		}
+		return;
+	}
+	if (staff_cookie_counts(call, &token)) {
+		identify_staff(a, call, token, true);
 		return;
 	}
 	/* A browser with an old cookie is simply nobody yet. */
@@ -298,7 +361,7 @@ bool auth_idempotent_bytes(struct auth *a, struct web_call *call, struct str bod
 	/* with a key of ours: nobody who sees the database can try out whose name and address were in it */
 	crypto_mac(&a->idempotency_key, body, ret->hash);
 	if (key.n == 0) {
-		ret->id = crypto_uuid_v7(a->config.now_us());
+		call->made = ret->id = crypto_uuid_v7(a->config.now_us());
 		return true;
 	}
 	ret->has_key = true;
@@ -311,7 +374,7 @@ bool auth_idempotent_bytes(struct auth *a, struct web_call *call, struct str bod
 	buf_addstr(&b, key);
 	crypto_mac(&a->idempotency_key, buf_str(&b), mac);
 	buf_done(&b);
-	ret->id = uuid_v8(mac);
+	call->made = ret->id = uuid_v8(mac);
 	return true;
 }
 
@@ -332,7 +395,7 @@ bool auth_idempotent_if_keyed(struct auth *a, struct web_call *call, const json_
 	if (http_req_header(call->req, "idempotency-key"))
 		return auth_idempotent(a, call, body, ret);
 	memset(ret, 0, sizeof(*ret));
-	ret->id = crypto_uuid_v7(a->config.now_us());
+	call->made = ret->id = crypto_uuid_v7(a->config.now_us());
 	return true;
 }
 

@@ -3,6 +3,8 @@
  *
  *   bs_<id, issued, mac>     a buyer's session, sealed by us: no lookup, no store
  *   bt_<id, secret>          a staff API token; its hash is in api_tokens
+ *   bu_<id, secret>          somebody of the staff who has logged in; its hash is in staff_logins
+ *   bi_<id, secret>          an invitation to set a password, good for one use; its hash is in staff_users
  *   ba_<show, booking, mac>  the link of one booking: whoever has it may read and cancel that booking
  *   br_<show, booking, attempt, mac>  in the address that 3-D Secure sends a buyer back to; good for one use, which is noted
  *                            with the attempt
@@ -22,6 +24,7 @@ struct auth_config {
 	struct crypto_key master;
 	struct pg *pg;
 	int64_t session_lifetime_us;
+	int64_t staff_idle_us;	 /* a login that is not used for so long is over */
 	int64_t (*now_us)(void); /* the wall clock */
 };
 
@@ -46,6 +49,13 @@ void auth_return_token(const struct auth *a, const struct uuid *show, const stru
 bool auth_return_open(const struct auth *a, struct str token, struct uuid *ret_show, struct uuid *ret_booking,
 		      struct uuid *ret_payment);
 
+/* The cookie of somebody of the staff. */
+#define AUTH_STAFF_COOKIE "__Host-boxoffice-staff"
+
+/* A token that is stored as its hash, e.g. "bt_". key NULL: its secret is random; else a MAC of the id, for a token that must be
+ * answered again to the same Idempotency-Key. */
+void auth_secret_token(const char *prefix, const struct uuid *id, const struct crypto_key *key,
+		       char out[AUTH_TOKEN_TEXT], uint8_t ret_hash[CRYPTO_HASH]);
 /* A new staff token and what is stored of it. */
 void auth_staff_token_new(int64_t now_us, char out[AUTH_TOKEN_TEXT], struct uuid *ret_token_id,
 			  uint8_t ret_hash[CRYPTO_HASH]);

@@ -98,4 +98,7 @@ struct jw *event_list_begin(struct web_call *call, const struct pg_answer *a, in
 /* Answers what went wrong with a statement: 503 unavailable, or outcome_unknown after a write. */
 void event_refuse_pg(struct web_call *call, const struct pg_answer *a, bool was_write);
 
+/* A query parameter that is a time; false after having answered 400. */
+bool event_query_time(struct web_call *call, const char *name, int64_t absent, int64_t *ret);
+
 #endif

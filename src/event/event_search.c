@@ -209,7 +209,7 @@ static void on_as_of(void *arg, const struct pg_answer *a)
 /* ---- the request ---- */
 
 /* A query parameter that is a time; false after having answered. */
-static bool query_time(struct web_call *call, const char *name, int64_t absent, int64_t *ret)
+bool event_query_time(struct web_call *call, const char *name, int64_t absent, int64_t *ret)
 {
 	struct error e = {0};
 	struct str text;
@@ -265,8 +265,8 @@ void events_get(struct web_call *call)
 	s->ev = call->service;
 	s->call = call;
 	if (!query_text(call, "q", &s->q) || !query_text(call, "category", &s->category) ||
-	    !query_text(call, "city", &s->city) || !query_time(call, "from", 0, &s->from_us) ||
-	    !query_time(call, "to", TIME_INFINITY, &s->to_us) || !query_limit(call, &s->limit) || !cursor_read(s))
+	    !query_text(call, "city", &s->city) || !event_query_time(call, "from", 0, &s->from_us) ||
+	    !event_query_time(call, "to", TIME_INFINITY, &s->to_us) || !query_limit(call, &s->limit) || !cursor_read(s))
 		return;
 	if (!s->first) {
 		run(s);

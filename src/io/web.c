@@ -339,6 +339,27 @@ static bool origin_is_ours(const struct web_call *call)
 	return str_eq(at, *host);
 }
 
+bool web_from_elsewhere(const struct web_call *call)
+{
+	return http_req_header(call->req, "origin") && !origin_is_ours(call);
+}
+
+/* Whoever writes as staff leaves a row, whichever route it is: a new route is in the log without doing anything for it. */
+static bool is_staff_write(const struct web_call *call)
+{
+	return call->who.kind == WHO_STAFF && call->route->method != HTTP_GET;
+}
+
+void web_audited(struct web_call *call, enum err err)
+{
+	if (err != ERR_NONE) {
+		web_refuse(call, err, NULL);
+		return;
+	}
+	call->audited = true;
+	call->route->handler(call);
+}
+
 void web_identified(struct web_call *call, const struct who *who, enum err err)
 {
 	const struct web_route *r = call->route;
@@ -367,7 +388,19 @@ void web_identified(struct web_call *call, const struct who *who, enum err err)
 		web_refuse(call, ERR_FORBIDDEN, NULL);
 		return;
 	}
-	r->handler(call);
+	if (call->web->config.audit && r->audit == WEB_AUDIT_AHEAD && is_staff_write(call))
+		call->web->config.audit(call->web->config.audit_arg, call);
+	else
+		r->handler(call);
+}
+
+/* A route that promised to write its row itself has done so, or the answer is a refusal. */
+static void note_answer(struct web_call *call, int status)
+{
+	assert(!call->answered);
+	assert(!call->web->config.audit || status >= 300 || !call->route || !is_staff_write(call) || call->audited);
+	call->answered = true;
+	call->status = status;
 }
 
 static bool names_cache_control(const struct http_header *headers, size_t n)
@@ -408,8 +441,7 @@ void web_bytes(struct web_call *call, int status, const struct http_header *head
 	struct buf out = call->out;
 	struct web *w = call->web;
 
-	assert(!call->answered);
-	call->answered = true;
+	note_answer(call, status);
 	n = with_defaults(all, headers, n, STR_NULL);
 	/* the reply ends the request and with it the arena that holds the call */
 	http_reply(call->req, status, all, n, body);
@@ -423,8 +455,7 @@ void web_shared(struct web_call *call, int status, const struct http_header *hea
 	struct buf out = call->out;
 	struct web *w = call->web;
 
-	assert(!call->answered);
-	call->answered = true;
+	note_answer(call, status);
 	n = with_defaults(all, headers, n, STR_NULL);
 	http_reply_shared(call->req, status, all, n, body);
 	keep_buffer(w, &out);

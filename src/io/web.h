@@ -3,7 +3,8 @@
  * No product logic here; services bring tables of routes, the app brings the hook that tells who is asking.
  *
  *   http_handler -> web_dispatch: find route (404, 405 + Allow) -> content type, Origin (POST with cookie) -> identify
- *   (async) -> needs (401, 403) -> handler(call) -> web_answer / web_refuse, exactly once
+ *   (async) -> needs (401, 403) -> writes by staff: the audit row (async) -> handler(call) -> web_answer / web_refuse,
+ *   exactly once
  *
  * A call lives in the request's arena and dies with the answer.
  */
@@ -23,7 +24,9 @@ struct who {
 	bool by_cookie;
 	struct uuid session_id;		 /* WHO_SESSION */
 	struct uuid organizer_id;	 /* WHO_STAFF */
-	struct uuid token_id;		 /* WHO_STAFF */
+	struct uuid token_id;		 /* WHO_STAFF by an API token, else zero */
+	struct uuid user_id;		 /* WHO_STAFF logged in, else zero */
+	struct uuid login_id;		 /* the same: which login of the user's */
 	unsigned scopes;		 /* WHO_STAFF: bits of enum scope */
 	struct uuid show_id, booking_id; /* WHO_BOOKING: the link of one booking */
 };
@@ -59,6 +62,12 @@ enum web_service {
 	SERVICE_ALWAYS = 64, /* health, metrics */
 };
 
+/* How a write by staff comes into the audit log. What a route does not say is the safe way. */
+enum web_audit {
+	WEB_AUDIT_AHEAD, /* its row is committed before the handler is called, its outcome follows the answer */
+	WEB_AUDIT_TX,	 /* the handler writes the row in the transaction of the change (audit_add) */
+};
+
 struct web_route {
 	enum http_method method;
 	const char *
@@ -70,6 +79,7 @@ struct web_route {
 	bool raw_body;	 /* the body is not JSON: no content type check */
 	/* true: too much is waiting already; answered 503 before anybody is asked who they are. May be NULL. */
 	bool (*full)(void *service);
+	enum web_audit audit;
 };
 
 struct web_call {
@@ -87,7 +97,11 @@ struct web_call {
 	int retry_after_s; /* of a 429 or 503; 0: the usual second */
 	bool writing_problem, answered;
 	struct web *web;
-	int64_t timer_us; /* free for handlers */
+	int64_t timer_us;     /* free for handlers */
+	int status;	      /* of the answer, once it is given */
+	bool audited;	      /* a write by staff: its row is there, or nothing was changed */
+	struct uuid audit_id; /* of a row that waits for its outcome */
+	struct uuid made;     /* what a POST makes, when its id comes from auth_idempotent */
 };
 
 struct web;
@@ -98,6 +112,10 @@ struct web_config {
 	/* Tells who is asking, now or later, then calls web_identified exactly once. */
 	void (*identify)(void *identify_arg, struct web_call *call);
 	void *identify_arg;
+	/* A write by staff is about to be done: writes its row, now or later, then calls web_audited exactly once. NULL: no
+	 * log is kept. */
+	void (*audit)(void *audit_arg, struct web_call *call);
+	void *audit_arg;
 	/* After every answer: for metrics and the access log. May be NULL. */
 	void (*done)(void *done_arg, const struct web_call *call, int status, size_t bytes);
 	void *done_arg;
@@ -118,6 +136,11 @@ void web_error_body(void *web, enum err code, const char *detail, const struct u
 
 /* who NULL and err set: the credentials are bad (401) or could not be checked (503). */
 void web_identified(struct web_call *call, const struct who *who, enum err err);
+
+/* ERR_NONE: the row is there and the handler may begin; else the call is refused, nothing having been done. */
+void web_audited(struct web_call *call, enum err err);
+/* The request is from a page of another site: it carries an Origin that is not this host. */
+bool web_from_elsewhere(const struct web_call *call);
 
 /* ---- answering: each call exactly once ---- */
 

@@ -33,17 +33,17 @@ all: $(B)/release/build.ninja ## build/boxoffice and build/boxoffice-paysim, opt
 	@script/gather $(B)/release $(B)
 
 # Three configurations, each in a folder of its own; meson sees changes to its own files by itself.
-$(B)/release/build.ninja:
+$(B)/release/build.ninja: | $(B)/vendor/made-from.txt
 	@command -v meson >/dev/null || { echo "meson is not installed: run 'make deps' first" >&2; exit 1; }
 	meson setup $(B)/release --buildtype=debugoptimized -Dtests=false
-$(B)/asan/build.ninja:
+$(B)/asan/build.ninja: | $(B)/vendor/made-from.txt
 	meson setup $(B)/asan --buildtype=debug -Doptimization=1 -Db_sanitize=address,undefined -Db_lundef=false
-$(B)/valgrind/build.ninja:
+$(B)/valgrind/build.ninja: | $(B)/vendor/made-from.txt
 	meson setup $(B)/valgrind --buildtype=debug -Doptimization=1
-$(B)/fuzz/build.ninja:
+$(B)/fuzz/build.ninja: | $(B)/vendor/made-from.txt
 	CC=clang meson setup $(B)/fuzz --buildtype=debug -Doptimization=1 -Dtests=false -Dfuzz=true \
 		-Db_sanitize=address,undefined -Db_lundef=false -Dc_args=-fsanitize=fuzzer-no-link
-$(B)/clang/build.ninja:
+$(B)/clang/build.ninja: | $(B)/vendor/made-from.txt
 	CC=clang meson setup $(B)/clang
 
 .PHONY: asan
@@ -82,6 +82,16 @@ $(B)/venv/made-from.txt: tests/requirements.txt
 		py=$(PYTHON); "$$py" -c 'import venv, ensurepip' 2>/dev/null || py=/usr/bin/python3; \
 		rm -rf $(B)/venv && "$$py" -m venv $(B)/venv && \
 		$(B)/venv/bin/python -m pip install --quiet --disable-pip-version-check -r $< && cp $< $@; }
+
+# what is carried in the program but not kept here: fetched by pip, by its hash
+.PHONY: vendor
+vendor: $(B)/vendor/made-from.txt ## fetch Swagger UI for /docs into build/vendor
+$(B)/vendor/made-from.txt: web/docs/requirements.txt
+	@cmp -s $< $@ && touch $@ || { \
+		py=$(PYTHON); "$$py" -m pip --version >/dev/null 2>&1 || py=/usr/bin/python3; \
+		rm -rf $(B)/vendor && \
+		"$$py" -m pip download --quiet --disable-pip-version-check --no-deps --require-hashes -r $< -d $(B)/vendor && \
+		(cd $(B)/vendor && "$$py" -m zipfile -e *.whl .) && cp $< $@; }
 
 # ---- run -----------------------------------------------------------------------------------------------------------
 

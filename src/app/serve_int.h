@@ -7,6 +7,8 @@
 /* Runs until drained; returns the exit status: 0, 1 could not start, 2 wrong settings, 3 a schema it does not know. */
 int serve_worker(const struct config *config, struct metrics *metrics, unsigned services, int index, int listener,
 		 int own);
+/* /docs and the file it shows (docs_page.c). */
+void docs_routes(struct web *web);
 /* Label values of the metrics by route: "-", then every route in the order of their registration, then NULL. */
 const char **serve_route_names(void);
 

@@ -122,6 +122,7 @@ static void add_routes(struct web *web, struct worker *k)
 {
 	web_add(web, SERVICE_ALWAYS, always, sizeof(always) / sizeof(always[0]), k);
 	web_add(web, SERVICE_WEB, pages, sizeof(pages) / sizeof(pages[0]), k);
+	docs_routes(web);
 	auth_routes(k ? k->app.auth : NULL, web);
 	staff_routes(k ? k->app.staff : NULL, web);
 	event_routes(k ? k->app.event : NULL, web);

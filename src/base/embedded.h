@@ -8,6 +8,9 @@ struct embedded_file {
 	const char *name;
 	const char *bytes; /* NUL-terminated beyond size */
 	size_t size;
+	const char *digest; /* of the bytes, hexadecimal: for an ETag */
+	const char *gz;	    /* the same packed, where it was asked for (embed.py pages); else gz_size is 0 */
+	size_t gz_size;
 };
 
 #endif

@@ -68,7 +68,7 @@ deps: ## install what building and running need (Debian packages)
 .PHONY: deps-test
 deps-test: ## install what the tests need besides
 	@script/deps run test
-	@$(MAKE) $(B)/venv/made-from.txt
+	@$(MAKE) $(B)/venv/made-from.txt clients
 	@cd tests/integration/porcupine && go mod download
 	@cd tests/integration/stripe-mock && go mod download
 
@@ -93,6 +93,24 @@ $(B)/vendor/made-from.txt: web/docs/requirements.txt
 		"$$py" -m pip download --quiet --disable-pip-version-check --no-deps --require-hashes -r $< -d $(B)/vendor && \
 		(cd $(B)/vendor && "$$py" -m zipfile -e *.whl .) && cp $< $@; }
 
+# ---- clients of the API ---------------------------------------------------------------------------------------------
+
+# Generated from api/openapi.yaml and packed, ready to be published: build/clients/dist. What is generated is not kept.
+.PHONY: clients
+clients: $(B)/clients/python/made $(B)/clients/typescript/made ## the client libraries for Python and TypeScript, in build/clients
+
+$(B)/clients/venv/made-from.txt: clients/python/requirements.txt
+	@cmp -s $< $@ && touch $@ || { \
+		py=$(PYTHON); "$$py" -c 'import venv, ensurepip' 2>/dev/null || py=/usr/bin/python3; \
+		rm -rf $(B)/clients/venv && "$$py" -m venv $(B)/clients/venv && \
+		$(B)/clients/venv/bin/python -m pip install --quiet --disable-pip-version-check -r $< && cp $< $@; }
+
+$(B)/clients/python/made: $(B)/clients/venv/made-from.txt api/openapi.yaml $(wildcard clients/python/*)
+	@script/clients python $(B)/clients
+
+$(B)/clients/typescript/made: api/openapi.yaml $(wildcard clients/typescript/*) $(wildcard clients/typescript/src/*)
+	@script/clients typescript $(B)/clients
+
 # ---- run -----------------------------------------------------------------------------------------------------------
 
 .PHONY: up
@@ -116,7 +134,7 @@ unit: asan ## the tests beside the code
 	@$(SANITIZERS) meson test -C $(B)/asan --no-rebuild --suite unit --print-errorlogs -t 5
 
 .PHONY: integration
-integration: asan $(B)/venv/made-from.txt $(B)/history-check $(B)/stripe-mock ## tests against the real servers: TEST_PROCESSES=3 PYTEST_ARGS='-k name -x'
+integration: asan $(B)/venv/made-from.txt $(B)/history-check $(B)/stripe-mock clients ## tests against the real servers: TEST_PROCESSES=3 PYTEST_ARGS='-k name -x'
 	@BOXOFFICE_BUILD_DIR=$(B)/asan $(B)/venv/bin/python -m pytest -n $(TEST_PROCESSES) --dist loadfile $(PYTEST_ARGS)
 
 .PHONY: explore

@@ -5,6 +5,7 @@
 #include "base/times.h"
 
 #include "booking/booking_service.h"
+#include "jobs/jobs.h"
 #include "payment/payment_service.h"
 #include "staff/staff.h"
 #include "ticket/ticket_service.h"
@@ -50,6 +51,7 @@ static const struct pg_stmt *const *const *statement_lists(void)
 	lists[n++] = ticket_sql;
 	lists[n++] = payment_sql;
 	lists[n++] = booking_sql;
+	lists[n++] = jobs_sql;
 	lists[n++] = work_sql;
 	lists[n] = NULL;
 	return lists;
@@ -195,6 +197,13 @@ bool app_init(struct app *app, const struct config *config, struct metrics *metr
 						 .public_url = config->public_url};
 
 	app->booking = booking_service_new(&booking);
+	struct show_jobs_config jobs = {.pg = app->pg,
+					.auth = app->auth,
+					.event = app->event,
+					.map = app->map,
+					.booking = app->booking,
+					.metrics = metrics};
+	app->jobs = show_jobs_new(&jobs);
 	return true;
 }
 
@@ -207,6 +216,7 @@ void app_done(struct app *app)
 	staff_service_free(app->staff);
 	seat_service_free(app->seat); /* its lane belongs to pg */
 	pg_free(app->pg);
+	show_jobs_free(app->jobs);
 	booking_service_free(app->booking);
 	payment_service_free(app->payment);
 	ticket_service_free(app->ticket);

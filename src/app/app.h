@@ -17,6 +17,7 @@
 struct booking_service;
 struct payment_service;
 struct staff_service;
+struct show_jobs;
 struct ticket_service;
 
 struct app {
@@ -36,6 +37,7 @@ struct app {
 	struct ticket_service *ticket;
 	struct payment_service *payment;
 	struct booking_service *booking;
+	struct show_jobs *jobs;
 	/* 0: not asked yet, 1: known, -1: another one */
 	int schema;
 	int64_t schema_found, schema_wanted;

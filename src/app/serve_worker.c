@@ -10,6 +10,7 @@
 #include "base/xmalloc.h"
 #include "booking/booking_service.h"
 #include "io/log.h"
+#include "jobs/jobs.h"
 #include "payment/payment_service.h"
 #include "staff/staff.h"
 #include "ticket/ticket_service.h"
@@ -128,6 +129,7 @@ static void add_routes(struct web *web, struct worker *k)
 	event_routes(k ? k->app.event : NULL, web);
 	seat_routes(k ? k->app.seat : NULL, web);
 	booking_routes(k ? k->app.booking : NULL, web);
+	show_jobs_routes(k ? k->app.jobs : NULL, web);
 	payment_routes(k ? k->app.payment : NULL, web);
 	ticket_routes(k ? k->app.ticket : NULL, web);
 }

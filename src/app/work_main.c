@@ -3,6 +3,7 @@
 
 #include "base/times.h"
 #include "io/log.h"
+#include "jobs/jobs.h"
 #include "payment/payment_service.h"
 #include "work/work.h"
 
@@ -18,7 +19,7 @@ struct work {
 	struct app app;
 	struct web *web;
 	struct http_server *server;
-	struct duty *duties[8];
+	struct duty *duties[9];
 	size_t n;
 	struct orphan_scan *orphans;
 	struct payment_watch *watch;
@@ -116,6 +117,11 @@ static void scan_orphans(void *arg, struct duty *d)
 	orphan_scan_round(arg, on_settled, d);
 }
 
+static void go_on_with_jobs(void *arg, struct duty *d)
+{
+	show_jobs_round(arg, on_settled, d);
+}
+
 int work_main(int argc, char **argv)
 {
 	static struct metric_def defs[METRIC_COUNT_OF_ALL];
@@ -170,6 +176,7 @@ int work_main(int argc, char **argv)
 		{.kind = DUTY_SETTLE, .name = "settle", .every_ms = 1000, .run = settle, .arg = w->app.payment},
 		/* it knows itself when its next page or its next scan is due */
 		{.kind = DUTY_ORPHANS, .name = "orphans", .every_ms = 1000, .run = scan_orphans, .arg = w->orphans},
+		{.kind = DUTY_JOBS, .name = "jobs", .every_ms = 1000, .run = go_on_with_jobs, .arg = w->app.jobs},
 		{.kind = DUTY_RETENTION, .name = "retention", .every_ms = 60000, .run = keeper_run, .arg = keeper},
 		{.kind = DUTY_CHECK,
 		 .name = "check",

@@ -54,6 +54,45 @@ static bool begins_with_letter(struct str s)
 	return s.n && ((s.p[0] >= 'a' && s.p[0] <= 'z') || (s.p[0] >= 'A' && s.p[0] <= 'Z'));
 }
 
+void booking_person_read(struct json_in *in, struct booking_person *ret, struct error *e)
+{
+	ret->name = json_in_str(in, "name", JSON_REQUIRED, 1, BOOKING_NAME_MAX);
+	ret->email = json_in_str(in, "email", JSON_REQUIRED, 3, 254);
+	ret->locale = json_in_str(in, "locale", JSON_OPTIONAL, 2, 35);
+	if (e->code == ERR_NONE && str_trim(ret->name).n == 0)
+		json_in_fault(in, ERR_INVALID_VALUE, "name", "\"name\" is blank.");
+	if (e->code == ERR_NONE && !email_plausible(ret->email))
+		json_in_fault(in, ERR_INVALID_VALUE, "email", "\"email\" is not a mail address.");
+	if (e->code == ERR_NONE && !visible(ret->locale))
+		json_in_fault(in, ERR_INVALID_VALUE, "locale", "\"locale\" is not a language tag.");
+	json_in_end(in);
+}
+
+bool booking_reference_read(struct str text, char out[REFERENCE_TEXT])
+{
+	static const char digits[] = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+	bool telling = false;
+	size_t n = 0;
+
+	for (size_t i = 0; i < text.n; i++) {
+		char c = text.p[i];
+
+		if (c >= 'a' && c <= 'z')
+			c = (char)(c - 32);
+		telling |= c == '-' || (c >= '0' && c <= '9');
+		if (c == '-' || c == ' ')
+			continue;
+		c = c == 'O' ? '0' : c == 'I' || c == 'L' ? '1' : c;
+		if (!c || !strchr(digits, c) || n == REFERENCE_TEXT - 1)
+			return false;
+		if (n == 5)
+			out[n++] = '-';
+		out[n++] = c;
+	}
+	out[n] = '\0';
+	return n == REFERENCE_TEXT - 1 && telling;
+}
+
 bool booking_ask_read(const json_t *body, struct booking_ask *ret, struct error *e)
 {
 	struct json_in in, buyer, payment;
@@ -61,18 +100,8 @@ bool booking_ask_read(const json_t *body, struct booking_ask *ret, struct error 
 	memset(ret, 0, sizeof(*ret));
 	json_in_init(&in, body, "", e);
 	json_in_uuid(&in, "lock_id", JSON_REQUIRED, &ret->lock_id);
-	if (json_in_object(&in, "buyer", JSON_REQUIRED, &buyer)) {
-		ret->name = json_in_str(&buyer, "name", JSON_REQUIRED, 1, BOOKING_NAME_MAX);
-		ret->email = json_in_str(&buyer, "email", JSON_REQUIRED, 3, 254);
-		ret->locale = json_in_str(&buyer, "locale", JSON_OPTIONAL, 2, 35);
-		if (e->code == ERR_NONE && str_trim(ret->name).n == 0)
-			json_in_fault(&buyer, ERR_INVALID_VALUE, "name", "\"name\" is blank.");
-		if (e->code == ERR_NONE && !email_plausible(ret->email))
-			json_in_fault(&buyer, ERR_INVALID_VALUE, "email", "\"email\" is not a mail address.");
-		if (e->code == ERR_NONE && !visible(ret->locale))
-			json_in_fault(&buyer, ERR_INVALID_VALUE, "locale", "\"locale\" is not a language tag.");
-		json_in_end(&buyer);
-	}
+	if (json_in_object(&in, "buyer", JSON_REQUIRED, &buyer))
+		booking_person_read(&buyer, &ret->buyer, e);
 	if (json_in_object(&in, "payment", JSON_OPTIONAL, &payment)) {
 		ret->pays = true;
 		ret->method = json_in_str(&payment, "method", JSON_REQUIRED, 1, BOOKING_METHOD_MAX);

@@ -28,15 +28,26 @@ bool booking_may(enum booking_state from, enum booking_state to);
 
 enum { BOOKING_NAME_MAX = 200, BOOKING_METHOD_MAX = 200, BOOKING_URL_MAX = 1000, BOOKING_REASON_MAX = 200 };
 
+/* {"name", "email", "locale"?} */
+struct booking_person {
+	struct str name, email, locale;
+};
+/* Reads the members and ends the object. Slices point into it. */
+void booking_person_read(struct json_in *in, struct booking_person *ret, struct error *e);
+
 /* {"lock_id", "buyer": {"name", "email", "locale"?}, "payment"?: {"method", "return_url"?}} */
 struct booking_ask {
 	struct uuid lock_id;
-	struct str name, email, locale;
+	struct booking_person buyer;
 	bool pays; /* "payment" was there */
 	struct str method, return_url;
 };
 /* Slices point into body. */
 bool booking_ask_read(const json_t *body, struct booking_ask *ret, struct error *e);
+
+/* A reference as people say and write it: small letters, with or without its dash, O for 0, I and L for 1. false: it can be none.
+ * Ten letters without a dash or a digit are taken for a name. */
+bool booking_reference_read(struct str text, char out[REFERENCE_TEXT]);
 
 /*
  * The buyer comes back to this address after 3-D Secure: it must be ours or one that was configured. origin: of the request

@@ -2,6 +2,7 @@
 #ifndef BOOKING_BOOKING_INT_H
 #define BOOKING_BOOKING_INT_H
 
+#include "base/list.h"
 #include "booking/booking.h"
 #include "booking/booking_service.h"
 #include "payment/payment_service.h"
@@ -13,6 +14,7 @@ enum { BOOKING_METRIC_PENDING, BOOKING_METRIC_CONFIRMED, BOOKING_METRIC_CANCELLE
 struct booking_service {
 	struct booking_service_config config;
 	struct crypto_key email_key;
+	struct list endings; /* under way, see booking_end.c */
 };
 
 /* A booking as read; arena memory. */
@@ -60,6 +62,19 @@ void booking_load(struct booking_service *b, struct arena *arena, const struct u
 enum err booking_may_see(const struct web_call *call, const struct booking_view *v);
 bool booking_owner(const struct web_call *call, const struct booking_view *v);
 
+/* What is still under way when the process ends; after the pg. */
+void booking_endings_free(struct booking_service *b);
+
+/* A new record of a person, in the caller's transaction. */
+void buyer_create(struct booking_service *b, struct pg_tx *tx, struct arena *arena, const struct uuid *buyer,
+		  const struct uuid *organizer, const struct booking_person *person);
+
+void bookings_get(struct web_call *call);	 /* booking_list.c */
+void booking_resend_post(struct web_call *call); /* booking_mail.c */
+void lookup_post(struct web_call *call);
+void booking_transfer_post(struct web_call *call); /* booking_transfer.c */
+void my_bookings_get(struct web_call *call);	   /* booking_mine.c */
+void me_get(struct web_call *call);
 void booking_post(struct web_call *call);	 /* booking_pay.c */
 void booking_cancel_post(struct web_call *call); /* booking_cancel.c */
 void booking_refund_post(struct web_call *call); /* booking_refund.c */

@@ -84,7 +84,9 @@ void pay_refuse_limit(struct pay *p, const char *detail)
 
 static void answer_voided(struct pay *p, const struct booking_view *v)
 {
-	if (strcmp(v->failure, "card_limit") == 0)
+	if (strcmp(v->failure, "show_cancelled") == 0)
+		refuse_not_on_sale(p);
+	else if (strcmp(v->failure, "card_limit") == 0)
 		pay_refuse_limit(p,
 				 "This card has paid for as many seats of this event as one person may book. Nothing "
 				 "was charged.");
@@ -185,7 +187,7 @@ static bool asked_before(struct pay *p, const struct pg_result *r)
 		payment_state_parse(pg_get_text(r, 0, 8), &state);
 		failure = pg_get_text(r, 0, 9);
 		if ((state == PAYMENT_FAILED && !str_eqc(failure, "declined")) ||
-		    (state == PAYMENT_VOIDED && !str_eqc(failure, "seats_lost")))
+		    (state == PAYMENT_VOIDED && !str_eqc(failure, "seats_lost") && !str_eqc(failure, "show_cancelled")))
 			return false; /* the gateway did not work, or not as asked; the limit was reached then: not remembered */
 		p->declined = state == PAYMENT_FAILED;
 		p->decline_code = arena_cstr(p->call->arena, pg_get_text(r, 0, 16));

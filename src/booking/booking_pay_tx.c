@@ -100,6 +100,26 @@ static void put_right(struct pay *p)
 	seats_repair(p->tx, arena, show, p->seats, p->n_seats, on_repaired, p);
 }
 
+static void on_show_again(void *arg, enum err err, struct show *show)
+{
+	struct pay *p = arg;
+
+	if (err != ERR_NONE) {
+		pay_refuse(p, err, NULL);
+		return;
+	}
+	show_unref(p->show);
+	p->show = show_ref(show);
+	pay_ask(p);
+}
+
+/* The show may be what has changed: it was called off. */
+static void pay_again(struct pay *p)
+{
+	event_show_forget(p->b->config.event, &p->call->ids[0]);
+	event_show_get(p->b->config.event, &p->call->ids[0], on_show_again, p);
+}
+
 /* The last statement's answer: all or nothing. */
 static void pay_finish(struct pay *p, const struct pg_answer *a)
 {
@@ -116,7 +136,7 @@ static void pay_finish(struct pay *p, const struct pg_answer *a)
 		put_right(p);
 	} else if ((p->lost && (a->status == PG_OK || a->status == PG_ERROR)) ||
 		   (a->status == PG_ERROR && pg_error_is_transient(a))) {
-		pay_ask(p); /* somebody was faster: what is the matter now? What came after may have failed over it */
+		pay_again(p); /* somebody was faster: what is the matter now? What came after may have failed over it */
 	} else if (a->status == PG_ERROR) {
 		log_line(LOG_ERROR, "a booking's statement failed", LOG_C("error", a->message),
 			 LOG_C("sqlstate", a->sqlstate));
@@ -195,20 +215,6 @@ static void on_issued(void *arg, const struct pg_answer *a)
 	pay_finish(p, a);
 }
 
-static void exec_buyer(struct pay *p, const struct uuid *buyer)
-{
-	struct pg_args args;
-
-	pg_args_init(&args, p->call->arena);
-	pg_arg_uuid(&args, buyer);
-	pg_arg_uuid(&args, &p->show->organizer_id);
-	pg_arg_text(&args, p->ask.name);
-	pg_arg_text(&args, p->ask.email);
-	pg_arg_bytes(&args, (struct str){(const char *)p->email_hash, sizeof(p->email_hash)});
-	pg_arg_text(&args, p->ask.locale.n ? p->ask.locale : STR("en"));
-	pg_tx_exec(p->tx, &booking_sql_buyer_create, &args, NULL, NULL);
-}
-
 static void exec_booking(struct pay *p, const struct uuid *buyer)
 {
 	struct uuid outbox_id = crypto_uuid_v7(wall_now_us());
@@ -251,13 +257,13 @@ void pay_begin(struct pay *p)
 
 	p->alone = p->lost = p->not_mine = p->doubled = p->over_limit = p->unissued = false;
 	p->n_changes = 0;
-	crypto_mac(&p->b->email_key, email_fold(p->ask.email, folded), p->email_hash);
+	crypto_mac(&p->b->email_key, email_fold(p->ask.buyer.email, folded), p->email_hash);
 	p->tx = pg_tx_start(p->b->config.pg, NULL, BOOKING_TX_MS);
 	if (p->show->max_per_payer)
 		exec_payer(p);
 	booking_of_lock(p->tx, arena, show, lock, NULL, NULL);
 	lock_pay(p->tx, arena, show, lock, &p->call->who.session_id, on_paying, p);
-	exec_buyer(p, &buyer);
+	buyer_create(p->b, p->tx, arena, &buyer, &p->show->organizer_id, &p->ask.buyer);
 	exec_booking(p, &buyer);
 	if (p->total_minor) {
 		struct payment_new n = {.show_id = *show,

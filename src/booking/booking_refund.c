@@ -4,7 +4,7 @@
  */
 #include "base/xmalloc.h"
 #include "booking/booking_int.h"
-#include "booking/booking_sql.h"
+#include "booking/booking_store.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -123,16 +123,12 @@ static void goodwill_begin(struct goodwill *g)
 			       .reason = arena_cstr(arena, g->reason),
 			       .actor = "staff",
 			       .request_hash = g->idem.hash};
-	struct pg_args args;
 
 	g->tx = pg_tx_start(g->b->config.pg, NULL, BOOKING_TX_MS);
 	/* twice, as in a cancellation: only a statement begun after the wait counts what was waited for */
 	payments_lock(g->tx, arena, &r.show_id, &r.booking_id, NULL, NULL);
 	payments_lock(g->tx, arena, &r.show_id, &r.booking_id, on_payments, g);
-	pg_args_init(&args, arena);
-	pg_arg_uuid(&args, &r.show_id);
-	pg_arg_uuid(&args, &r.booking_id);
-	pg_tx_exec(g->tx, &booking_sql_booking_hold, &args, on_held, g);
+	booking_hold(g->tx, arena, &r.show_id, &r.booking_id, on_held, g);
 	refund_request(g->tx, arena, &r, on_requested, g);
 }
 

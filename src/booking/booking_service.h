@@ -32,7 +32,7 @@ struct booking_service_config {
 extern const struct pg_stmt *const *const booking_sql; /* to prepare */
 
 struct booking_service *booking_service_new(const struct booking_service_config *config);
-void booking_service_free(struct booking_service *b); /* NULL is fine */
+void booking_service_free(struct booking_service *b); /* after the pg; NULL is fine */
 /* b may be NULL when the routes are only listed. */
 void booking_routes(struct booking_service *b, struct web *web);
 

@@ -27,6 +27,15 @@ void booking_of_lock(struct pg_tx *tx, struct arena *a, const struct uuid *show,
 	pg_tx_exec(tx, &booking_sql_booking_of_lock, &args, fn, arg);
 }
 
+void booking_hold(struct pg_tx *tx, struct arena *a, const struct uuid *show, const struct uuid *booking, pg_fn *fn,
+		  void *arg)
+{
+	struct pg_args args;
+
+	two_ids(&args, a, show, booking);
+	pg_tx_exec(tx, &booking_sql_booking_hold, &args, fn, arg);
+}
+
 void booking_confirm(struct pg_tx *tx, struct arena *a, const struct uuid *show, const struct uuid *booking, pg_fn *fn,
 		     void *arg)
 {

@@ -10,6 +10,10 @@
 /* Locks the booking of a lock, if there is one, before the lock itself. Rows: booking_id. */
 void booking_of_lock(struct pg_tx *tx, struct arena *a, const struct uuid *show, const struct uuid *lock, pg_fn *fn,
 		     void *arg);
+/* Locks a booking and reads what is decided on it. Rows: state, lock_id, session_id, organizer_id, fee_kept_minor, currency, cancel_until,
+ * cancel_fee_minor, now, seats, prices, live (seats, null when none), goes_free, given (seats whose tickets are somebody else's, or null). */
+void booking_hold(struct pg_tx *tx, struct arena *a, const struct uuid *show, const struct uuid *booking, pg_fn *fn,
+		  void *arg);
 /* payment_pending -> confirmed. Rows: lock_id, n, placed; placed < n means a double booking: roll back. */
 void booking_confirm(struct pg_tx *tx, struct arena *a, const struct uuid *show, const struct uuid *booking, pg_fn *fn,
 		     void *arg);

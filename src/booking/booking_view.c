@@ -155,7 +155,7 @@ void booking_write(struct booking_service *b, struct jw *w, const struct booking
 	jw_ktime(w, "created_at", v->created_us);
 	jw_key(w, "tickets");
 	jw_arr(w);
-	tickets_write(b->config.ticket, w, show, tickets);
+	tickets_write(b->config.ticket, w, show, tickets, !owner);
 	jw_arr_end(w);
 	/* an erased one (admin erase) has no address */
 	if (owner || !v->email[0]) {
@@ -256,4 +256,22 @@ void booking_load(struct booking_service *b, struct arena *arena, const struct u
 	pg_arg_uuid(&args, show);
 	pg_arg_uuid(&args, booking);
 	pg_query_start(b->config.pg, &booking_sql_booking_get, &args, BOOKING_QUERY_MS, on_booking, l);
+}
+
+void buyer_create(struct booking_service *b, struct pg_tx *tx, struct arena *arena, const struct uuid *buyer,
+		  const struct uuid *organizer, const struct booking_person *person)
+{
+	char folded[EMAIL_FOLDED_MAX];
+	uint8_t hash[CRYPTO_HASH];
+	struct pg_args args;
+
+	crypto_mac(&b->email_key, email_fold(person->email, folded), hash);
+	pg_args_init(&args, arena);
+	pg_arg_uuid(&args, buyer);
+	pg_arg_uuid(&args, organizer);
+	pg_arg_text(&args, person->name);
+	pg_arg_text(&args, person->email);
+	pg_arg_bytes(&args, (struct str){(const char *)hash, sizeof(hash)});
+	pg_arg_text(&args, person->locale.n ? person->locale : STR("en"));
+	pg_tx_exec(tx, &booking_sql_buyer_create, &args, NULL, NULL);
 }

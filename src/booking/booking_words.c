@@ -38,6 +38,10 @@ static const char SEATS_LOST[] =
 static const char PAYMENT_LOST[] =
 	"The bank had promised the money, but the payment was not made. The tickets are void and the "
 	"seats are on sale again; you owe nothing, and what was taken goes back.";
+static const char CALLED_OFF[] = "The show was cancelled. The tickets are void; all that was paid for them goes back.";
+static const char CALLED_OFF_UNPAID[] = "The show was cancelled before the payment was through. Nothing is charged; "
+					"what the bank has set aside, or sets "
+					"aside later, is given back.";
 static const char BY_STAFF[] = "The organiser cancelled the booking.";
 static const char CANCELLED[] = "The booking was cancelled.";
 static const char TO_BE_CAPTURED[] =
@@ -100,6 +104,8 @@ static const char *unpaid_words(const struct booking_view *v)
 {
 	bool still = v->state == BOOKING_PAYMENT_PENDING && booking_expires_in(v) > 0;
 
+	if (strcmp(v->reason, "show_cancelled") == 0)
+		return CALLED_OFF_UNPAID;
 	if (!v->paid)
 		return NULL;
 	switch (v->payment_state) {
@@ -116,6 +122,8 @@ static const char *unpaid_words(const struct booking_view *v)
 			return still ? CARD_LIMIT_STILL : CARD_LIMIT;
 		if (strcmp(v->failure, "amount_differs") == 0)
 			return still ? NOT_AS_ASKED_STILL : NOT_AS_ASKED;
+		if (strcmp(v->failure, "show_cancelled") == 0)
+			return CALLED_OFF_UNPAID;
 		return SEATS_LOST;
 	case PAYMENT_AUTHORISED:
 	case PAYMENT_CAPTURED:
@@ -134,6 +142,8 @@ static const char *words_of(const struct booking_view *v)
 	case BOOKING_CANCELLED:
 		if (v->paid && v->payment_state == PAYMENT_CAPTURE_FAILED)
 			return PAYMENT_LOST;
+		if (strcmp(v->reason, "show_cancelled") == 0)
+			return CALLED_OFF;
 		return strcmp(v->reason, "staff") == 0 ? BY_STAFF : CANCELLED;
 	case BOOKING_PAYMENT_PENDING:
 	case BOOKING_FAILED:

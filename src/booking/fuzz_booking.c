@@ -24,7 +24,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		must(e.path[0] == '/' || e.path[0] == '\0');
 		return 0;
 	}
-	must(ask.name.n && ask.email.n && (!ask.pays || ask.method.n));
+	must(ask.buyer.name.n && ask.buyer.email.n && (!ask.pays || ask.method.n));
 	if (return_url_allowed(ask.return_url, STR(""), STR("https://a.example"), STR("")))
 		must(str_starts(ask.return_url, STR("https://a.example")) &&
 		     (ask.return_url.n == 17 || ask.return_url.p[17] == '/' || ask.return_url.p[17] == '?' ||

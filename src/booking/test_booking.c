@@ -38,7 +38,8 @@ static void test_read(void **state)
 	struct booking_ask ask;
 
 	assert_true(booking_ask_read(body, &ask, &e));
-	assert_true(str_eqc(ask.name, "Ada") && str_eqc(ask.email, "ada@example.org") && str_eqc(ask.locale, "de-AT"));
+	assert_true(str_eqc(ask.buyer.name, "Ada") && str_eqc(ask.buyer.email, "ada@example.org") &&
+		    str_eqc(ask.buyer.locale, "de-AT"));
 	assert_true(ask.pays && str_eqc(ask.method, "pm_card_visa") && str_eqc(ask.return_url, "https://a.example/b"));
 	assert_int_equal(ask.lock_id.b[0], 0x01);
 	json_decref(body);
@@ -151,6 +152,23 @@ static void test_names_and_folding(void **state)
 	assert_true(str_eqc(email_fold(STR("Ada@Example.ORG"), out), "ada@example.org"));
 }
 
+static void test_references(void **state)
+{
+	static const char *const good[] = {"ABCDE-0123F", "abcde-0123f", " ABCDE 0123F ",
+					   "ABCDE0I23F",  "abcde-ol23f", "ABCDEFGH1J"};
+	static const char *const bad[] = {"",		"ABCDE-0123",  "ABCDE-0123FF", "ABCDE-0123U",
+					  "Alexandrah", "ada@1234567", "ABCDE-0123F9Z"};
+	char out[REFERENCE_TEXT];
+
+	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
+		assert_true(booking_reference_read(str_from(good[i]), out));
+		assert_int_equal(strlen(out), REFERENCE_TEXT - 1);
+		assert_string_equal(out, i == 5 ? "ABCDE-FGH1J" : "ABCDE-0123F");
+	}
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		assert_false(booking_reference_read(str_from(bad[i]), out));
+}
+
 /* Printed for the test that compares the drawings with the SQL files; the locks' too, whose arrows others take. */
 static void print_arrows(void)
 {
@@ -165,10 +183,9 @@ static void print_arrows(void)
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_read),
-		cmocka_unit_test(test_return_url),
-		cmocka_unit_test(test_fee_parts),
-		cmocka_unit_test(test_names_and_folding),
+		cmocka_unit_test(test_read),	   cmocka_unit_test(test_return_url),
+		cmocka_unit_test(test_fee_parts),  cmocka_unit_test(test_names_and_folding),
+		cmocka_unit_test(test_references),
 	};
 
 	if (argc == 2 && strcmp(argv[1], "--arrows") == 0) {

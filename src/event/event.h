@@ -55,6 +55,9 @@ struct show {
 	int64_t server_now_us;	  /* PostgreSQL's clock when it was read */
 	int64_t read_at_us;	  /* loop_now_us then */
 	int64_t revision;	  /* of its row: another one after every change of it */
+	int64_t refund_until_us;  /* who booked before it was put off gets everything back until then; INT64_MIN: no */
+	int32_t reschedules;	  /* how often it was put off */
+	bool transferable;	  /* buyers may give their tickets to somebody else */
 	const struct currency *currency;
 	int64_t prices_minor[PLAN_CATEGORIES_MAX]; /* by category of the plan */
 	int32_t capacity;

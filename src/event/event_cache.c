@@ -116,6 +116,9 @@ static struct show *show_read(const struct pg_result *r, struct loop *loop)
 	s->plan_version = (int32_t)pg_get_int(r, 0, 24);
 	s->server_now_us = pg_get_time(r, 0, 25);
 	s->revision = pg_get_int(r, 0, 26);
+	s->reschedules = (int32_t)pg_get_int(r, 0, 27);
+	s->refund_until_us = pg_get_time(r, 0, 28);
+	s->transferable = pg_get_bool(r, 0, 29);
 	s->read_at_us = loop_now_us(loop);
 	arena_init(&arena);
 	n = pg_get_ints(r, 0, 11, &arena, &prices);

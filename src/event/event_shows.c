@@ -69,6 +69,9 @@ static void show_answer(struct reading *r, int32_t free_seats)
 		jw_kmoney(w, "fee", s->cancel_fee_minor, s->currency->code);
 		jw_obj_end(w);
 	}
+	if (s->refund_until_us != INT64_MIN)
+		jw_ktime(w, "refund_until", s->refund_until_us);
+	jw_kbool(w, "transferable", s->transferable);
 	event_end_with_tag(r->call, r->status, s->revision);
 	show_unref(r->show);
 	free(r);
@@ -395,6 +398,7 @@ static void on_plan_for_show(void *arg, struct plan *plan, const struct uuid *ve
 	struct str status;
 	enum show_status parsed = SHOW_PUBLISHED;
 	const struct currency *currency = NULL;
+	bool transferable;
 	int64_t starts, sale_starts, sale_ends, until = INT64_MIN, prices[PLAN_CATEGORIES_MAX];
 	const json_t *price_list;
 	struct uuid plan_id;
@@ -409,6 +413,7 @@ static void on_plan_for_show(void *arg, struct plan *plan, const struct uuid *ve
 	json_in_time(&in, "sale_ends_at", JSON_REQUIRED, &sale_ends);
 	price_list = json_in_value(&in, "prices", JSON_REQUIRED);
 	status = json_in_str(&in, "status", JSON_OPTIONAL, 1, 20);
+	transferable = json_in_bool(&in, "transferable", JSON_OPTIONAL, true);
 	if (json_in_object(&in, "cancellation", JSON_OPTIONAL, &cancellation)) {
 		json_in_time(&cancellation, "until", JSON_REQUIRED, &until);
 		json_in_amount(&cancellation, "fee", JSON_OPTIONAL, &fee);
@@ -443,6 +448,7 @@ static void on_plan_for_show(void *arg, struct plan *plan, const struct uuid *ve
 	pg_arg_time(&args, until);
 	pg_arg_i64(&args, fee.amount_minor);
 	pg_arg_bytes(&args, idempotent_hash(&m->idem));
+	pg_arg_bool(&args, transferable);
 	pg_query_start(m->ev->config.pg, &event_sql_show_create, &args, EVENT_WRITE_MS, on_made, m);
 }
 

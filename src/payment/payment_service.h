@@ -106,6 +106,9 @@ void refund_get(struct pg *pg, struct arena *a, const struct uuid *show, const s
 void payments_lock(struct pg_tx *tx, struct arena *a, const struct uuid *show, const struct uuid *booking, pg_fn *fn,
 		   void *arg);
 
+/* The show was called off: what waits at the bank for a buyer is not waited for any longer. */
+void payments_hurry(struct pg *pg, struct arena *a, const struct uuid *show, pg_fn *fn, void *arg);
+
 /*
  * One round of the settling duty: at most limit attempts, refunds and forsaken bookings whose time has come. ok false: the
  * database could not be asked; more: there is more to do now.

@@ -144,3 +144,12 @@ void payment_return(struct pg *pg, struct arena *a, const struct uuid *show, con
 	pg_arg_uuid(&args, booking);
 	pg_query_start(pg, &payment_sql_payment_return, &args, PAYMENT_QUERY_MS, fn, arg);
 }
+
+void payments_hurry(struct pg *pg, struct arena *a, const struct uuid *show, pg_fn *fn, void *arg)
+{
+	struct pg_args args;
+
+	pg_args_init(&args, a);
+	pg_arg_uuid(&args, show);
+	pg_query_start(pg, &payment_sql_payments_hurry, &args, PAYMENT_QUERY_MS, fn, arg);
+}

@@ -8,10 +8,10 @@ static const char *const seat_names[] = {"free", "locked", "booked", "blocked"};
 static const char *const lock_names[] = {"active", "released", "expired", "paying", "booked", "abandoned"};
 
 const struct lock_arrow lock_arrows[] = {
-	{LOCK_ACTIVE, LOCK_RELEASED, "lock_release"},  {LOCK_ACTIVE, LOCK_EXPIRED, "lock_expire"},
-	{LOCK_ACTIVE, LOCK_PAYING, "lock_pay"},	       {LOCK_PAYING, LOCK_ACTIVE, "lock_unpay"},
-	{LOCK_PAYING, LOCK_EXPIRED, "lock_unpay"},     {LOCK_PAYING, LOCK_BOOKED, "lock_book"},
-	{LOCK_PAYING, LOCK_ABANDONED, "lock_abandon"},
+	{LOCK_ACTIVE, LOCK_RELEASED, "lock_release"}, {LOCK_ACTIVE, LOCK_RELEASED, "locks_call_off"},
+	{LOCK_ACTIVE, LOCK_EXPIRED, "lock_expire"},   {LOCK_ACTIVE, LOCK_PAYING, "lock_pay"},
+	{LOCK_PAYING, LOCK_ACTIVE, "lock_unpay"},     {LOCK_PAYING, LOCK_EXPIRED, "lock_unpay"},
+	{LOCK_PAYING, LOCK_BOOKED, "lock_book"},      {LOCK_PAYING, LOCK_ABANDONED, "lock_abandon"},
 };
 const size_t lock_arrows_n = sizeof(lock_arrows) / sizeof(lock_arrows[0]);
 

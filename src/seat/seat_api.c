@@ -1,12 +1,13 @@
 /*
- * The Seat Service over HTTP, except the lock request itself (seat_locks.c) and the two maps (seat_maps.c): one lock, its
- * release, what a session holds, blocks. Owns the service's structure.
+ * The Seat Service over HTTP, except the lock request itself (seat_locks.c), the two maps (seat_maps.c) and blocks
+ * (seat_blocks.c): one lock, its release, what a session holds. Owns the service's structure.
  */
 #include "seat/seat_service.h"
 
 #include "base/xmalloc.h"
 #include "io/crypto.h"
 #include "io/metrics_table.h"
+#include "io/page.h"
 #include "seat/seat_locks.h"
 #include "seat/seat_sql.h"
 #include "seat/seat_store.h"
@@ -14,7 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { QUERY_MS = 3000, BLOCK_SEATS_MAX = 100000 };
+enum { QUERY_MS = 3000, MINE_MAX = 50 };
 
 struct seat_service *seat_service_new(const struct seat_service_config *config)
 {
@@ -276,11 +277,13 @@ struct mine {
 	size_t n, waiting;
 	struct lock_view *locks;
 	struct show **shows;
-	bool failed;
+	bool failed, more;
+	int64_t last_us;
 };
 
 static void mine_answer(struct mine *m)
 {
+	char next[PAGE_CURSOR_TEXT];
 	struct jw *w;
 
 	if (m->failed) {
@@ -297,8 +300,13 @@ static void mine_answer(struct mine *m)
 			jw_obj_end(w);
 		}
 		jw_arr_end(w);
-		jw_key(w, "next");
-		jw_null(w);
+		if (m->more) {
+			page_cursor_text(m->last_us, &m->locks[m->n - 1].lock_id, next);
+			jw_kcstr(w, "next", next);
+		} else {
+			jw_key(w, "next");
+			jw_null(w);
+		}
 		web_json_end(m->call, 200);
 	}
 	for (size_t i = 0; i < m->n; i++)
@@ -336,7 +344,9 @@ static void on_mine(void *arg, const struct pg_answer *a)
 		mine_answer(m);
 		return;
 	}
-	m->n = (size_t)pg_rows(a->result);
+	m->more = pg_rows(a->result) > MINE_MAX;
+	m->n = m->more ? MINE_MAX : (size_t)pg_rows(a->result);
+	m->last_us = m->n ? pg_get_time(a->result, (int)m->n - 1, 8) : 0;
 	m->locks = arena_array(arena, struct lock_view, m->n);
 	m->shows = xcalloc(m->n, sizeof(*m->shows));
 	for (size_t i = 0; i < m->n; i++) {
@@ -371,140 +381,22 @@ static void on_mine(void *arg, const struct pg_answer *a)
 
 static void my_locks_handler(struct web_call *call)
 {
-	struct mine *m = xcalloc(1, sizeof(*m));
+	struct uuid after;
+	int64_t after_us;
 	struct pg_args args;
+	struct mine *m;
 
+	if (!page_cursor_read(call, &after_us, &after))
+		return;
+	m = xcalloc(1, sizeof(*m));
 	m->s = call->service;
 	m->call = call;
 	pg_args_init(&args, call->arena);
 	pg_arg_uuid(&args, &call->who.session_id);
+	pg_arg_time(&args, after_us);
+	pg_arg_uuid(&args, &after);
+	pg_arg_i32(&args, MINE_MAX + 1);
 	pg_query_start(m->s->config.pg, &seat_sql_locks_of_session, &args, QUERY_MS, on_mine, m);
-}
-
-/* ---- blocks ---- */
-
-struct block {
-	struct seat_service *s;
-	struct web_call *call;
-	struct show *show;
-	bool lift;
-	struct uuid show_id;
-};
-
-static void block_free(struct block *b)
-{
-	show_unref(b->show);
-	free(b);
-}
-
-static void on_block_applied(void *arg, bool applied)
-{
-	struct block *b = arg;
-	struct jw *w = web_json(b->call);
-
-	jw_kuuid(w, "show_id", &b->show_id);
-	jw_kcstr(w, "state", b->lift ? "free" : "blocked");
-	web_json_end(b->call, 200);
-	block_free(b);
-}
-
-static void on_blocked(void *arg, const struct pg_answer *a)
-{
-	struct block *b = arg;
-	struct seat_change *changes;
-	struct uuid zero = {{0}};
-	int64_t *refused;
-	size_t n;
-
-	if (a->status != PG_OK) {
-		web_refuse(b->call, a->status == PG_UNKNOWN ? ERR_OUTCOME_UNKNOWN : ERR_UNAVAILABLE, NULL);
-		block_free(b);
-		return;
-	}
-	if (!pg_is_null(a->result, 0, 0)) {
-		struct jw *w = web_problem(b->call, ERR_SEATS_UNAVAILABLE,
-					   b->lift ? "Seats that are held or sold are not blocked."
-						   : "Seats that are held or sold cannot be blocked.");
-
-		n = pg_get_ints(a->result, 0, 0, b->call->arena, &refused);
-		jw_key(w, "unavailable");
-		jw_arr(w);
-		for (size_t i = 0; i < n; i++)
-			jw_str(w, plan_seat_guid(b->show->plan, (uint32_t)refused[i]));
-		jw_arr_end(w);
-		web_problem_end(b->call);
-		block_free(b);
-		return;
-	}
-	n = seat_changes_from(a->result, 0, 1, 2, b->lift ? SEAT_FREE : SEAT_BLOCKED, 0, &zero, b->call->arena,
-			      &changes);
-	seat_map_apply(b->s->config.map, &b->show_id, changes, n, NULL, 0, 0, on_block_applied, b);
-}
-
-static void on_block_show(void *arg, enum err err, struct show *show)
-{
-	struct block *b = arg;
-	struct web_call *call = b->call;
-	struct uuid outbox = crypto_uuid_v7(wall_now_us());
-	struct error e = {0};
-	struct json_in in;
-	struct str reason, bad = STR("");
-	const json_t *seats;
-	struct pg_args args;
-	uint32_t *numbers, n;
-	json_t *body;
-
-	if (err == ERR_NONE && !uuid_eq(&show->organizer_id, &call->who.organizer_id))
-		err = ERR_NOT_FOUND;
-	if (err != ERR_NONE) {
-		web_refuse(call, err, NULL);
-		block_free(b);
-		return;
-	}
-	b->show = show_ref(show);
-	body = web_body(call);
-	if (!body) {
-		block_free(b);
-		return;
-	}
-	json_in_init(&in, body, "", &e);
-	seats = json_in_array(&in, "seats", JSON_REQUIRED, 1, BLOCK_SEATS_MAX);
-	reason = b->lift ? STR("") : json_in_str(&in, "reason", JSON_OPTIONAL, 0, 200);
-	numbers = arena_array(call->arena, uint32_t, BLOCK_SEATS_MAX);
-	if (!json_in_end(&in) || !seat_list_read(seats, "/seats", show->plan, BLOCK_SEATS_MAX, numbers, &n, &bad, &e)) {
-		seats_refuse(call, &e, bad, BLOCK_SEATS_MAX);
-		block_free(b);
-		return;
-	}
-	pg_args_init(&args, call->arena);
-	pg_arg_uuid(&args, &b->show_id);
-	pg_arg_i32s(&args, (const int32_t *)numbers, n);
-	pg_arg_uuid(&args, &outbox);
-	if (!b->lift)
-		pg_arg_text(&args, reason);
-	pg_query_start(b->s->config.pg, b->lift ? &seat_sql_seats_unblock : &seat_sql_seats_block, &args, QUERY_MS,
-		       on_blocked, b);
-}
-
-static void block_start(struct web_call *call, bool lift)
-{
-	struct block *b = xcalloc(1, sizeof(*b));
-
-	b->s = call->service;
-	b->call = call;
-	b->lift = lift;
-	b->show_id = call->ids[0];
-	event_show_get(b->s->config.event, &call->ids[0], on_block_show, b);
-}
-
-static void blocks_post_handler(struct web_call *call)
-{
-	block_start(call, false);
-}
-
-static void blocks_delete_handler(struct web_call *call)
-{
-	block_start(call, true);
 }
 
 static const struct web_route routes[] = {
@@ -514,8 +406,9 @@ static const struct web_route routes[] = {
 	{HTTP_GET, "/v1/shows/{show}/locks/{lock}", lock_get_handler, WEB_SESSION, 0, 0, false},
 	{HTTP_DELETE, "/v1/shows/{show}/locks/{lock}", lock_delete_handler, WEB_SESSION, 0, 0, false},
 	{HTTP_GET, "/v1/me/locks", my_locks_handler, WEB_SESSION, 0, 0, false},
-	{HTTP_POST, "/v1/shows/{show}/blocks", blocks_post_handler, WEB_STAFF, SCOPE_SEATS, 8 * 1024 * 1024, false},
-	{HTTP_DELETE, "/v1/shows/{show}/blocks", blocks_delete_handler, WEB_STAFF, SCOPE_SEATS, 8 * 1024 * 1024, false},
+	{HTTP_GET, "/v1/shows/{show}/blocks", blocks_get, WEB_STAFF, SCOPE_SEATS, 0, false},
+	{HTTP_POST, "/v1/shows/{show}/blocks", blocks_post, WEB_STAFF, SCOPE_SEATS, 8 * 1024 * 1024, false},
+	{HTTP_DELETE, "/v1/shows/{show}/blocks", blocks_delete, WEB_STAFF, SCOPE_SEATS, 8 * 1024 * 1024, false},
 };
 
 void seat_routes(struct seat_service *s, struct web *web)

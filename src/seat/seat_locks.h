@@ -33,6 +33,9 @@ void lock_post(struct web_call *call);
 bool lock_post_full(void *service);
 void seatmap_get(struct web_call *call);
 void seats_get(struct web_call *call);
+void blocks_get(struct web_call *call); /* seat_blocks.c */
+void blocks_post(struct web_call *call);
+void blocks_delete(struct web_call *call);
 struct availability *availability_new(void);
 void availability_free(struct availability *a);
 

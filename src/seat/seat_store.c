@@ -101,3 +101,49 @@ size_t seat_changes_from(const struct pg_result *r, int row, int col_seats, int 
 						 .lock = *lock};
 	return n;
 }
+
+size_t seat_changes_freed(const struct pg_result *r, int col, struct arena *arena, struct seat_change **ret)
+{
+	struct uuid none = {{0}}, *locks;
+	size_t n = seat_changes_from(r, 0, col, col + 1, SEAT_FREE, 0, &none, arena, ret);
+
+	if (n)
+		pg_get_uuids(r, 0, col + 2, arena, &locks);
+	for (size_t i = 0; i < n; i++)
+		(*ret)[i].lock = locks[i];
+	return n;
+}
+
+void locks_call_off(struct pg *pg, struct arena *a, const struct uuid *show, int limit, pg_fn *fn, void *arg)
+{
+	struct pg_args args;
+
+	pg_args_init(&args, a);
+	pg_arg_uuid(&args, show);
+	pg_arg_i32(&args, limit);
+	outbox_id(&args);
+	pg_query_start(pg, &seat_sql_locks_call_off, &args, 8000, fn, arg);
+}
+
+size_t locks_gone_apply(struct seat_map *map, const struct uuid *show, const struct pg_result *r)
+{
+	struct seat_session_change *over = NULL;
+	struct seat_change *changes;
+	struct uuid *locks, *sessions;
+	struct arena arena;
+	size_t n, n_over = 0;
+
+	arena_init(&arena);
+	n = seat_changes_freed(r, 2, &arena, &changes);
+	if (!pg_is_null(r, 0, 0)) {
+		n_over = pg_get_uuids(r, 0, 0, &arena, &locks);
+		pg_get_uuids(r, 0, 1, &arena, &sessions);
+		over = arena_array(&arena, struct seat_session_change, n_over);
+		for (size_t i = 0; i < n_over; i++)
+			over[i] = (struct seat_session_change){sessions[i], locks[i], 0};
+	}
+	if (n || n_over)
+		seat_map_apply(map, show, changes, n, over, n_over, 0, NULL, NULL);
+	arena_done(&arena);
+	return n_over;
+}

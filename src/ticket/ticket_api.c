@@ -82,7 +82,7 @@ static void on_tickets(void *arg, const struct pg_answer *a)
 	w = web_json(l->call);
 	jw_key(w, "items");
 	jw_arr(w);
-	tickets_write(l->t, w, l->show, a->result);
+	tickets_write(l->t, w, l->show, a->result, l->call->who.kind == WHO_STAFF);
 	jw_arr_end(w);
 	web_json_end_headers(l->call, 200, headers, 1);
 	listing_end(l);
@@ -272,6 +272,7 @@ static const struct web_route routes[] = {
 	{HTTP_GET, "/v1/shows/{show}/tickets/{ticket}.pdf", ticket_pdf_get, WEB_ANYBODY, 0, 0, false},
 	{HTTP_GET, "/v1/shows/{show}/tickets/{ticket}.svg", ticket_svg_get, WEB_ANYBODY, 0, 0, false},
 	{HTTP_GET, "/v1/shows/{show}/tickets/{ticket}.png", ticket_png_get, WEB_ANYBODY, 0, 0, false},
+	{HTTP_GET, "/v1/shows/{show}/tickets/{ticket}.ics", ticket_ics_get, WEB_ANYBODY, 0, 0, false},
 };
 
 void ticket_routes(struct ticket_service *t, struct web *web)

@@ -37,6 +37,7 @@ bool ticket_row_code(struct ticket_service *t, const struct uuid *show, const st
 void ticket_pdf_get(struct web_call *call);
 void ticket_svg_get(struct web_call *call);
 void ticket_png_get(struct web_call *call);
+void ticket_ics_get(struct web_call *call);
 
 /* ticket_api.c */
 /* Whether the asker is the booking's session, holds its link (also as ?access_token=), or is staff of its organiser with

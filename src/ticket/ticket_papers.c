@@ -1,5 +1,5 @@
 /*
- * One ticket as its holder carries it: PDF, SVG, PNG. Each is made when asked for, from the ticket's row, the show and the
+ * One ticket as its holder carries it: PDF, SVG, PNG, and the show for their calendar. Each is made when asked for, from the ticket's row, the show and the
  * plan; nothing is stored. A ticket that is revoked is not found: whoever holds its paper holds paper.
  */
 #include "base/xmalloc.h"
@@ -7,13 +7,14 @@
 #include "ticket/pdf.h"
 #include "ticket/qr.h"
 #include "ticket/qr_png.h"
+#include "ticket/ticket_ics.h"
 #include "ticket/ticket_int.h"
 #include "ticket/ticket_sql.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-enum { SVG_MAX = 256 * 1024, PNG_MAX = 256 * 1024 };
+enum { SVG_MAX = 256 * 1024, PNG_MAX = 256 * 1024, ICS_MAX = 32 * 1024 };
 
 /* The columns of ticket_get.sql after the common ones. */
 enum {
@@ -27,6 +28,7 @@ enum {
 	COL_BUYER,
 	COL_LOCALE,
 	COL_ORGANIZER_NAME,
+	COL_TRANSFER,
 };
 
 struct paper {
@@ -56,7 +58,7 @@ static void on_ticket(void *arg, const struct pg_answer *a)
 	struct paper *p = arg;
 	struct web_call *call = p->call;
 	const struct pg_result *r = a->result;
-	struct uuid booking, session, organizer;
+	struct uuid booking, session, organizer, transfer;
 
 	if (a->status != PG_OK) {
 		web_refuse(call, ERR_UNAVAILABLE, NULL);
@@ -69,6 +71,12 @@ static void on_ticket(void *arg, const struct pg_answer *a)
 	booking = pg_get_uuid(r, 0, COL_BOOKING);
 	session = pg_get_uuid(r, 0, COL_SESSION);
 	organizer = pg_get_uuid(r, 0, COL_ORGANIZER);
+	/* a ticket that was given away is its holder's: their link names the transfer, and nobody's session has it */
+	transfer = pg_get_uuid(r, 0, COL_TRANSFER);
+	if (!uuid_is_zero(&transfer)) {
+		booking = transfer;
+		session = (struct uuid){{0}};
+	}
 	if (!ticket_may_see(call, &call->ids[0], &booking, &session, &organizer)) {
 		web_refuse(call, ERR_NOT_FOUND, "You have no such ticket.");
 		return;
@@ -247,4 +255,36 @@ static void draw_pdf(struct paper *p, struct show *show)
 void ticket_pdf_get(struct web_call *call)
 {
 	paper_get(call, draw_pdf);
+}
+
+/* ---- the calendar ---- */
+
+static void draw_ics(struct paper *p, struct show *show)
+{
+	struct plan_seat seat = plan_seat(show->plan, p->seat_no);
+	struct plan_row row = plan_row(show->plan, seat.row);
+	struct arena *a = p->call->arena;
+	struct ticket_ics ics = {
+		.ticket_id = p->call->ids[1],
+		.sequence = show->reschedules,
+		.now_us = wall_now_us(),
+		.starts_at_us = show->starts_at_us,
+		.summary = show->event_name,
+		.location = arena_printf(a, "%s\n%s", show->venue_name, address_of(a, show)),
+		.description = arena_printf(a, "%.*s %s / %s\n%s", STR_FMT(plan_zone(show->plan, row.zone).name),
+					    number_or_label(a, row.number, row.label),
+					    number_or_label(a, seat.number, seat.label), p->reference)};
+	struct buf out;
+
+	buf_init(&out, ICS_MAX);
+	if (ticket_ics(&ics, &out))
+		paper_answer(p, "text/calendar; charset=utf-8", "ics", buf_str(&out));
+	else
+		web_refuse(p->call, ERR_INTERNAL, NULL);
+	buf_done(&out);
+}
+
+void ticket_ics_get(struct web_call *call)
+{
+	paper_get(call, draw_ics);
 }

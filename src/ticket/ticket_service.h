@@ -40,7 +40,11 @@ void ticket_routes(struct ticket_service *t, struct web *web);
  * means roll back. */
 void tickets_issue(struct ticket_service *t, struct pg_tx *tx, struct arena *a, const struct uuid *show,
 		   const struct uuid *booking, const int32_t *seats, size_t n, pg_fn *fn, void *arg);
-/* valid -> revoked for these seats of the booking. One row: n_used, n_revoked. When n_used > 0 nothing was revoked and the
+/* The same for tickets that go to somebody else; transfer stands in ticket_transfers with them. */
+void tickets_issue_to(struct ticket_service *t, struct pg_tx *tx, struct arena *a, const struct uuid *show,
+		      const struct uuid *booking, const struct uuid *transfer, const int32_t *seats, size_t n,
+		      pg_fn *fn, void *arg);
+/* valid -> revoked for these seats of the booking. One row: n_used, n_revoked, revoked (ids). When n_used > 0 nothing was revoked and the
  * caller rolls back. Tickets revoked before do not count. */
 void tickets_revoke(struct pg_tx *tx, struct arena *a, const struct uuid *show, const struct uuid *booking,
 		    const int32_t *seats, size_t n, pg_fn *fn, void *arg);
@@ -50,7 +54,9 @@ void tickets_revoke(struct pg_tx *tx, struct arena *a, const struct uuid *show, 
 /* The tickets of a booking, revoked ones too, by seat: rows for tickets_write. */
 void tickets_read(struct pg *pg, struct arena *a, const struct uuid *show, const struct uuid *booking, pg_fn *fn,
 		  void *arg);
-/* Items {ticket_id, seat, code, status} into an open array. A revoked ticket's code is null. Signing takes 30 us a ticket. */
-void tickets_write(struct ticket_service *t, struct jw *w, const struct show *show, const struct pg_result *r);
+/* Items {ticket_id, seat, code, status} into an open array, from rows of tickets_read. A revoked ticket's code is null, and that of one
+ * which was given to somebody else unless all: it is its holder's. Signing takes 30 us a ticket. */
+void tickets_write(struct ticket_service *t, struct jw *w, const struct show *show, const struct pg_result *r,
+		   bool all);
 
 #endif

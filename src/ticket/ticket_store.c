@@ -92,6 +92,15 @@ static void arg_outbox_id(struct pg_args *args)
 void tickets_issue(struct ticket_service *t, struct pg_tx *tx, struct arena *a, const struct uuid *show,
 		   const struct uuid *booking, const int32_t *seats, size_t n, pg_fn *fn, void *arg)
 {
+	struct uuid nobody = {{0}};
+
+	tickets_issue_to(t, tx, a, show, booking, &nobody, seats, n, fn, arg);
+}
+
+void tickets_issue_to(struct ticket_service *t, struct pg_tx *tx, struct arena *a, const struct uuid *show,
+		      const struct uuid *booking, const struct uuid *transfer, const int32_t *seats, size_t n,
+		      pg_fn *fn, void *arg)
+{
 	struct uuid *ids = arena_array(a, struct uuid, n ? n : 1);
 	int64_t now_us = wall_now_us();
 	struct pg_args args;
@@ -108,6 +117,7 @@ void tickets_issue(struct ticket_service *t, struct pg_tx *tx, struct arena *a, 
 	pg_arg_uuids(&args, ids, n);
 	pg_arg_i32s(&args, seats, n);
 	arg_outbox_id(&args);
+	pg_arg_uuid(&args, transfer);
 	pg_tx_exec(tx, &ticket_sql_tickets_issue, &args, fn, arg);
 }
 
@@ -161,7 +171,7 @@ bool ticket_row_code(struct ticket_service *t, const struct uuid *show, const st
 	return true;
 }
 
-void tickets_write(struct ticket_service *t, struct jw *w, const struct show *show, const struct pg_result *r)
+void tickets_write(struct ticket_service *t, struct jw *w, const struct show *show, const struct pg_result *r, bool all)
 {
 	for (int i = 0; i < pg_rows(r); i++) {
 		struct uuid id = pg_get_uuid(r, i, TICKET_COL_ID);
@@ -171,11 +181,13 @@ void tickets_write(struct ticket_service *t, struct jw *w, const struct show *sh
 		jw_kuuid(w, "ticket_id", &id);
 		jw_kstr(w, "seat", plan_seat_guid(show->plan, (uint32_t)pg_get_int(r, i, TICKET_COL_SEAT)));
 		jw_key(w, "code");
-		if (ticket_row_code(t, &show->show_id, r, i, code))
+		if ((all || !pg_get_bool(r, i, TICKET_COLS)) && ticket_row_code(t, &show->show_id, r, i, code))
 			jw_cstr(w, code);
 		else
 			jw_null(w);
 		jw_kstr(w, "status", pg_get_text(r, i, TICKET_COL_STATE));
+		if (pg_get_bool(r, i, TICKET_COLS))
+			jw_kbool(w, "transferred", true);
 		jw_obj_end(w);
 	}
 }

@@ -8,6 +8,7 @@
 #include "base/xmalloc.h"
 #include "io/crypto.h"
 #include "seat/seat_sql.h"
+#include "seat/seat_store.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -58,57 +59,21 @@ static void round_part_done(struct round *r)
 	free(r);
 }
 
-static size_t freed_seats(const struct pg_result *r, int col, struct arena *arena, struct seat_change **ret)
-{
-	int64_t *seats, *fences;
-	struct uuid *locks;
-	size_t n;
-
-	*ret = NULL;
-	if (pg_is_null(r, 0, col))
-		return 0;
-	n = pg_get_ints(r, 0, col, arena, &seats);
-	pg_get_ints(r, 0, col + 1, arena, &fences);
-	pg_get_uuids(r, 0, col + 2, arena, &locks);
-	*ret = arena_array(arena, struct seat_change, n);
-	for (size_t i = 0; i < n; i++)
-		(*ret)[i] = (struct seat_change){.seat_no = (uint32_t)seats[i],
-						 .state = SEAT_FREE,
-						 .fence = (int32_t)fences[i],
-						 .left_ms = 0,
-						 .lock = locks[i]};
-	return n;
-}
-
 static void on_expired(void *arg, const struct pg_answer *a)
 {
 	struct one *o = arg;
 	struct round *r = o->round;
-	struct seat_session_change *over = NULL;
-	struct seat_change *changes;
-	struct uuid *locks, *sessions;
-	struct arena arena;
-	size_t n, n_over = 0;
+	size_t n;
 
-	arena_init(&arena);
 	if (a->status != PG_OK) {
 		r->failed = true;
 	} else {
-		n = freed_seats(a->result, 2, &arena, &changes);
-		if (!pg_is_null(a->result, 0, 0)) {
-			n_over = pg_get_uuids(a->result, 0, 0, &arena, &locks);
-			pg_get_uuids(a->result, 0, 1, &arena, &sessions);
-			over = arena_array(&arena, struct seat_session_change, n_over);
-			for (size_t i = 0; i < n_over; i++) {
-				over[i] = (struct seat_session_change){sessions[i], locks[i], 0};
-				metric_observe(r->s->metrics, METRIC_EXPIRY_LAG, 0, 0, o->lag_us);
-			}
-			metric_add(r->s->metrics, METRIC_LOCKS_EXPIRED, 0, 0, (int64_t)n_over);
-		}
-		if (n || n_over)
-			seat_map_apply(r->s->map, &o->show, changes, n, over, n_over, 0, NULL, NULL);
+		n = locks_gone_apply(r->s->map, &o->show, a->result);
+		for (size_t i = 0; i < n; i++)
+			metric_observe(r->s->metrics, METRIC_EXPIRY_LAG, 0, 0, o->lag_us);
+		if (n)
+			metric_add(r->s->metrics, METRIC_LOCKS_EXPIRED, 0, 0, (int64_t)n);
 	}
-	arena_done(&arena);
 	free(o);
 	round_part_done(r);
 }
@@ -125,7 +90,7 @@ static void on_archived(void *arg, const struct pg_answer *a)
 	if (a->status != PG_OK) {
 		r->failed = true;
 	} else {
-		n = freed_seats(a->result, 1, &arena, &changes);
+		n = seat_changes_freed(a->result, 1, &arena, &changes);
 		if (n)
 			seat_map_apply(r->s->map, &o->show, changes, n, NULL, 0, 0, NULL, NULL);
 	}

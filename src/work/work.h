@@ -15,7 +15,16 @@
 
 extern const struct pg_stmt *const *const work_sql; /* to prepare */
 
-enum duty_kind { DUTY_SWEEP, DUTY_ARCHIVE, DUTY_AUDIT, DUTY_SETTLE, DUTY_CHECK, DUTY_RETENTION, DUTY_ORPHANS };
+enum duty_kind {
+	DUTY_SWEEP,
+	DUTY_ARCHIVE,
+	DUTY_AUDIT,
+	DUTY_SETTLE,
+	DUTY_CHECK,
+	DUTY_RETENTION,
+	DUTY_ORPHANS,
+	DUTY_JOBS
+};
 
 struct duty;
 /* One round; ends with duty_done exactly once. more: there is more to do, begin again at once. */

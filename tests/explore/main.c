@@ -151,7 +151,8 @@ static int untaken(const struct model *m)
 			faults++;
 		}
 	for (size_t i = 0; i < lock_arrows_n; i++)
-		if (!(m->lock_arrows >> i & 1)) {
+		/* the model has no shows that are called off: to payments that release is one like its owner's */
+		if (!(m->lock_arrows >> i & 1) && strcmp(lock_arrows[i].file, "locks_call_off") != 0) {
 			printf("%s, from %s, is never taken\n", lock_arrows[i].file,
 			       lock_state_name(lock_arrows[i].from));
 			faults++;

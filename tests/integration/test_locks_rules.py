@@ -311,6 +311,41 @@ def test_blocks(stand, show, buyer):
     assert_agreement(stand, show, within_s=2)
 
 
+def reasons(staff, path):
+    listed, cursor = [], ""
+    while cursor is not None:
+        page = staff.get(path + (f"?cursor={cursor}" if cursor else "")).expect(200)
+        listed += [(item["seat"], item["reason"]) for item in page["items"]]
+        assert len(page["items"]) <= 500
+        cursor = page["next"]
+    return listed
+
+
+def test_blocks_are_listed_with_their_reason(stand, show):
+    path, staff = f"/v1/shows/{show.show_id}/blocks", stand.admin()
+    assert reasons(staff, path) == []
+    staff.post(path, {"seats": ["A-2", "B-1"], "reason": "broken"}).expect(200)
+    staff.post(path, {"seats": ["A-2", "A-1"]}).expect(200)  # no reason now takes none away
+    assert reasons(staff, path) == [("A-1", ""), ("A-2", "broken"), ("B-1", "broken")]
+    staff.post(path, {"seats": ["B-1"], "reason": "sound desk"}).expect(200)
+    stand.session().lock(show.show_id, ["B-3"]).expect(201)
+    staff.post(path, {"seats": ["B-2", "B-3"], "reason": "none of them"}).expect(409, "seats_unavailable")
+    staff.delete(path, {"seats": ["A-2"]}).expect(200)
+    assert reasons(staff, path) == [("A-1", ""), ("B-1", "sound desk")]
+    staff.post(path, {"seats": ["A-2"]}).expect(200)  # what it was blocked for before is over
+    assert ("A-2", "") in reasons(staff, path)
+    stand.session().get(path).expect(401)
+    staff.get(f"/v1/shows/{NOBODY}/blocks").expect(404)
+    staff.get(path + "?cursor=x").expect(400, "invalid_request")
+
+
+def test_many_blocks_come_in_pages(stand):
+    show, staff = stand.admin().make_show(seats=1100, per_row=50), stand.admin()
+    path = f"/v1/shows/{show.show_id}/blocks"
+    staff.post(path, {"seats": show.seats[:1050], "reason": "later"}).expect(200)
+    assert reasons(staff, path) == [(seat, "later") for seat in show.seats[:1050]]
+
+
 # ---- maps ----------------------------------------------------------------------------------------------------------------
 
 

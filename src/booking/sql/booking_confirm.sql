@@ -1,10 +1,12 @@
 -- payment_pending -> confirmed, its seats owned from now on. The caller compares placed with n and rolls back when they
--- differ: then a seat has an owner already, which is a bug somewhere, and the unique index has caught it.
+-- differ: then a seat has an owner already, which is a bug somewhere, and the unique index has caught it. No row: it does not wait
+-- for a payment, or the show was called off meanwhile (one that slips through is ended by the show's job: it was seen waiting).
 -- Locks the booking's row; in the order of locks it comes after the payment, before the lock and its seats.
 WITH moved AS (
   UPDATE bookings b SET state = 'confirmed', confirmed_at = statement_timestamp(), version = b.version + 1
    WHERE b.show_id = $1::uuid AND b.booking_id = $2::uuid
      AND CASE WHEN b.state = 'payment_pending' THEN true END -- (in a CASE: else the index of pending bookings looks as good as the key)
+     AND (SELECT s.status FROM shows s WHERE s.show_id = $1::uuid) = 'published'
   RETURNING b.booking_id, b.lock_id, b.seats, b.prices, b.version, b.reference, b.total_minor, b.currency),
 placed AS (
   INSERT INTO booking_seats (show_id, booking_id, seat_no, price_minor)

@@ -1,6 +1,7 @@
--- payment_pending -> failed, only when its lock has ended. $4: why.
+-- payment_pending -> failed, only when its lock has ended. $4: why, unless the show was called off.
 WITH moved AS (
-  UPDATE bookings b SET state = 'failed', reason = $4::text, ended_at = statement_timestamp(), version = b.version + 1
+  UPDATE bookings b SET state = 'failed', ended_at = statement_timestamp(), version = b.version + 1,
+         reason = CASE (SELECT s.status FROM shows s WHERE s.show_id = $1::uuid) WHEN 'cancelled' THEN 'show_cancelled' ELSE $4::text END
    WHERE b.show_id = $1::uuid AND b.booking_id = $2::uuid
      AND CASE WHEN b.state = 'payment_pending' THEN true END -- (in a CASE: else the index of pending bookings looks as good as the key)
      AND (SELECT count(*) FROM seat_locks l WHERE l.show_id = $1::uuid AND l.lock_id = b.lock_id -- (by the key: no EXISTS)

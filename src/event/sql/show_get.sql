@@ -3,7 +3,8 @@ SELECT s.show_id, s.event_id, s.organizer_id, s.venue_id, s.plan_id,
        CASE WHEN e.status = 'draft' THEN 'draft' ELSE s.status END, s.starts_at, s.timezone, s.sale_starts_at,
        s.sale_ends_at, s.currency::text, s.prices, s.capacity, s.cancel_until, s.cancel_fee_minor, s.request_hash,
        e.name, e.category, e.status = 'published', e.max_per_payer, v.name, v.city, v.address, v.country, p.version,
-       statement_timestamp() AS now, s.xmin::text::bigint AS revision
+       statement_timestamp() AS now, s.xmin::text::bigint AS revision,
+       s.reschedules, s.refund_until, s.transferable
   FROM shows s
   JOIN events e ON e.event_id = s.event_id
   JOIN venues v ON v.venue_id = s.venue_id

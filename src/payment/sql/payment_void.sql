@@ -1,5 +1,5 @@
--- created, requires_action -> voided: nothing may be charged. $8 failure: 'seats_lost', 'card_limit' or
--- 'amount_differs'; $9 the same in words.
+-- created, requires_action -> voided: nothing may be charged. $8 failure: 'seats_lost' ('show_cancelled' when
+-- that is why), 'card_limit' or 'amount_differs'; $9 the same in words.
 -- Guarded by the generation: whoever was taken over finds nothing to do. Locks the payment's row.
 WITH old AS (
   SELECT p.state FROM payments p
@@ -7,7 +7,8 @@ WITH old AS (
      FOR NO KEY UPDATE),
 moved AS (
   UPDATE payments p SET state = 'voided', version = p.version + 1, settle_tries = 0,
-         failure = $8::text, void_wanted = p.intent_id <> '',
+         failure = CASE WHEN $8::text = 'seats_lost' AND (SELECT s.status FROM shows s WHERE s.show_id = $1::uuid) = 'cancelled'
+                        THEN 'show_cancelled' ELSE $8::text END, void_wanted = p.intent_id <> '',
          settle_at = CASE WHEN p.intent_id <> '' THEN statement_timestamp() ELSE 'infinity' END
     FROM old WHERE p.show_id = $1::uuid AND p.payment_id = $2::uuid AND p.generation = $3::int AND p.state = old.state
      AND old.state IN ('created', 'requires_action')

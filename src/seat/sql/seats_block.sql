@@ -1,4 +1,5 @@
--- free (or blocked already) -> blocked, all of them or none. Locks the rows ascending.
+-- free (or blocked already) -> blocked, all of them or none; why ($4) is kept, the last reason that was given. Locks the rows
+-- ascending.
 WITH held AS (
   SELECT s.seat_no, s.state, s.expires_at FROM show_seats s
    WHERE s.show_id = $1::uuid AND s.seat_no = ANY ($2::int[]) ORDER BY s.seat_no FOR NO KEY UPDATE),
@@ -9,6 +10,11 @@ changed AS (
    WHERE s.show_id = $1::uuid AND s.seat_no IN (SELECT h.seat_no FROM held h) AND s.state = 0
      AND NOT EXISTS (SELECT 1 FROM refused)
   RETURNING s.seat_no, s.fence),
+kept AS (
+  INSERT INTO seat_blocks (show_id, seat_no, reason)
+  SELECT $1::uuid, h.seat_no, $4::text FROM held h
+   WHERE NOT EXISTS (SELECT 1 FROM refused) AND (h.state = 0 OR $4::text <> '')
+  ON CONFLICT (show_id, seat_no) DO UPDATE SET reason = excluded.reason),
 told AS (
   INSERT INTO outbox (show_id, outbox_id, topic, events)
   SELECT $1::uuid, $3::uuid, 'seat', json_build_array(json_build_object('type', 'seat.blocked', 'reason', $4::text,

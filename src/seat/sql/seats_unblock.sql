@@ -10,6 +10,8 @@ changed AS (
    WHERE s.show_id = $1::uuid AND s.seat_no IN (SELECT h.seat_no FROM held h) AND s.state = 3
      AND NOT EXISTS (SELECT 1 FROM refused)
   RETURNING s.seat_no, s.fence),
+forgotten AS (
+  DELETE FROM seat_blocks b USING changed c WHERE b.show_id = $1::uuid AND b.seat_no = c.seat_no),
 told AS (
   INSERT INTO outbox (show_id, outbox_id, topic, events)
   SELECT $1::uuid, $3::uuid, 'seat', json_build_array(json_build_object('type', 'seat.unblocked',

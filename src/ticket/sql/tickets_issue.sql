@@ -1,10 +1,10 @@
 -- (nothing) -> valid: one ticket per seat of a booking, signed with the key that is active now. The caller compares the
--- number of rows with the number of seats. Locks nothing but what it makes (and the key's row against removal).
+-- number of rows with the number of seats. $6: the transfer that gives them to somebody else, zeros when the buyer has them. Locks nothing but what it makes (and the key's row against removal).
 WITH active AS (
   SELECT k.key_id, k.sealed_secret FROM ticket_keys k WHERE k.status = 'active'),
 made AS (
-  INSERT INTO tickets (show_id, ticket_id, booking_id, seat_no, state, key_id)
-  SELECT $1::uuid, n.ticket_id, $2::uuid, n.seat_no, 'valid', a.key_id
+  INSERT INTO tickets (show_id, ticket_id, booking_id, seat_no, state, key_id, transfer_id)
+  SELECT $1::uuid, n.ticket_id, $2::uuid, n.seat_no, 'valid', a.key_id, $6::uuid
     FROM active a, unnest($3::uuid[], $4::int[]) AS n (ticket_id, seat_no)
   RETURNING ticket_id, seat_no, state, key_id),
 told AS (

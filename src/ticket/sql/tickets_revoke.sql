@@ -13,4 +13,5 @@ told AS (
   SELECT $1::uuid, $4::uuid, 'ticket', json_build_array(json_build_object('type', 'ticket.revoked', 'booking_id', $2::uuid,
            'tickets', json_agg(json_build_object('ticket_id', e.ticket_id, 'seat', e.seat_no, 'version', 2) ORDER BY e.seat_no)))
     FROM ended e HAVING count(*) > 0)
-SELECT (SELECT count(*) FROM held h WHERE h.state = 'used') AS n_used, (SELECT count(*) FROM ended) AS n_revoked
+SELECT (SELECT count(*) FROM held h WHERE h.state = 'used') AS n_used, (SELECT count(*) FROM ended) AS n_revoked,
+       ARRAY (SELECT e.ticket_id FROM ended e ORDER BY e.seat_no) AS revoked

@@ -1,0 +1,22 @@
+-- A show gets another time, and perhaps another sale window ($5, $6; null: as it is). Who booked before may give back in full
+-- until $7 (null: no such right beyond what there is). With the job that tells them. After show_hold, in the same transaction. The
+-- same request as the one before it changes nothing. No row: it was called off.
+WITH before AS (
+  SELECT j.request_hash FROM show_jobs j
+   WHERE j.show_id = $1::uuid AND j.kind = 'reschedule' ORDER BY j.created_at DESC, j.job_id LIMIT 1),
+moved AS (
+  UPDATE shows s
+     SET starts_at = $4::timestamptz, local_starts_at = $4::timestamptz AT TIME ZONE s.timezone,
+         sale_starts_at = coalesce($5::timestamptz, s.sale_starts_at), sale_ends_at = coalesce($6::timestamptz, s.sale_ends_at),
+         refund_until = greatest(s.refund_until, coalesce($7::timestamptz, '-infinity')),
+         rescheduled_at = CASE WHEN $7::timestamptz IS NULL THEN s.rescheduled_at ELSE statement_timestamp() END,
+         reschedules = s.reschedules + 1
+   WHERE s.show_id = $1::uuid AND s.organizer_id = $2::uuid AND s.status <> 'cancelled'
+     AND $8::bytea IS DISTINCT FROM (SELECT b.request_hash FROM before b)
+  RETURNING s.show_id),
+made AS (
+  INSERT INTO show_jobs (show_id, job_id, kind, state, request_hash, total)
+  SELECT m.show_id, $3::uuid, 'reschedule', 'running', $8::bytea,
+         (SELECT count(*) FILTER (WHERE b.state = 'confirmed') FROM bookings b WHERE b.show_id = $1::uuid)
+    FROM moved m)
+SELECT s.show_id FROM shows s WHERE s.show_id = $1::uuid AND s.status <> 'cancelled'

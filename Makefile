@@ -23,6 +23,8 @@ EXPLORE := --crashes 1 --losses 2 --sleepers 1
 SEED :=
 SEEDS := 10
 BOOKINGS := 2000
+FUZZ_SECONDS := 600
+SCHEMATHESIS_SECONDS := 300
 export GOTOOLCHAIN := local
 
 # ---- build ---------------------------------------------------------------------------------------------------------
@@ -45,6 +47,8 @@ $(B)/fuzz/build.ninja: | $(B)/vendor/made-from.txt
 		-Db_sanitize=address,undefined -Db_lundef=false -Dc_args=-fsanitize=fuzzer-no-link
 $(B)/clang/build.ninja: | $(B)/vendor/made-from.txt
 	CC=clang meson setup $(B)/clang
+$(B)/coverage/build.ninja:
+	meson setup $(B)/coverage --buildtype=debug -Doptimization=1 -Db_coverage=true
 
 .PHONY: asan
 asan: $(B)/asan/build.ninja ## the same with the address and undefined-behaviour sanitizers, in build/asan
@@ -143,9 +147,24 @@ explore: $(B)/valgrind/build.ninja ## go through the states of the payment rules
 	@$(B)/valgrind/tests/explore/explore $(EXPLORE)
 
 .PHONY: test-long
-test-long: asan $(B)/venv/made-from.txt ## bookings while everything breaks, until the books agree: SEEDS=10 BOOKINGS=2000, or SEED=
+test-long: asan $(B)/venv/made-from.txt ## what takes hours: everything breaks (SEEDS=10 BOOKINGS=2000, or SEED=), every failure, every parser
 	@$(SANITIZERS) $(B)/venv/bin/python tests/faults/torture.py --build $(B)/asan --bookings '$(BOOKINGS)' \
 		$(if $(SEED),--seed '$(SEED)',--seeds '$(SEEDS)')
+	@BOXOFFICE_BUILD_DIR=$(B)/asan BOXOFFICE_EVERY_FAILURE=1 BOXOFFICE_SCHEMATHESIS_SECONDS='$(SCHEMATHESIS_SECONDS)' \
+		$(if $(SEED),BOXOFFICE_SEED='$(SEED)') $(B)/venv/bin/python -m pytest -s tests/faults/test_every_failure.py \
+		tests/integration/test_openapi.py -k 'nth_fails or generated_requests'
+	@$(MAKE) fuzz SECONDS='$(FUZZ_SECONDS)'
+
+.PHONY: coverage
+coverage: $(B)/coverage/build.ninja $(B)/venv/made-from.txt $(B)/history-check $(B)/stripe-mock ## lines of src/ that unit and integration tests go through
+	@ninja -C $(B)/coverage
+	@script/gather $(B)/coverage $(B)/coverage
+	@find $(B)/coverage -name '*.gcda' -delete
+	@find $(B)/coverage -type d -exec chmod a+w {} + # what runs as another user counts, too
+	@meson test -C $(B)/coverage --no-rebuild --suite unit --print-errorlogs -t 5
+	@BOXOFFICE_BUILD_DIR=$(B)/coverage $(B)/venv/bin/python -m pytest -m 'not slow' $(PYTEST_ARGS) || \
+		echo "some tests fail in this build; whether they should is for make test to say" >&2
+	@script/coverage $(B)/coverage 85
 
 .PHONY: bench
 bench: $(B)/release/build.ninja $(B)/venv/made-from.txt ## how far from the goals: BENCH=lock,refuse ROUNDS=5; BENCH=list

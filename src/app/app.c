@@ -85,7 +85,7 @@ bool app_init(struct app *app, const struct config *config, struct metrics *metr
 	}
 	if (!master_key_read(config->secret_file, &app->master))
 		return false;
-	json_object_seed(0); /* before there are threads */
+	json_setup();
 	app->loop = loop_new();
 	struct redis_config redis = {.url = config->redis_url,
 				     .connect_timeout_ms = 2000,

@@ -36,6 +36,7 @@ struct parent {
 	const struct config *config;
 	unsigned services;
 	struct metrics *metrics;
+	struct serve_limits limits;
 	struct metric_def defs[METRIC_COUNT_OF_ALL];
 	const char **route_names;
 	int listener;
@@ -118,7 +119,7 @@ static void spawn(struct parent *p, int i)
 				close(p->own[k]);
 		metrics_use_slot(p->metrics, i);
 		log_setup(LOG_INFO, "serve", i);
-		_exit(serve_worker(p->config, p->metrics, p->services, i, p->listener, p->own[i]));
+		_exit(serve_worker(p->config, p->metrics, &p->limits, p->services, i, p->listener, p->own[i]));
 	}
 	p->children[i].pid = pid;
 }
@@ -325,6 +326,8 @@ int serve_main(int argc, char **argv)
 	p->n = config.workers ? (int)config.workers : (int)sysconf(_SC_NPROCESSORS_ONLN);
 	if (p->n > WORKERS_MAX)
 		p->n = WORKERS_MAX;
+	if (!crypto_init() || !serve_limits_init(&p->limits, &config))
+		return 2;
 	log_setup(LOG_INFO, "serve", -1);
 	signals();
 	descriptors();

@@ -10,6 +10,7 @@
 #include "base/xmalloc.h"
 #include "booking/booking_service.h"
 #include "io/log.h"
+#include "io/verifier.h"
 #include "jobs/jobs.h"
 #include "payment/payment_service.h"
 #include "staff/staff.h"
@@ -28,6 +29,7 @@ struct worker {
 	struct app app;
 	struct web *web;
 	struct http_server *server;
+	struct verifier *verifier; /* NULL: none is configured */
 	struct timer *stats, *schema, *cut, *open;
 	int listener, own; /* -1 once the server has them, or when there is none */
 	int64_t open_by_us;
@@ -165,6 +167,8 @@ static void on_done(void *arg, const struct web_call *call, int status, size_t b
 	audit_end(k->app.staff, call);
 	metric_add(k->app.metrics, METRIC_HTTP_REQUESTS, label, status / 100, 1);
 	metric_observe(k->app.metrics, METRIC_HTTP_SECONDS, label, 0, took_us);
+	if (call->refused == ERR_RATE_LIMITED && call->limited_by < LIMIT_PASSES)
+		metric_add(k->app.metrics, METRIC_RATE_LIMITED, (int)call->limited_by, 0, 1);
 	if (k->access == 2 || (k->access == 1 && status >= 500))
 		log_line(status >= 500 ? LOG_WARN : LOG_INFO, "request", LOG_U("request_id", &call->req->id),
 			 LOG_S("method", call->req->method_name),
@@ -314,8 +318,29 @@ static void memory_settings(void)
 	mallopt(M_MMAP_THRESHOLD, 4 << 20);
 }
 
-int serve_worker(const struct config *config, struct metrics *metrics, unsigned services, int index, int listener,
-		 int own)
+/* false after a sentence on standard error. */
+static bool make_verifier(struct worker *k, const struct config *config, struct limits *limits)
+{
+	struct verifier_config verifier = {.loop = k->app.loop,
+					   .limits = limits,
+					   .url = config->verifier_url,
+					   .asks = config->verifier_asks,
+					   .shows = config->verifier_shows,
+					   .failing = config->verifier_failing,
+					   .ca_file = config->verifier_ca_file[0] ? config->verifier_ca_file : NULL,
+					   .timeout_ms = config->verifier_timeout_ms};
+	char error[200];
+
+	if (!config->verifier_url[0])
+		return true;
+	k->verifier = verifier_new(&verifier, error, sizeof(error));
+	if (!k->verifier)
+		fprintf(stderr, "boxoffice: %s\n", error);
+	return k->verifier;
+}
+
+int serve_worker(const struct config *config, struct metrics *metrics, const struct serve_limits *limits,
+		 unsigned services, int index, int listener, int own)
 {
 	struct worker *k = xcalloc(1, sizeof(*k));
 	struct signal_watch *term, *ctrl_c;
@@ -336,19 +361,31 @@ int serve_worker(const struct config *config, struct metrics *metrics, unsigned 
 				 .audit = audit_begin,
 				 .audit_arg = k->app.staff,
 				 .done = on_done,
-				 .done_arg = k};
+				 .done_arg = k,
+				 .json_body_max = (size_t)config->json_bytes_max,
+				 .limits = limits->limits,
+				 .proxies = &limits->proxies,
+				 .unlimited = &limits->unlimited};
 
+	if (!make_verifier(k, config, limits->limits))
+		return 2;
+	if (k->verifier) {
+		web.verify = verifier_ask;
+		web.verify_arg = k->verifier;
+	}
 	k->web = web_new(&web);
 	add_routes(k->web, k);
 	label_routes(k);
-	struct http_server_config http = {.head_max = 16 * 1024,
-					  .headers_max = 64,
-					  .body_max = 64 * 1024 * 1024,
+	struct http_server_config http = {.head_max = (size_t)config->head_bytes_max,
+					  .headers_max = (size_t)config->headers_max,
+					  .body_max = (size_t)config->body_bytes_max,
 					  .head_timeout_ms = config->head_timeout_ms,
 					  .body_timeout_ms = config->body_timeout_ms,
 					  .idle_timeout_ms = config->idle_timeout_ms,
 					  .write_timeout_ms = config->write_timeout_ms,
 					  .conns_max = (size_t)config->connections_max,
+					  .conns_per_network = (size_t)config->connections_per_network,
+					  .uncounted = {&limits->proxies, &limits->unlimited},
 					  .handler = web_handle,
 					  .done = web_done,
 					  .error_body = web_error_body,
@@ -379,6 +416,7 @@ int serve_worker(const struct config *config, struct metrics *metrics, unsigned 
 	timer_free(k->schema);
 	timer_free(k->cut);
 	timer_free(k->open);
+	verifier_free(k->verifier); /* its questions are about requests that end with the server */
 	http_server_free(k->server);
 	web_free(k->web);
 	free(k->labels);

@@ -421,6 +421,8 @@ static void post_session(struct web_call *call)
 			return;
 		}
 	}
+	if (!web_limit_network(call, LIMIT_SESSIONS))
+		return;
 	auth_session_new(a, token, &session, &expires_us);
 	cookie = arena_printf(call->arena, "__Host-boxoffice=%s; Path=/; Max-Age=%lld; Secure; HttpOnly; SameSite=Lax",
 			      token, (long long)(a->config.session_lifetime_us / US_PER_SECOND));
@@ -432,7 +434,7 @@ static void post_session(struct web_call *call)
 }
 
 static const struct web_route routes[] = {
-	{HTTP_POST, "/v1/sessions", post_session, WEB_ANYBODY, 0, 1024, false},
+	{HTTP_POST, "/v1/sessions", post_session, WEB_ANYBODY, 0, 1024, false, .verify = WEB_VERIFY_SESSION},
 };
 
 void auth_routes(struct auth *a, struct web *web)

@@ -1,6 +1,7 @@
 #include "base/json.h"
 
 #include "base/times.h"
+#include "base/xmalloc.h"
 
 #include <assert.h>
 #include <math.h>
@@ -32,6 +33,12 @@ static bool depth_within(struct str text, int max)
 		}
 	}
 	return true;
+}
+
+void json_setup(void)
+{
+	json_object_seed(0); /* before there are threads */
+	json_set_alloc_funcs(xmalloc, free);
 }
 
 json_t *json_read(struct str text, int max_depth, struct error *ret_error)

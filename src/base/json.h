@@ -14,6 +14,8 @@
 
 enum { JSON_DEPTH_DEFAULT = 32, JSON_IN_FIELDS_MAX = 40 };
 
+/* Once per process, before anything else of JSON: a text is never called malformed because memory was short (xmalloc.h). */
+void json_setup(void);
 /* NULL with *ret_error set (ERR_INVALID_REQUEST; path empty, detail has line and column). The caller decrefs. */
 json_t *json_read(struct str text, int max_depth, struct error *ret_error);
 static inline void json_free_at_exit(json_t **j)

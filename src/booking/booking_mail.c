@@ -170,22 +170,14 @@ static void on_counted(void *arg, const struct pg_answer *a)
 }
 
 /* An address's network, hashed: 24 bits of IPv4, 48 of IPv6; of a unix socket always the same. */
-static void network_hash(const struct booking_service *b, const struct sockaddr_storage *peer, uint8_t ret[CRYPTO_HASH])
+static void network_hash(const struct booking_service *b, const struct net_addr *client, uint8_t ret[CRYPTO_HASH])
 {
-	const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)peer;
-	const struct sockaddr_in *in = (const struct sockaddr_in *)peer;
+	struct in6_addr a;
 	uint8_t net[8] = {0};
 
-	if (peer->ss_family == AF_INET) {
-		net[0] = 4;
-		memcpy(net + 1, &in->sin_addr, 3);
-	} else if (peer->ss_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&in6->sin6_addr)) {
-		net[0] = 4;
-		memcpy(net + 1, in6->sin6_addr.s6_addr + 12, 3);
-	} else if (peer->ss_family == AF_INET6) {
-		net[0] = 6;
-		memcpy(net + 1, &in6->sin6_addr, 6);
-	}
+	memcpy(&a, client->b, sizeof(a));
+	net[0] = IN6_IS_ADDR_V4MAPPED(&a) ? 4 : IN6_IS_ADDR_UNSPECIFIED(&a) ? 0 : 6;
+	memcpy(net + 1, net[0] == 4 ? a.s6_addr + 12 : a.s6_addr, net[0] == 4 ? 3 : 6);
 	crypto_mac(&b->email_key, (struct str){(const char *)net, sizeof(net)}, ret);
 }
 
@@ -216,7 +208,7 @@ void lookup_post(struct web_call *call)
 	l->call = call;
 	l->readable = booking_reference_read(reference, l->reference);
 	crypto_mac(&l->b->email_key, email_fold(email, folded), l->email_hash);
-	network_hash(l->b, &call->req->peer, network);
+	network_hash(l->b, &call->client, network);
 	who[0] = (struct str){(const char *)l->email_hash, sizeof(l->email_hash)};
 	who[1] = (struct str){(const char *)network, sizeof(network)};
 	pg_args_init(&args, call->arena);

@@ -398,7 +398,8 @@ struct http_client *http_client_new(struct loop *loop, size_t connections_max, c
 	struct http_client *c = xcalloc(1, sizeof(*c));
 
 	assert(connections_max > 0);
-	if (curl_global_init(CURL_GLOBAL_DEFAULT))
+	/* out of memory is the end of a process, in libraries too (xmalloc.h) */
+	if (curl_global_init_mem(CURL_GLOBAL_DEFAULT, xmalloc, free, xrealloc, xstrdup, xcalloc))
 		abort();
 	c->loop = loop;
 	c->ca_file = ca_file ? xstrdup(ca_file) : NULL;

@@ -17,6 +17,7 @@
 
 #include "base/buf.h"
 #include "base/list.h"
+#include "base/map.h"
 #include "io/http_parse.h"
 #include "io/http_server.h"
 
@@ -70,12 +71,19 @@ struct exchange {
 	size_t out_body_at;
 };
 
+/* The connections of one network, as long as there are some. */
+struct crowd {
+	struct uuid network; /* its 16 bytes: the key in http_server.crowds */
+	size_t n;
+};
+
 struct conn {
 	struct list link;  /* of its state's list */
 	struct list ready; /* of the server's ready list, or alone */
 	struct http_server *server;
 	struct fd_watch *watch;
-	struct exchange *x; /* NULL: idle */
+	struct exchange *x;  /* NULL: idle */
+	struct crowd *crowd; /* NULL: not counted */
 	int64_t deadline_us;
 	size_t discarded;
 	int fd;
@@ -100,6 +108,7 @@ struct http_server {
 	struct list lists[CONN_LISTS];
 	struct list listeners;
 	size_t n_conns, n_extra;
+	struct map *crowds; /* struct crowd by network; NULL: not counted */
 	struct timer *sweep;
 	int64_t sweep_at_us; /* INT64_MAX: not set */
 	struct list ready;   /* conns with a pipelined request to be looked at in this turn */

@@ -311,7 +311,7 @@ void reply_error(struct conn *c, enum err code, const char *detail)
 	c->client_close = false;
 	s->refused[code]++;
 	id = server_new_id(s);
-	if (info->retryable && info->http_status == 503)
+	if (info->http_status == 429 || info->http_status == 503)
 		a.n_headers = 2;
 	buf_init(&body, ERROR_BODY_MAX);
 	if (s->config.error_body)

@@ -50,6 +50,8 @@ struct http_server *http_server_new(struct loop *loop, const struct http_server_
 	s->scratch = xmalloc(HTTP_SCRATCH_BYTES);
 	s->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	s->date_s = -1;
+	if (config->conns_per_network)
+		s->crowds = map_new();
 	return s;
 }
 
@@ -88,6 +90,7 @@ void http_server_free(struct http_server *s)
 	if (s->reserve_fd >= 0)
 		close(s->reserve_fd);
 	free(s->scratch);
+	map_free(s->crowds);
 	free(s);
 }
 
@@ -227,23 +230,64 @@ static void on_ready(void *arg)
 
 /* Accepting */
 
+/* NULL: not counted. */
+static struct crowd *crowd_of(struct http_server *s, const struct sockaddr_storage *peer)
+{
+	struct net_addr a = net_addr_of(peer);
+	struct crowd *crowd;
+	struct uuid network;
+
+	if (!s->crowds)
+		return NULL;
+	for (size_t i = 0; i < sizeof(s->config.uncounted) / sizeof(s->config.uncounted[0]); i++)
+		if (s->config.uncounted[i] && net_list_has(s->config.uncounted[i], &a))
+			return NULL;
+	a = net_addr_network(&a);
+	memcpy(network.b, a.b, sizeof(network.b));
+	crowd = map_get_uuid(s->crowds, &network);
+	if (!crowd) {
+		crowd = xcalloc(1, sizeof(*crowd));
+		crowd->network = network;
+		map_put_uuid(s->crowds, &network, crowd);
+	}
+	return crowd;
+}
+
+static void crowd_leave(struct http_server *s, struct crowd *crowd)
+{
+	if (!crowd || --crowd->n > 0)
+		return;
+	map_remove_uuid(s->crowds, &crowd->network);
+	free(crowd);
+}
+
 static void accepted(struct http_server *s, int fd, const struct sockaddr_storage *peer)
 {
+	struct crowd *crowd = NULL;
+	bool room = s->n_conns - s->n_extra < s->config.conns_max;
 	struct conn *c;
 
-	if (s->n_conns - s->n_extra < s->config.conns_max) {
-		conn_new(s, fd, peer);
+	if (room)
+		crowd = crowd_of(s, peer);
+	if (room && (!crowd || crowd->n < s->config.conns_per_network)) {
+		c = conn_new(s, fd, peer);
+		c->crowd = crowd;
+		if (crowd)
+			crowd->n++;
 		return;
 	}
 	if (s->n_extra >= HTTP_REFUSED_MAX) {
-		s->refused[ERR_OVERLOADED]++;
+		s->refused[room ? ERR_RATE_LIMITED : ERR_OVERLOADED]++;
 		close(fd);
 		return;
 	}
 	c = conn_new(s, fd, peer);
 	c->extra = true;
 	s->n_extra++;
-	reply_error(c, ERR_OVERLOADED, "Too many connections.");
+	if (room)
+		reply_error(c, ERR_RATE_LIMITED, "Your network has too many connections open.");
+	else
+		reply_error(c, ERR_OVERLOADED, "Too many connections.");
 }
 
 static void pause_accepting(struct http_server *s)
@@ -373,6 +417,7 @@ void server_conn_gone(struct http_server *s, struct conn *c)
 	s->n_conns--;
 	if (c->extra)
 		s->n_extra--;
+	crowd_leave(s, c->crowd);
 	check_drained(s);
 }
 

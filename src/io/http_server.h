@@ -17,6 +17,7 @@
 #include "base/ids.h"
 #include "base/str.h"
 #include "io/loop.h"
+#include "io/net.h"
 
 #include <netinet/in.h>
 #include <sys/socket.h>
@@ -70,6 +71,9 @@ struct http_server_config {
 	int64_t idle_timeout_ms;  /* keep-alive, between requests */
 	int64_t write_timeout_ms; /* total for an answer to leave */
 	size_t conns_max;	  /* above: 503 and close, at once */
+	size_t conns_per_network; /* of these from one network (net.h); above: 429 and close. 0: no limit */
+	/* Networks whose connections do not count for it; NULL: none. */
+	const struct net_list *uncounted[2];
 	http_handler *handler;
 	http_done_fn *done;		/* may be NULL */
 	http_error_body_fn *error_body; /* may be NULL: an empty body */

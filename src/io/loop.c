@@ -64,8 +64,11 @@ int64_t wall_now_us(void)
 struct loop *loop_new(void)
 {
 	struct loop *loop = xcalloc(1, sizeof(*loop));
-	struct event_config *config = event_config_new();
+	struct event_config *config;
 
+	/* out of memory is the end of a process, in libraries too (xmalloc.h) */
+	event_set_mem_functions(xmalloc, xrealloc, free);
+	config = event_config_new();
 	event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK | EVENT_BASE_FLAG_PRECISE_TIMER);
 	loop->base = event_base_new_with_config(config);
 	event_config_free(config);

@@ -10,9 +10,11 @@ static const char *const error_values[] = {"ok",
 #include "base/errors.def"
 #undef ERR
 					   NULL};
-static const char *const lock_values[] = {"locked",	     "taken_cache", "taken_database", "lock_limit",
-					  "not_on_sale",     "invalid",	    "repeated",	      "unavailable",
-					  "outcome_unknown", "overloaded",  "internal",	      NULL};
+static const char *const lock_values[] = {
+	"locked",      "taken_cache",	  "taken_database", "lock_limit", "not_on_sale",  "invalid", "repeated",
+	"unavailable", "outcome_unknown", "overloaded",	    "internal",	  "rate_limited", NULL};
+static const char *const limit_values[] = {"requests_per_network", "requests_per_session", "sessions_per_network",
+					   "holds_per_session",	   "holds_per_network",	   NULL};
 static const char *const booking_values[] = {"payment_pending", "confirmed", "cancelled", "failed", NULL};
 static const char *const payment_values[] = {"created", "requires_action", "authorised",     "captured", "failed",
 					     "voided",	"abandoned",	   "capture_failed", NULL};

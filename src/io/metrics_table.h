@@ -31,6 +31,7 @@ enum metric_lock_outcome {
 	LOCK_OUTCOME_UNKNOWN,
 	LOCK_OUTCOME_OVERLOADED,
 	LOCK_OUTCOME_INTERNAL,
+	LOCK_OUTCOME_RATE, /* locked as often as allowed */
 };
 
 enum metric_webhook_outcome {

@@ -2,7 +2,7 @@
  * Owns the route table and the calls. Routes are found by a linear walk over compiled segments grouped by their number:
  * with fewer than 200 routes that costs less than building anything cleverer per request.
  */
-#include "io/web.h"
+#include "io/web_int.h"
 
 #include "base/xmalloc.h"
 
@@ -54,6 +54,11 @@ struct web *web_new(const struct web_config *config)
 	if (!w->config.json_body_max)
 		w->config.json_body_max = BODY_MAX_DEFAULT;
 	return w;
+}
+
+const struct web_config *web_settings(const struct web_call *call)
+{
+	return &call->web->config;
 }
 
 void web_free(struct web *w)
@@ -267,6 +272,8 @@ static void refuse_method(struct web_call *call, unsigned methods)
 	web_bytes(call, 405, headers, 2, buf_str(&call->out));
 }
 
+/* ---- from a request to its handler ---- */
+
 void web_handle(void *web, struct http_req *req)
 {
 	struct web *w = web;
@@ -280,10 +287,13 @@ void web_handle(void *web, struct http_req *req)
 	call->arena = req->arena;
 	call->web = w;
 	call->route_index = -1;
+	web_limits_begin(call);
 	call->out = w->spare;
 	buf_init(&w->spare, ANSWER_BYTES_MAX);
 	buf_reset(&call->out);
 	req->user_p = call;
+	if (!web_limit_network(call, LIMIT_REQUESTS_NETWORK))
+		return;
 	if (w->found.route && uuid_eq(&w->found.request, &req->id)) {
 		c = w->found.route;
 		memcpy(values, w->found.values, sizeof(values));
@@ -360,6 +370,15 @@ void web_audited(struct web_call *call, enum err err)
 	call->route->handler(call);
 }
 
+/* Who asks may do this now. */
+static void permitted(struct web_call *call)
+{
+	if (call->web->config.audit && call->route->audit == WEB_AUDIT_AHEAD && is_staff_write(call))
+		call->web->config.audit(call->web->config.audit_arg, call);
+	else
+		call->route->handler(call);
+}
+
 void web_identified(struct web_call *call, const struct who *who, enum err err)
 {
 	const struct web_route *r = call->route;
@@ -388,10 +407,20 @@ void web_identified(struct web_call *call, const struct who *who, enum err err)
 		web_refuse(call, ERR_FORBIDDEN, NULL);
 		return;
 	}
-	if (call->web->config.audit && r->audit == WEB_AUDIT_AHEAD && is_staff_write(call))
-		call->web->config.audit(call->web->config.audit_arg, call);
+	if (!web_limit_session(call))
+		return;
+	if (r->verify != WEB_VERIFY_NOTHING && call->web->config.verify)
+		call->web->config.verify(call->web->config.verify_arg, call);
 	else
-		r->handler(call);
+		permitted(call);
+}
+
+void web_verified(struct web_call *call, enum err err, const char *detail)
+{
+	if (err != ERR_NONE)
+		web_refuse(call, err, detail);
+	else
+		permitted(call);
 }
 
 /* A route that promised to write its row itself has done so, or the answer is a refusal. */

@@ -2,9 +2,9 @@
  * From an HTTP request to a handler and back: routes, path parameters, who is asking, problem answers, JSON answers.
  * No product logic here; services bring tables of routes, the app brings the hook that tells who is asking.
  *
- *   http_handler -> web_dispatch: find route (404, 405 + Allow) -> content type, Origin (POST with cookie) -> identify
- *   (async) -> needs (401, 403) -> writes by staff: the audit row (async) -> handler(call) -> web_answer / web_refuse,
- *   exactly once
+ *   http_handler -> web_dispatch: limit by network (429) -> find route (404, 405 + Allow) -> content type, Origin (POST
+ *   with cookie) -> identify (async) -> needs (401, 403) -> limits of the session and the route (429) -> verifier (async,
+ *   403) -> writes by staff: the audit row (async) -> handler(call) -> web_answer / web_refuse, exactly once
  *
  * A call lives in the request's arena and dies with the answer.
  */
@@ -13,6 +13,8 @@
 
 #include "base/json.h"
 #include "io/http_server.h"
+#include "io/net.h"
+#include "io/rate_limit.h"
 
 enum { WEB_PARAMS_MAX = 4, WEB_ROUTES_MAX = 160 };
 
@@ -68,6 +70,9 @@ enum web_audit {
 	WEB_AUDIT_TX,	 /* the handler writes the row in the transaction of the change (audit_add) */
 };
 
+/* What the verifier is asked before the handler is called, where one is configured. */
+enum web_verify { WEB_VERIFY_NOTHING, WEB_VERIFY_SESSION, WEB_VERIFY_LOCK };
+
 struct web_route {
 	enum http_method method;
 	const char *
@@ -80,6 +85,7 @@ struct web_route {
 	/* true: too much is waiting already; answered 503 before anybody is asked who they are. May be NULL. */
 	bool (*full)(void *service);
 	enum web_audit audit;
+	enum web_verify verify;
 };
 
 struct web_call {
@@ -93,8 +99,11 @@ struct web_call {
 	struct who who;
 	struct buf out; /* of the answer; freed by the layer */
 	struct jw json;
-	enum err refused;  /* for metrics */
-	int retry_after_s; /* of a 429 or 503; 0: the usual second */
+	enum err refused;	/* for metrics */
+	int retry_after_s;	/* of a 429 or 503; 0: the usual second */
+	struct net_addr client; /* who asks, as far as our proxies say */
+	bool limited_network;	/* not one of those that are never limited */
+	enum limit limited_by;	/* of a 429 by web_limit_refuse, for metrics */
 	bool writing_problem, answered;
 	struct web *web;
 	int64_t timer_us;     /* free for handlers */
@@ -119,7 +128,13 @@ struct web_config {
 	/* After every answer: for metrics and the access log. May be NULL. */
 	void (*done)(void *done_arg, const struct web_call *call, int status, size_t bytes);
 	void *done_arg;
-	size_t json_body_max; /* default for bodies */
+	size_t json_body_max;  /* default for bodies */
+	struct limits *limits; /* NULL: none */
+	/* May be NULL: proxies whose X-Forwarded-For is believed, networks whose requests count against no network's limit. */
+	const struct net_list *proxies, *unlimited;
+	/* For routes with web_route.verify; calls web_verified exactly once. NULL: nobody is asked. */
+	void (*verify)(void *verify_arg, struct web_call *call);
+	void *verify_arg;
 };
 
 struct web *web_new(const struct web_config *config);
@@ -141,6 +156,21 @@ void web_identified(struct web_call *call, const struct who *who, enum err err);
 void web_audited(struct web_call *call, enum err err);
 /* The request is from a page of another site: it carries an Origin that is not this host. */
 bool web_from_elsewhere(const struct web_call *call);
+/* ERR_NONE: go on. Anything else is the answer; detail NULL: the usual sentence. */
+void web_verified(struct web_call *call, enum err err, const char *detail);
+
+/* ---- limits: see rate_limit.h ---- */
+
+/*
+ * Of locks made in the show that the path names first, by this session and by this network. look: how long until one more is
+ * allowed, in milliseconds, 0: now; *ret_which says by what. made: one was made.
+ */
+int64_t web_hold_look(const struct web_call *call, enum limit *ret_which);
+void web_hold_made(const struct web_call *call);
+/* One of this network's uses of the limit. false after having answered 429. */
+bool web_limit_network(struct web_call *call, enum limit which);
+/* 429 with Retry-After and the limit. */
+void web_limit_refuse(struct web_call *call, enum limit which, int64_t wait_ms);
 
 /* ---- answering: each call exactly once ---- */
 

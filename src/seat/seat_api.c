@@ -402,7 +402,8 @@ static void my_locks_handler(struct web_call *call)
 static const struct web_route routes[] = {
 	{HTTP_GET, "/v1/shows/{show}/seatmap", seatmap_get, WEB_ANYBODY, 0, 0, false},
 	{HTTP_GET, "/v1/shows/{show}/seats", seats_get, WEB_ANYBODY, 0, 0, false},
-	{HTTP_POST, "/v1/shows/{show}/locks", lock_post, WEB_SESSION, 0, 16 * 1024, false, lock_post_full},
+	{HTTP_POST, "/v1/shows/{show}/locks", lock_post, WEB_SESSION, 0, 16 * 1024, false, lock_post_full,
+	 .verify = WEB_VERIFY_LOCK},
 	{HTTP_GET, "/v1/shows/{show}/locks/{lock}", lock_get_handler, WEB_SESSION, 0, 0, false},
 	{HTTP_DELETE, "/v1/shows/{show}/locks/{lock}", lock_delete_handler, WEB_SESSION, 0, 0, false},
 	{HTTP_GET, "/v1/me/locks", my_locks_handler, WEB_SESSION, 0, 0, false},

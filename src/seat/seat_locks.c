@@ -34,6 +34,9 @@ struct flow {
 	int tries;
 	bool limit_checked, looked_up;
 	bool fresh; /* the show was read just now */
+	/* locked as often as allowed: only a lock that is there already is still answered */
+	enum limit limited_by;
+	int64_t limited_ms;
 };
 
 static void flow_admit(struct flow *f);
@@ -96,6 +99,13 @@ static void refuse_limit(struct flow *f)
 	flow_free(f);
 }
 
+static void refuse_often(struct flow *f)
+{
+	count(f, LOCK_OUTCOME_RATE);
+	web_limit_refuse(f->call, f->limited_by, f->limited_ms);
+	flow_free(f);
+}
+
 static void forget_release(void *arg, enum pg_status status, enum lock_state found)
 {
 	/* what could not be released now expires by itself */
@@ -116,6 +126,7 @@ static void answer_locked(struct flow *f, const struct seat_lock_told *told)
 			      .now_us = told->created_us};
 
 	count(f, LOCK_OUTCOME_LOCKED);
+	web_hold_made(f->call);
 	if (http_req_hung_up(f->call->req) && !f->idem.has_key)
 		/* nobody can ever ask for this lock again: the seats go back at once */
 		lock_release(f->s, &f->want.show, &f->want.lock, &f->want.session, forget_release, NULL);
@@ -143,7 +154,9 @@ static void on_existing(void *arg, const struct pg_answer *a)
 	if (pg_rows(a->result) == 0) {
 		/* looked up before the attempt: it is a first time after all */
 		f->looked_up = true;
-		if (f->ask->best)
+		if (f->limited_ms)
+			refuse_often(f);
+		else if (f->ask->best)
 			flow_choose(f);
 		else
 			flow_admit(f);
@@ -509,6 +522,10 @@ static void on_show(void *arg, enum err err, struct show *show)
 	f->want.has_key = f->idem.has_key;
 	memcpy(f->want.hash, f->idem.hash, sizeof(f->want.hash));
 	f->want.seats = f->ask->seats;
+	if (f->limited_ms) {
+		flow_look_up(f);
+		return;
+	}
 	if (f->ask->best) {
 		flow_read_map(f);
 		return;
@@ -538,7 +555,12 @@ void lock_post(struct web_call *call)
 
 	f->s = call->service;
 	f->call = call;
-	f->ask = arena_alloc(call->arena, sizeof(*f->ask));
 	f->s->open_locks++;
+	f->limited_ms = web_hold_look(call, &f->limited_by);
+	if (f->limited_ms && !http_req_header(call->req, "idempotency-key")) {
+		refuse_often(f);
+		return;
+	}
+	f->ask = arena_alloc(call->arena, sizeof(*f->ask));
 	event_show_get_known(f->s->config.event, &call->ids[0], on_show, f);
 }

@@ -41,7 +41,7 @@ static void args_row(struct pg_args *args, struct web_call *call, const struct a
 	char network[NETWORK_TEXT], action[200];
 	struct uuid id = crypto_uuid_v7(wall_now_us());
 
-	network_of_log(&call->req->peer, network);
+	network_of_log(&call->client, network);
 	snprintf(action, sizeof(action), "%s %s", http_method_name(call->route->method), call->route->pattern);
 	pg_args_init(args, call->arena);
 	pg_arg_uuid(args, &id);

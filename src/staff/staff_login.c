@@ -35,7 +35,7 @@ static void guess_keys(struct staff_service *s, struct web_call *call, struct st
 	char network[NETWORK_TEXT];
 	const char *text;
 
-	network_of_guesses(&call->req->peer, network);
+	network_of_guesses(&call->client, network);
 	text = arena_printf(call->arena, "here:%s:%.*s", network, STR_FMT(account));
 	crypto_mac(&s->tries_key, str_from(text), out[KEY_HERE]);
 	text = arena_printf(call->arena, "account:%.*s", STR_FMT(account));

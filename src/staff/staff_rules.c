@@ -29,42 +29,34 @@ unsigned scopes_missing(unsigned asked, unsigned held)
 }
 
 /* The first bits of the address and, unless it is whole, their number. */
-static void network_text(const struct sockaddr_storage *peer, unsigned bits4, unsigned bits6, char out[NETWORK_TEXT])
+static void network_text(const struct net_addr *client, unsigned bits4, unsigned bits6, char out[NETWORK_TEXT])
 {
-	uint8_t bytes[16] = {0};
+	static const struct net_addr nowhere;
+	struct in6_addr a;
 	char text[INET6_ADDRSTRLEN];
-	unsigned size, bits;
-	int family = peer->ss_family;
+	bool v4;
 
-	if (family == AF_INET) {
-		memcpy(bytes, &((const struct sockaddr_in *)peer)->sin_addr, 4);
-	} else if (family == AF_INET6) {
-		const struct in6_addr *a = &((const struct sockaddr_in6 *)peer)->sin6_addr;
-
-		/* IPv4 through a socket of both kinds */
-		if (IN6_IS_ADDR_V4MAPPED(a))
-			family = AF_INET;
-		memcpy(bytes, family == AF_INET ? &a->s6_addr[12] : a->s6_addr, family == AF_INET ? 4 : 16);
-	} else {
+	if (memcmp(client, &nowhere, sizeof(nowhere)) == 0) {
 		snprintf(out, NETWORK_TEXT, "local");
 		return;
 	}
-	size = family == AF_INET ? 4 : 16;
-	bits = family == AF_INET ? bits4 : bits6;
-	memset(bytes + bits / 8, 0, size - bits / 8); /* whole bytes only */
-	inet_ntop(family, bytes, text, sizeof(text));
-	if (bits == size * 8)
+	memcpy(&a, client->b, sizeof(a));
+	v4 = IN6_IS_ADDR_V4MAPPED(&a);
+	for (unsigned i = v4 ? 12 + bits4 / 8 : bits6 / 8; i < 16; i++)
+		a.s6_addr[i] = 0; /* whole bytes only */
+	inet_ntop(v4 ? AF_INET : AF_INET6, v4 ? &a.s6_addr[12] : a.s6_addr, text, sizeof(text));
+	if (v4 && bits4 == 32)
 		snprintf(out, NETWORK_TEXT, "%s", text);
 	else
-		snprintf(out, NETWORK_TEXT, "%s/%u", text, bits);
+		snprintf(out, NETWORK_TEXT, "%s/%u", text, v4 ? bits4 : bits6);
 }
 
-void network_of_guesses(const struct sockaddr_storage *peer, char out[NETWORK_TEXT])
+void network_of_guesses(const struct net_addr *client, char out[NETWORK_TEXT])
 {
-	network_text(peer, 32, 64, out);
+	network_text(client, 32, 64, out);
 }
 
-void network_of_log(const struct sockaddr_storage *peer, char out[NETWORK_TEXT])
+void network_of_log(const struct net_addr *client, char out[NETWORK_TEXT])
 {
-	network_text(peer, 24, 48, out);
+	network_text(client, 24, 48, out);
 }

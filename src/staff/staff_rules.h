@@ -3,8 +3,8 @@
 #define STAFF_STAFF_RULES_H
 
 #include "base/str.h"
+#include "io/net.h"
 
-#include <sys/socket.h>
 
 enum { PASSWORD_LEAST = 12, PASSWORD_MOST = 200, NETWORK_TEXT = 64 };
 
@@ -15,8 +15,8 @@ const char *password_fault(struct str password, struct str email);
 unsigned scopes_missing(unsigned asked, unsigned held);
 
 /* Where guesses at passwords are counted: an IPv4 address, or the /64 that an IPv6 customer has; "local" for others. */
-void network_of_guesses(const struct sockaddr_storage *peer, char out[NETWORK_TEXT]);
+void network_of_guesses(const struct net_addr *client, char out[NETWORK_TEXT]);
 /* What is kept in the audit log: a /24 or a /48, which says from where but not who. */
-void network_of_log(const struct sockaddr_storage *peer, char out[NETWORK_TEXT]);
+void network_of_log(const struct net_addr *client, char out[NETWORK_TEXT]);
 
 #endif

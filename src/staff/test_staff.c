@@ -36,18 +36,14 @@ static void test_scopes(void **state)
 
 static void networks(const char *address, const char *guesses, const char *log)
 {
-	struct sockaddr_storage peer = {0};
-	struct sockaddr_in *v4 = (struct sockaddr_in *)&peer;
-	struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)&peer;
+	struct net_addr client = {0};
 	char text[NETWORK_TEXT];
 
-	if (inet_pton(AF_INET, address, &v4->sin_addr) == 1)
-		peer.ss_family = AF_INET;
-	else if (inet_pton(AF_INET6, address, &v6->sin6_addr) == 1)
-		peer.ss_family = AF_INET6;
-	network_of_guesses(&peer, text);
+	if (*address)
+		assert_true(net_addr_parse(str_from(address), &client));
+	network_of_guesses(&client, text);
 	assert_string_equal(text, guesses);
-	network_of_log(&peer, text);
+	network_of_log(&client, text);
 	assert_string_equal(text, log);
 }
 

@@ -48,6 +48,8 @@ class Answer:
 
 
 class Api:
+    source = None  # the address to connect from, where it matters
+
     def __init__(self, url, token=None, timeout_s=100):
         self.url = url
         self.token = token
@@ -87,7 +89,8 @@ class Api:
             self.close()
         if self._connection is None:
             parts = urlsplit(self.url)
-            self._connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=self.timeout_s)
+            self._connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=self.timeout_s,
+                                                          source_address=self.source and (self.source, 0))
             try:
                 self._connection.connect()
             except BaseException:

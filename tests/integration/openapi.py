@@ -17,7 +17,7 @@ FILE = Path(__file__).resolve().parent.parent.parent / "api/openapi.yaml"
 METHODS = ("get", "post", "put", "patch", "delete")
 PROBLEM = "application/problem+json"
 # what the HTTP server and the router answer by themselves, wherever it was sent to
-FROM_BELOW = {400, 404, 408, 413, 431, 503}
+FROM_BELOW = {400, 404, 408, 413, 429, 431, 503}
 
 
 class Broken(AssertionError):

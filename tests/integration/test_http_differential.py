@@ -3,7 +3,9 @@ the same way, message by message. Two readers that disagree are how requests are
 llhttp may accept: it is the laxer one."""
 import json
 import re
+import selectors
 import socket
+import time
 
 import httptools
 import pytest
@@ -63,14 +65,18 @@ class Messages:
 ANSWER = re.compile(rb"HTTP/1\.1 (\d{3}) [^\r\n]*\r\n((?:[^\r\n]+\r\n)*)\r\n")
 
 
-def ours(echo, raw):
-    """What our server handled, in order, from its echoes. HEAD is not in the inputs: its echo has no body."""
+def answer_to(echo, raw):
     with socket.create_connection(("127.0.0.1", echo.port), timeout=20) as s:
         s.sendall(raw)
         s.shutdown(socket.SHUT_WR)
         data = b""
         while chunk := s.recv(1 << 16):
             data += chunk
+    return data
+
+
+def handled(data):
+    """What our server handled, in order, from its echoes. HEAD is not in the inputs: its echo has no body."""
     found = []
     while data:
         m = ANSWER.match(data)
@@ -90,7 +96,11 @@ def ours(echo, raw):
 
 
 def agree(echo, raw):
-    mine, theirs = ours(echo, raw), Messages(raw)
+    return same(raw, answer_to(echo, raw))
+
+
+def same(raw, data):
+    mine, theirs = handled(data), Messages(raw)
     # llhttp keeps blanks at the end of a value, which mean nothing
     for i, (method, *_) in enumerate(mine):
         if not KNOWN.fullmatch(method):
@@ -245,3 +255,134 @@ def test_most_conversations_say_something(echo):
 
     count()
     assert sum(1 for c in counts if c) > len(counts) / 4
+
+
+# The same by the ten thousand: seeded, without hypothesis, which makes a few hundred a second
+
+
+AT_ONCE, CASES = 48, 20_500
+PIECES = [b"\r", b"\n", b"\r\n", b"\0", b" ", b"\t", b":", b";", b",", b"=", b'"', b"\\", b"0", b"1", b"f", b"+", b"-", b"x", b"\xff", b"\x7f",
+          b"chunked", b"Transfer-Encoding: chunked\r\n", b"Content-Length: 0\r\n", b"Content-Length: 5\r\n", b"Host: a\r\n",
+          b"Connection: close\r\n", b"\r\n\r\n", b"0\r\n\r\n", b"5\r\nhello\r\n", b"HTTP/1.1", b"HTTP/1.0", b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"]
+
+
+def word(rng, letters=TOKEN, most=8):
+    return "".join(rng.choices(letters, k=rng.randint(1, most))).encode()
+
+
+def end(rng):
+    return b"\r\n" if rng.random() < 0.985 else rng.choice([b"\n", b"\r", b"\r\r\n", b" \r\n", b"\r\n "])
+
+
+def random_header(rng):
+    name = rng.choice([word(rng), b"Connection", b"Expect", b"TE", b"Trailer", b"Content-Type", b"Keep-Alive"])
+    text = bytes(c for c in rng.randbytes(rng.randint(0, 10)) if c >= 32 and c != 127)
+    return name + b":" + rng.choice([b"", b" ", b"\t", b"  "]) + text + rng.choice([b"", b" ", b"\t"]) + end(rng)
+
+
+def random_extension(rng):
+    return b"" if rng.random() < 0.7 else b";" + word(rng) + rng.choice([b"", b"=" + word(rng), b'="a;\\"b"', b'="', b"=", b' ="a"'])
+
+
+def random_chunks(rng):
+    out = b""
+    for _ in range(rng.randint(0, 3)):
+        data = rng.randbytes(rng.randint(1, 20))
+        out += rng.choice([b"%x", b"%X", b"0%x"]) % len(data) + random_extension(rng) + end(rng) + data + end(rng)
+    return out + b"0" + random_extension(rng) + end(rng) + b"".join(random_header(rng) for _ in range(rng.choice([0, 0, 0, 1, 2]))) + end(rng)
+
+
+def random_request(rng):
+    headers = [random_header(rng) for _ in range(rng.randint(0, 3))]
+    headers.insert(rng.randint(0, len(headers)), b"Host: a" + end(rng))
+    kind, body = rng.choice(["none", "length", "chunked", "chunked", "both", "wrong"]), b""
+    if kind in ("length", "wrong"):
+        body = rng.randbytes(rng.randint(0, 30))
+        headers.append(b"Content-Length: %d" % (len(body) + (rng.randint(-2, 2) if kind == "wrong" else 0)) + end(rng))
+    elif kind != "none":
+        body = random_chunks(rng)
+        headers.append(b"Transfer-Encoding: chunked" + end(rng))
+        if kind == "both":
+            headers.append(b"Content-Length: %d" % len(body) + end(rng))
+    rng.shuffle(headers)
+    return (rng.choice(METHODS).encode() + b" /" + word(rng, "abc/?&=%.;:@!$'()*+,~-_[]{}|\\^`\"<>") + b" " +
+            rng.choice([b"HTTP/1.1"] * 9 + [b"HTTP/1.0"]) + end(rng) + b"".join(headers) + end(rng) + body)
+
+
+def mutated(rng, raw, other):
+    for _ in range(rng.choice([1, 1, 1, 2, 3, 6])):
+        at = rng.randint(0, len(raw))
+        how = rng.randrange(6)
+        if how == 0:
+            raw = raw[:at] + rng.choice(PIECES) + raw[at:]
+        elif how == 1:
+            raw = raw[:at] + raw[at + rng.randint(1, 4):]
+        elif how == 2:
+            raw = raw[:at] + rng.choice(PIECES) + raw[at + rng.randint(1, 3):]
+        elif how == 3 and at < len(raw):
+            raw = raw[:at] + bytes([raw[at] ^ 1 << rng.randrange(8)]) + raw[at + 1:]
+        elif how == 4:
+            piece = raw[at:at + rng.randint(1, 30)]
+            raw = raw[:at] + piece + raw[at:]
+        else:
+            raw = raw[:at] + other[rng.randint(0, len(other)):]
+    return raw
+
+
+def random_cases(rng, n):
+    """Some right, some nearly; the tricks of the literature among what is changed and mixed."""
+    made = [trick + NEXT for trick in TRICKS]
+    while n:
+        if rng.random() < 0.35:
+            raw = b"".join(random_request(rng) for _ in range(rng.randint(1, 3)))
+        else:
+            raw = mutated(rng, rng.choice(made), rng.choice(made))
+        if not raw or b"HEAD" in raw:
+            continue
+        if len(raw) < 1500:
+            made[rng.randrange(len(made))] = raw
+        yield raw
+        n -= 1
+
+
+def conversations(echo, cases):
+    """(case, all that came back), many connections at a time."""
+    selector, cases = selectors.DefaultSelector(), iter(cases)
+
+    def begin():
+        raw = next(cases, None)
+        if raw is None:
+            return
+        s = socket.create_connection(("127.0.0.1", echo.port), timeout=20)
+        s.sendall(raw)  # smaller than the socket's buffer
+        s.shutdown(socket.SHUT_WR)
+        s.setblocking(False)
+        selector.register(s, selectors.EVENT_READ, (raw, []))
+
+    for _ in range(AT_ONCE):
+        begin()
+    while selector.get_map():
+        ready = selector.select(20)
+        assert ready, "a connection is neither answered nor closed"
+        for key, _ in ready:
+            raw, pieces = key.data
+            if chunk := key.fileobj.recv(1 << 16):
+                pieces.append(chunk)
+                continue
+            selector.unregister(key.fileobj)
+            key.fileobj.close()
+            yield raw, b"".join(pieces)
+            begin()
+    selector.close()
+
+
+def test_twenty_thousand_more(echo, rng, record_property):
+    begun, accepted, n = time.monotonic(), 0, 0
+    for raw, data in conversations(echo, random_cases(rng, CASES)):
+        n += 1
+        accepted += same(raw, data) > 0
+    took = time.monotonic() - begun
+    record_property("cases_per_second", round(n / took))
+    print(f"{n} cases in {took:.1f} s, {accepted} of them with a request that was handled")
+    assert n == CASES
+    assert CASES / 5 < accepted < CASES * 4 / 5, "all of one kind say little"

@@ -36,7 +36,8 @@ static bool query(struct web_call *call, const char *name, struct str *ret)
 	bool bad = false;
 
 	*ret = STR("");
-	http_req_query(call->req, name, ret, &bad);
+	if (http_req_query(call->req, name, ret, &bad) && str_trim(*ret).n == 0)
+		return refuse(call, arena_printf(call->arena, "\"%s\" is empty.", name));
 	*ret = str_trim(*ret);
 	if (!bad && ret->n <= Q_MAX)
 		return true;

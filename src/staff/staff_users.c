@@ -248,7 +248,7 @@ void staff_user_patch(struct web_call *call)
 	u->disabled = json_is_true(disabled);
 	if (disabled && !json_is_boolean(disabled))
 		json_in_fault(&in, ERR_INVALID_REQUEST, "disabled", "\"disabled\" must be true or false.");
-	if (e.code == ERR_NONE && !u->name_there && !u->scopes_there && !u->disabled_there)
+	if (e.code == ERR_NONE && json_object_size(body) == 0)
 		error_set(&e, ERR_INVALID_REQUEST, "", "Nothing to change: name, scopes or disabled.");
 	if (!json_in_end(&in)) {
 		web_refuse_error(call, &e);

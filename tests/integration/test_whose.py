@@ -74,7 +74,9 @@ def test_another_organisers_staff_finds_nothing(boxoffice, sale):
 
 def test_staff_without_a_scope_may_nothing(boxoffice, sale):
     scopeless, asked = make_staff(boxoffice, scopes=()), 0
-    for method, _, path in sale.operations("staff"):
+    for method, pattern, path in sale.operations("staff"):
+        if pattern.startswith(("/v1/me", "/v1/staff/me")):  # who one is oneself
+            continue
         answer = ask(scopeless, method, path)
         assert answer.status in (401, 403, 404), answer
         asked += answer.status == 403

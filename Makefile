@@ -59,6 +59,10 @@ asan: $(B)/asan/build.ninja ## the same with the address and undefined-behaviour
 install: all ## meson install (DESTDIR is honoured)
 	meson install -C $(B)/release --no-rebuild
 
+.PHONY: deb
+deb: all ## a Debian package with systemd units, in build/: it starts when /etc/boxoffice/boxoffice.conf names a database
+	@script/deb $(B)/release $(B)
+
 .PHONY: clean
 clean: ## remove build/ (the data in DIR stays)
 	rm -rf $(B)
@@ -138,7 +142,7 @@ unit: asan ## the tests beside the code
 	@$(SANITIZERS) meson test -C $(B)/asan --no-rebuild --suite unit --print-errorlogs -t 5
 
 .PHONY: integration
-integration: asan $(B)/venv/made-from.txt $(B)/history-check $(B)/stripe-mock clients ## tests against the real servers: TEST_PROCESSES=3 PYTEST_ARGS='-k name -x'
+integration: asan $(B)/venv/made-from.txt $(B)/history-check $(B)/stripe-mock $(B)/previous clients ## tests against the real servers: TEST_PROCESSES=3 PYTEST_ARGS='-k name -x'
 	@BOXOFFICE_BUILD_DIR=$(B)/asan $(B)/venv/bin/python -m pytest -n $(TEST_PROCESSES) --dist loadfile $(PYTEST_ARGS)
 
 .PHONY: explore
@@ -180,6 +184,11 @@ $(B)/history-check:
 .PHONY: $(B)/stripe-mock
 $(B)/stripe-mock:
 	@cd tests/integration/stripe-mock && go build -buildvcs=false -o $(CURDIR)/$@ github.com/stripe/stripe-mock
+
+# runs beside the program of now, on one database, in the test of an upgrade; the script knows whether it is made already
+.PHONY: $(B)/previous
+$(B)/previous: vendor
+	@script/previous $@ || echo "the test of an upgrade will be skipped" >&2
 
 .PHONY: fuzz
 fuzz: $(B)/fuzz/build.ninja ## run each fuzz target over its corpus for SECONDS=10

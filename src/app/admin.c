@@ -1,7 +1,8 @@
 /*
  * `boxoffice admin`: organisers, their API tokens, the key that signs tickets; what is kept about a person
- * (admin_buyer.c); users of the staff (admin_user.c); what waits for a person about payments (admin_payments.c). Straight to the database: whoever may use it
- * has the database's address. Blocks. A token is shown once; only its hash is kept.
+ * (admin_buyer.c); users of the staff (admin_user.c); what waits for a person about payments (admin_payments.c); backup, restore, and
+ * whether sales are open (admin_backup.c, admin_restore.c, admin_reopen.c). Straight to the database: whoever may use it has the
+ * database's address. Blocks. A token is shown once; only its hash is kept.
  */
 #include "app/admin_int.h"
 #include "app/admin_sql.h"
@@ -33,7 +34,12 @@ static const char summary[] = "  admin organizer create NAME\n"
 			      "  admin payments retry-refund REFUND-ID [--by WHO]\n"
 			      "  admin export --email ADDRESS | --buyer ID [--organizer NAME]\n"
 			      "  admin erase --email ADDRESS | --buyer ID [--organizer NAME] [--yes-future]\n"
-			      "Each with --database-url URL, or --dir DIR of a running `boxoffice up`.\n";
+			      "  admin backup FOLDER\n"
+			      "  admin restore FOLDER | --finish [--refund-orphans]\n"
+			      "  admin close-sales --how TEXT\n"
+			      "  admin open-sales --how TEXT\n"
+			      "Each with --database-url URL (the last four: --migrate-url, the owner's), or --dir "
+			      "DIR of a running `boxoffice up`.\n";
 
 static int64_t now_us(void)
 {
@@ -217,26 +223,44 @@ static int key_rotate(const struct asked *a)
 	return status;
 }
 
+static int restore(const struct asked *a)
+{
+	bool finish = a->options[OPT_FINISH].value != NULL;
+
+	if (finish == (a->subject != NULL)) {
+		fprintf(stderr, "boxoffice: admin restore takes the folder of a backup, or --finish\n");
+		return 2;
+	}
+	return finish ? admin_restore_finish(a) : admin_restore(a);
+}
+
+enum { NO_SUBJECT, A_SUBJECT, MAYBE_A_SUBJECT };
+
 static const struct action {
 	const char *noun, *verb; /* verb "": there is none */
-	bool subject;
+	int subject;
 	int (*run)(const struct asked *a);
+	bool owner; /* as the role that owns the tables, where it is named */
 } actions[] = {
-	{"organizer", "create", true, organizer_create},
-	{"organizer", "list", false, organizer_list},
-	{"token", "create", false, token_create},
-	{"token", "list", false, token_list},
-	{"token", "revoke", true, token_revoke},
-	{"user", "add", false, admin_user_add},
-	{"user", "list", false, admin_user_list},
-	{"user", "passwd", false, admin_user_passwd},
-	{"user", "disable", false, admin_user_disable},
-	{"key", "rotate", false, key_rotate},
-	{"payments", "list", false, admin_payments_list},
-	{"payments", "settle", true, admin_payments_settle},
-	{"payments", "retry-refund", true, admin_payments_retry},
-	{"erase", "", false, admin_buyer_erase},
-	{"export", "", false, admin_buyer_export},
+	{"organizer", "create", A_SUBJECT, organizer_create, false},
+	{"organizer", "list", NO_SUBJECT, organizer_list, false},
+	{"token", "create", NO_SUBJECT, token_create, false},
+	{"token", "list", NO_SUBJECT, token_list, false},
+	{"token", "revoke", A_SUBJECT, token_revoke, false},
+	{"user", "add", NO_SUBJECT, admin_user_add, false},
+	{"user", "list", NO_SUBJECT, admin_user_list, false},
+	{"user", "passwd", NO_SUBJECT, admin_user_passwd, false},
+	{"user", "disable", NO_SUBJECT, admin_user_disable, false},
+	{"key", "rotate", NO_SUBJECT, key_rotate, false},
+	{"payments", "list", NO_SUBJECT, admin_payments_list, false},
+	{"payments", "settle", A_SUBJECT, admin_payments_settle, false},
+	{"payments", "retry-refund", A_SUBJECT, admin_payments_retry, false},
+	{"erase", "", NO_SUBJECT, admin_buyer_erase, false},
+	{"export", "", NO_SUBJECT, admin_buyer_export, false},
+	{"backup", "", A_SUBJECT, admin_backup, true},
+	{"restore", "", MAYBE_A_SUBJECT, restore, true},
+	{"close-sales", "", NO_SUBJECT, admin_close_sales, true},
+	{"open-sales", "", NO_SUBJECT, admin_open_sales, true},
 };
 
 int admin_main(int argc, char **argv)
@@ -255,9 +279,16 @@ int admin_main(int argc, char **argv)
 		[OPT_YES_FUTURE] = {"yes-future", false,
 				    "Of erase: also somebody with bookings for shows that are still to come.", NULL},
 		[OPT_ALL] = {"all", false, "Of payments list: also what is settled.", NULL},
-		[OPT_HOW] = {"how", true, "Of payments settle: what was done, in a sentence without personal data.",
-			     NULL},
+		[OPT_HOW] =
+			{"how", true,
+			 "Of payments settle: what was done, of close-sales and open-sales: why; a sentence without "
+			 "personal data.",
+			 NULL},
 		[OPT_BY] = {"by", true, "Of payments: who does it. [the system's name of you]", NULL},
+		[OPT_FINISH] = {"finish", false,
+				"Of restore: everything was brought back; reconcile, check and open sales.", NULL},
+		[OPT_REFUND_ORPHANS] = {"refund-orphans", false,
+					"Of restore --finish: give back what was paid after the backup.", NULL},
 		{0},
 	};
 	const struct action *action = NULL;
@@ -280,14 +311,14 @@ int admin_main(int argc, char **argv)
 	used = action->verb[0] ? 2 : 1;
 	snprintf(command, sizeof(command), "boxoffice admin %s%s%s", action->noun, action->verb[0] ? " " : "",
 		 action->verb);
-	if (action->subject && argc > 2 && strncmp(argv[2], "-", 1) != 0)
+	if (action->subject != NO_SUBJECT && argc > used && argv[used][0] != '-')
 		a.subject = argv[used++];
 	status = config_read(command, summary, argc - used, argv + used, options, &config);
 	if (status >= 0)
 		return status;
-	if (action->subject && (!a.subject || !*a.subject)) {
-		fprintf(stderr, "boxoffice: admin %s %s needs to be told which; usage:\n%s", action->noun, action->verb,
-			summary);
+	if (action->subject == A_SUBJECT && (!a.subject || !*a.subject)) {
+		fprintf(stderr, "boxoffice: admin %s%s%s needs to be told which; usage:\n%s", action->noun,
+			action->verb[0] ? " " : "", action->verb, summary);
 		return 2;
 	}
 	a.dir = options[OPT_DIR].value;
@@ -296,13 +327,17 @@ int admin_main(int argc, char **argv)
 			return 2;
 		config.database_url = up.database_url;
 	}
-	if (!config_need(&config, command, "database-url (or --dir)", config.database_url))
+	if (!(action->owner && config.migrate_url[0]) &&
+	    !config_need(&config, command, "database-url (or --dir)", config.database_url))
 		return 2;
 	if (!crypto_init()) {
 		fprintf(stderr, "boxoffice: the system gives no random numbers\n");
 		return 1;
 	}
-	a.pg = pg_sync_open(config.database_url, "boxoffice admin");
+	a.url = config.database_url;
+	if (action->owner && !options[OPT_FINISH].value && config.migrate_url[0])
+		a.url = config.migrate_url;
+	a.pg = pg_sync_open(a.url, "boxoffice admin");
 	status = a.pg ? action->run(&a) : 1;
 	PQfinish(a.pg);
 	up_state_done(&up);

@@ -18,7 +18,9 @@ enum {
 	OPT_YES_FUTURE,
 	OPT_ALL,
 	OPT_HOW,
-	OPT_BY
+	OPT_BY,
+	OPT_FINISH,
+	OPT_REFUND_ORPHANS
 };
 
 struct asked {
@@ -26,6 +28,7 @@ struct asked {
 	const struct config_extra *options;
 	const char *subject; /* NAME, TOKEN-ID, ... */
 	const char *dir;
+	const char *url; /* of the database */
 	PGconn *pg;
 };
 
@@ -49,6 +52,14 @@ int admin_user_disable(const struct asked *a);
 int admin_payments_list(const struct asked *a);
 int admin_payments_settle(const struct asked *a);
 int admin_payments_retry(const struct asked *a);
+
+/* ---- admin_backup.c, admin_restore.c, admin_reopen.c: each returns the exit status ---- */
+
+int admin_backup(const struct asked *a);
+int admin_restore(const struct asked *a);
+int admin_restore_finish(const struct asked *a);
+int admin_close_sales(const struct asked *a);
+int admin_open_sales(const struct asked *a);
 
 /* ---- admin_buyer.c: each returns the exit status ---- */
 

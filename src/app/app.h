@@ -38,9 +38,7 @@ struct app {
 	struct payment_service *payment;
 	struct booking_service *booking;
 	struct show_jobs *jobs;
-	/* 0: not asked yet, 1: known, -1: another one */
-	int schema;
-	int64_t schema_found, schema_wanted;
+	int64_t schema_wanted;
 };
 
 /* application: for PostgreSQL's list of sessions. Returns false after printing a sentence to standard error. */

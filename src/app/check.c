@@ -83,13 +83,7 @@ static bool number(const struct config_extra *x, uint64_t max, uint64_t *ret)
 	return false;
 }
 
-struct asked {
-	const char *database, *redis;  /* redis "": none */
-	struct gateway_access gateway; /* url "": none */
-	uint64_t wait_ms, grace_s;
-};
-
-static int check(const struct asked *a)
+int check_run(const struct check_access *a)
 {
 	PGconn *pg = pg_sync_open(a->database, "boxoffice check");
 	char grace[40];
@@ -121,7 +115,7 @@ int check_main(int argc, char **argv)
 		{"grace-seconds", true, "How late expiry may be; settling a minute more. [10]", NULL},
 		{0},
 	};
-	struct asked a = {.grace_s = GRACE_SECONDS};
+	struct check_access a = {.grace_s = GRACE_SECONDS};
 	char key_file[PATH_MAX + 32];
 	struct up_state up = {0};
 	struct config config;
@@ -152,7 +146,7 @@ int check_main(int argc, char **argv)
 	} else if (!config_need(&config, "check", "database-url (or --dir)", a.database)) {
 		return 2;
 	}
-	status = check(&a);
+	status = check_run(&a);
 	up_state_done(&up);
 	return status;
 }

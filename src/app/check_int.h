@@ -7,6 +7,10 @@
 
 #include <stdint.h>
 
+/* Drops every map, count of sessions and stream of changes that Redis has, of whatever show: how many keys, -1 after a
+ * sentence. They are made anew when they are asked for. */
+long check_drop_maps(const char *redis_url);
+
 /* I7. A difference counts when it is the same wait_ms later. Prints a line each; how many, -1 when it could not be asked. */
 long check_maps(PGconn *pg, const char *redis_url, int wait_ms);
 
@@ -19,5 +23,14 @@ struct gateway_access {
 long check_gateway(PGconn *pg, const struct gateway_access *g, uint64_t grace_s, int wait_ms);
 /* After check_gateway: what was compared, onto the ok line. */
 bool check_gateway_counts(PGconn *pg);
+
+/* All of it: what there is to compare. */
+struct check_access {
+	const char *database, *redis;  /* redis "": none */
+	struct gateway_access gateway; /* url "": none */
+	uint64_t wait_ms, grace_s;
+};
+/* A line per violation on standard output. 0 all hold, 1 some do not, 2 could not be asked. */
+int check_run(const struct check_access *a);
 
 #endif

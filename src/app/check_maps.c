@@ -77,7 +77,7 @@ static redisContext *open_redis(const char *url)
 	}
 	return c;
 bad:
-	fprintf(stderr, "boxoffice: I7 cannot be checked: Redis: %s\n", error);
+	fprintf(stderr, "boxoffice: Redis cannot be asked: %s\n", error);
 	if (r)
 		freeReplyObject(r);
 	if (c)
@@ -92,7 +92,7 @@ static redisReply *ask(redisContext *c, const char *what, const char *show)
 
 	if (r && r->type != REDIS_REPLY_ERROR)
 		return r;
-	fprintf(stderr, "boxoffice: I7 cannot be checked: Redis: %s\n", r ? r->str : c->errstr);
+	fprintf(stderr, "boxoffice: Redis cannot be asked: %s\n", r ? r->str : c->errstr);
 	if (r)
 		freeReplyObject(r);
 	return NULL;
@@ -309,4 +309,54 @@ out:
 	free(second.d);
 	redisFree(redis);
 	return n;
+}
+
+/* ---- after a restore ---- */
+
+/* A page of SCAN: its keys are dropped. false after a sentence. */
+static bool drop_page(redisContext *c, const redisReply *keys, long *dropped)
+{
+	for (size_t i = 0; i < keys->elements; i++) {
+		const redisReply *key = keys->element[i];
+		redisReply *r;
+
+		/* the three of a show: see map_keys in seat/seat_map_words.c */
+		if (key->len < 5 || (memcmp(key->str, "map:{", 5) != 0 && memcmp(key->str, "ses:{", 5) != 0 &&
+				     memcmp(key->str, "chg:{", 5) != 0))
+			continue;
+		r = redisCommand(c, "UNLINK %b", key->str, key->len);
+		if (!r || r->type != REDIS_REPLY_INTEGER) {
+			fprintf(stderr, "boxoffice: Redis does not drop a map: %s\n", r ? r->str : c->errstr);
+			freeReplyObject(r);
+			return false;
+		}
+		*dropped += (long)r->integer;
+		freeReplyObject(r);
+	}
+	return true;
+}
+
+long check_drop_maps(const char *redis_url)
+{
+	redisContext *c = open_redis(redis_url);
+	char cursor[32] = "0";
+	long dropped = 0;
+	bool ok = c != NULL;
+
+	do {
+		redisReply *r = ok ? redisCommand(c, "SCAN %s COUNT 1000", cursor) : NULL;
+
+		if (ok && (!r || r->type != REDIS_REPLY_ARRAY || r->elements != 2)) {
+			fprintf(stderr, "boxoffice: Redis cannot be asked: %s\n", r && r->str ? r->str : c->errstr);
+			ok = false;
+		}
+		if (ok) {
+			snprintf(cursor, sizeof(cursor), "%s", r->element[0]->str);
+			ok = drop_page(c, r->element[1], &dropped);
+		}
+		freeReplyObject(r);
+	} while (ok && strcmp(cursor, "0") != 0);
+	if (c)
+		redisFree(c);
+	return ok ? dropped : -1;
 }

@@ -2,6 +2,12 @@
  * `boxoffice migrate`: the files of db/migrations, carried in the program, applied in the order of their numbers. Each is
  * one transaction together with its row in schema_migrations, so that a broken one leaves nothing behind. An advisory
  * lock keeps two of these commands apart. A file that was applied never changes: its checksum is compared.
+ *
+ * People are buying meanwhile. Whoever waits for a table's lock makes everybody wait behind it, so a migration waits for a
+ * fifth of what a sale's own statement waits at most, gives way, and comes again; the same when it met somebody in a deadlock.
+ *
+ * Versions n and n+1 of the program run on one schema: a file says in its first line which program is the oldest that works
+ * on it ("-- Oldest program: NNNN", the newest migration that one knows), and the database keeps the highest of these.
  */
 #include "app/migrate.h"
 
@@ -12,6 +18,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 /* "boxoffic": nobody else's number */
 #define LOCK_KEY "7093297898414039395"
@@ -21,7 +28,10 @@ struct migration {
 	char name[80]; /* without number and ending */
 	char checksum[2 * CRYPTO_HASH + 1];
 	const char *sql;
+	int64_t oldest_program; /* 0: not said */
 };
+
+enum { TRIES_MAX = 120, PAUSE_MS = 100, PAUSE_MORE_MS = 400 };
 
 static size_t count(void)
 {
@@ -60,6 +70,17 @@ static int by_version(const void *a, const void *b)
 	return x->version < y->version ? -1 : x->version > y->version;
 }
 
+static int64_t oldest_of(const char *sql)
+{
+	static const char line[] = "-- Oldest program: ";
+	uint64_t v = 0;
+
+	if (strncmp(sql, line, strlen(line)) != 0)
+		return 0;
+	sql += strlen(line);
+	return str_to_u64((struct str){sql, strcspn(sql, "\n")}, 9999, &v) ? (int64_t)v : 0;
+}
+
 static struct migration *all_migrations(size_t *ret_n)
 {
 	size_t n = count();
@@ -74,6 +95,7 @@ static struct migration *all_migrations(size_t *ret_n)
 		crypto_digest((struct str){f->bytes, f->size}, digest);
 		hex_encode(digest, sizeof(digest), m[i].checksum);
 		m[i].sql = f->bytes;
+		m[i].oldest_program = oldest_of(f->bytes);
 	}
 	qsort(m, n, sizeof(*m), by_version);
 	*ret_n = n;
@@ -133,40 +155,89 @@ static int line_of_fault(const char *sql, const PGresult *r)
 	return position ? line : 0;
 }
 
-static bool apply(PGconn *c, const struct migration *m)
+enum applied { APPLIED, APPLY_AGAIN, APPLY_FAILED };
+
+/* Which programs still fit is kept with the schema they fit to. */
+static bool keep_oldest(PGconn *c, const struct migration *m)
+{
+	char oldest[24];
+	const char *params[] = {oldest};
+	PGresult *r;
+
+	if (!m->oldest_program)
+		return true;
+	snprintf(oldest, sizeof(oldest), "%lld", (long long)m->oldest_program);
+	r = pg_sync_ask(c, "system_state", "UPDATE system_state SET oldest_program = greatest(oldest_program, $1::int)",
+			1, params);
+	PQclear(r);
+	return r != NULL;
+}
+
+/* last: it is not tried again. */
+static enum applied apply(PGconn *c, const struct migration *m, bool last)
 {
 	char version[24];
 	const char *params[] = {version, m->name, m->checksum};
+	enum applied ret = APPLY_FAILED;
 	PGresult *r;
-	bool ok = false;
 
 	snprintf(version, sizeof(version), "%lld", (long long)m->version);
 	if (!pg_sync_do(c, "migrate", "BEGIN"))
-		return false;
+		return APPLY_FAILED;
 	r = PQexec(c, m->sql);
 	if (PQresultStatus(r) != PGRES_COMMAND_OK && PQresultStatus(r) != PGRES_TUPLES_OK) {
 		const char *state = PQresultErrorField(r, PG_DIAG_SQLSTATE);
 		const char *said = PQresultErrorField(r, PG_DIAG_MESSAGE_PRIMARY);
+		bool in_the_way = state && (strcmp(state, "55P03") == 0 || strcmp(state, "40P01") == 0);
 
-		fprintf(stderr, "boxoffice: migration %04lld_%s (line %d): %s (%s)%s; nothing of it was kept\n",
-			(long long)m->version, m->name, line_of_fault(m->sql, r), said ? said : PQerrorMessage(c),
-			state ? state : "connection lost",
-			state && strcmp(state, "55P03") == 0 ? "; another session holds a table: run it again" : "");
+		if (in_the_way && !last)
+			ret = APPLY_AGAIN;
+		else
+			fprintf(stderr, "boxoffice: migration %04lld_%s (line %d): %s (%s)%s; nothing of it was kept\n",
+				(long long)m->version, m->name, line_of_fault(m->sql, r),
+				said ? said : PQerrorMessage(c), state ? state : "connection lost",
+				in_the_way ? "; another session holds a table: run it again" : "");
 		goto out;
 	}
 	PQclear(r);
 	r = pg_sync_ask(c, "schema_migrations",
 			"INSERT INTO schema_migrations (version, name, checksum) VALUES ($1, $2, $3)", 3, params);
-	ok = r && pg_sync_do(c, "migrate", "COMMIT");
+	if (r && keep_oldest(c, m) && pg_sync_do(c, "migrate", "COMMIT"))
+		ret = APPLIED;
 out:
-	if (!ok)
+	if (ret != APPLIED)
 		PQclear(PQexec(c, "ROLLBACK"));
 	PQclear(r);
-	return ok;
+	return ret;
 }
 
-/* The program's own role: owns nothing, gets what the migrations grant. */
-static bool ensure_role(PGconn *c)
+/* Not in step with whatever comes back every second. */
+static void give_way(void)
+{
+	uint32_t more;
+	struct timespec pause = {0, 0};
+
+	crypto_random(&more, sizeof(more));
+	pause.tv_nsec = (PAUSE_MS + (long)(more % PAUSE_MORE_MS)) * 1000000L;
+	nanosleep(&pause, NULL);
+}
+
+static bool apply_in_time(PGconn *c, const struct migration *m)
+{
+	for (int i = 1;; i++) {
+		enum applied a = apply(c, m, i == TRIES_MAX);
+
+		if (a != APPLY_AGAIN)
+			return a == APPLIED;
+		if (i == 1)
+			fprintf(stderr,
+				"boxoffice: migration %04lld_%s waits for a table that is in use; sales go first\n",
+				(long long)m->version, m->name);
+		give_way();
+	}
+}
+
+bool migrate_ensure_role(PGconn *c)
 {
 	PGresult *r = pg_sync_ask(c, "roles", "SELECT 1 FROM pg_roles WHERE rolname = 'boxoffice_app'", 0, NULL);
 	const char *state;
@@ -222,18 +293,18 @@ bool migrate_run(const char *url, bool quiet)
 		return false;
 	m = all_migrations(&n);
 	applied = xcalloc(n + 1, sizeof(*applied));
-	if (!take_lock(c) || !pg_sync_do(c, "migrate", "SET lock_timeout = '5s'; SET statement_timeout = 0"))
+	if (!take_lock(c) || !pg_sync_do(c, "migrate", "SET lock_timeout = '100ms'; SET statement_timeout = 0"))
 		goto out;
 	if (!pg_sync_do(c, "cannot make the table schema_migrations",
 			"CREATE TABLE IF NOT EXISTS schema_migrations (version int PRIMARY KEY, name text NOT NULL, "
 			"checksum text NOT NULL, applied_at timestamptz NOT NULL DEFAULT statement_timestamp())"))
 		goto out;
-	if (!compare(c, m, n, applied) || !ensure_role(c))
+	if (!compare(c, m, n, applied) || !migrate_ensure_role(c))
 		goto out;
 	for (size_t i = 0; i < n; i++) {
 		if (applied[i])
 			continue;
-		if (!apply(c, &m[i]))
+		if (!apply_in_time(c, &m[i]))
 			goto out;
 		done++;
 		if (!quiet)

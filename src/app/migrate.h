@@ -10,6 +10,9 @@
  * sentence to standard error when it fails. */
 bool migrate_run(const char *url, bool quiet);
 
+/* The program's own role: owns nothing, gets what the migrations grant. Made when it is not there; false after a sentence. */
+bool migrate_ensure_role(PGconn *c);
+
 /* A connection for a one-shot command, time zone UTC; NULL after a sentence to standard error. */
 PGconn *pg_sync_open(const char *url, const char *application);
 /* Runs statements; false after a sentence to standard error that begins with what. */

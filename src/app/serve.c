@@ -6,6 +6,8 @@
  *   worker:  STARTING -> SERVING -> DRAINING (SIGTERM: accept queues emptied, open requests answered) -> exit
  */
 #include "app/app.h"
+#include "app/notify.h"
+#include "app/schema.h"
 #include "app/serve_int.h"
 #include "base/times.h"
 #include "base/xmalloc.h"
@@ -24,7 +26,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { WORKERS_MAX = 256, RESTART_MS = 200, EXIT_SCHEMA = 3 };
+enum { WORKERS_MAX = 256, RESTART_MS = 200 };
 
 struct child {
 	pid_t pid; /* 0: not running */
@@ -43,6 +45,7 @@ struct parent {
 	int own[WORKERS_MAX]; /* listeners of each worker's own address, or -1 */
 	struct child children[WORKERS_MAX];
 	int n;
+	pid_t guard; /* looks at a database that was away when we started; 0: it was looked at */
 	bool stopping;
 	int exit_status;
 };
@@ -124,12 +127,28 @@ static void spawn(struct parent *p, int i)
 	p->children[i].pid = pid;
 }
 
+/* The database was reached: it is one for us, or there is nothing to wait for. */
+static void guard_ended(struct parent *p, int status)
+{
+	p->guard = 0;
+	if (p->stopping)
+		return;
+	if (WIFEXITED(status) && WEXITSTATUS(status) != SCHEMA_FITS && WEXITSTATUS(status) != SCHEMA_AWAY) {
+		p->exit_status = WEXITSTATUS(status);
+		p->stopping = true;
+		return;
+	}
+	notify("READY=1\nSTATUS=selling");
+}
+
 static void reap(struct parent *p)
 {
 	int status;
 	pid_t pid;
 
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+		if (pid == p->guard)
+			guard_ended(p, status);
 		for (int i = 0; i < p->n; i++) {
 			struct child *c = &p->children[i];
 
@@ -137,7 +156,7 @@ static void reap(struct parent *p)
 				continue;
 			c->pid = 0;
 			/* what it cannot start with no replacement can either */
-			if (WIFEXITED(status) && (WEXITSTATUS(status) == EXIT_SCHEMA || WEXITSTATUS(status) == 2)) {
+			if (WIFEXITED(status) && (WEXITSTATUS(status) == SCHEMA_UNFIT || WEXITSTATUS(status) == 2)) {
 				p->exit_status = WEXITSTATUS(status);
 				p->stopping = true;
 			}
@@ -207,6 +226,7 @@ static void replace_all(struct parent *p)
 		pause_ms(200);
 	}
 	log_line(LOG_INFO, "workers replaced", LOG_I("workers", p->n));
+	notify("READY=1");
 }
 
 static void close_listeners(struct parent *p)
@@ -231,8 +251,11 @@ static void parent_run(struct parent *p)
 			give_up = now_ms() + p->config->drain_timeout_ms + 1000;
 			/* before the workers empty the queue: then it ends with the last of them. Held open here it would go on
 			 * taking connections that nobody answers. */
+			notify("STOPPING=1");
 			close_listeners(p);
 			tell(p, SIGTERM);
+			if (p->guard)
+				kill(p->guard, SIGKILL);
 		}
 		if (p->stopping && living(p) == 0)
 			return;
@@ -243,6 +266,7 @@ static void parent_run(struct parent *p)
 		}
 		if (got_hup && !p->stopping) {
 			got_hup = 0;
+			notify_reloading();
 			replace_all(p);
 		}
 		for (int i = 0; i < p->n && !p->stopping; i++)
@@ -256,7 +280,9 @@ static bool listen_all(struct parent *p, const struct config *c)
 {
 	uint16_t port;
 
-	p->listener = http_listen_tcp(c->host, (uint16_t)c->port, &port);
+	p->listener = inherited_listener(&port);
+	if (p->listener < 0)
+		p->listener = http_listen_tcp(c->host, (uint16_t)c->port, &port);
 	if (p->listener < 0) {
 		fprintf(stderr, "boxoffice: cannot listen on %s port %lld: %s\n", c->host, (long long)c->port,
 			errno == EADDRINUSE ? "another program uses it (choose another with --port)" : strerror(errno));
@@ -329,13 +355,25 @@ int serve_main(int argc, char **argv)
 	if (!crypto_init() || !serve_limits_init(&p->limits, &config))
 		return 2;
 	log_setup(LOG_INFO, "serve", -1);
+	status = schema_look(&config, "serve", p->n);
+	if (status == SCHEMA_UNFIT || status == SCHEMA_SETTINGS)
+		return status;
 	signals();
 	descriptors();
 	if (!listen_all(p, &config))
 		return 1;
+	if (status == SCHEMA_AWAY) {
+		log_line(LOG_WARN, "PostgreSQL does not answer; it is waited for");
+		notify("STATUS=waiting for PostgreSQL");
+		p->guard = schema_guard_start(&config, "serve", p->n);
+	}
 	p->route_names = serve_route_names();
 	metrics_table_fill(p->defs, p->route_names);
 	p->metrics = metrics_new(p->defs, METRIC_COUNT_OF_ALL, p->n);
+	for (int i = 0; i < p->n; i++)
+		spawn(p, i);
+	if (p->guard <= 0)
+		notify("READY=1\nSTATUS=selling");
 	parent_run(p);
 	log_line(LOG_INFO, "stopped");
 	return p->exit_status;

@@ -5,6 +5,7 @@
 #include "app/serve_int.h"
 
 #include "app/app_sql.h"
+#include "app/schema.h"
 #include "app/web_files.h"
 #include "base/times.h"
 #include "base/xmalloc.h"
@@ -23,19 +24,29 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { LINGER_MS = 300, STATS_MS = 500, SCHEMA_TRY_MS = 100, OPEN_TRY_MS = 10, OPEN_BY_MS = 1500 };
+enum {
+	LINGER_MS = 300,
+	STATS_MS = 500,
+	LOOK_TRY_MS = 100,
+	LOOK_MS = 1000,
+	CLOSED_RETRY_S = 60,
+	OPEN_TRY_MS = 10,
+	OPEN_BY_MS = 1500
+};
 
 struct worker {
 	struct app app;
 	struct web *web;
 	struct http_server *server;
 	struct verifier *verifier; /* NULL: none is configured */
-	struct timer *stats, *schema, *cut, *open;
+	struct timer *stats, *look, *cut, *open;
 	int listener, own; /* -1 once the server has them, or when there is none */
 	int64_t open_by_us;
 	int exit_status, access; /* 0 off, 1 errors, 2 all */
 	bool draining;
-	int *labels; /* of the metrics, by route */
+	bool schema_known, sales_open; /* as of the last look */
+	char closed[300];	       /* why sales are, as a sentence */
+	int *labels;		       /* of the metrics, by route */
 	uint64_t pg_trips, pg_us, redis_trips, redis_us, loads, lost, refused[ERR_COUNT];
 };
 
@@ -56,17 +67,19 @@ static void get_ready(struct web_call *call)
 {
 	struct worker *k = call->service;
 	struct app *a = &k->app;
-	bool pg = pg_ready(a->pg) && seat_service_ready(a->seat), ready = pg && a->schema == 1 && !k->draining;
+	bool pg = pg_ready(a->pg) && seat_service_ready(a->seat), ready = pg && k->schema_known && !k->draining;
 	struct jw *w = web_json(call);
 
 	jw_kcstr(w, "status",
-		 ready	       ? redis_ready(a->redis) ? "ready" : "degraded"
+		 ready	       ? !k->sales_open		 ? "closed"
+				 : redis_ready(a->redis) ? "ready"
+							 : "degraded"
 		 : k->draining ? "draining"
 			       : "not ready");
 	jw_key(w, "dependencies");
 	jw_obj(w);
 	dependency(w, "postgresql", pg, pg_last_error(a->pg));
-	dependency(w, "schema", a->schema == 1, a->schema ? "unknown version" : "not checked yet");
+	dependency(w, "schema", k->schema_known, "not checked yet");
 	dependency(w, "redis", redis_ready(a->redis), redis_last_error(a->redis));
 	if (redis_ready(a->redis))
 		dependency(w, "redis_policy", redis_noeviction(a->redis), "maxmemory-policy is not noeviction");
@@ -221,6 +234,7 @@ static void on_stats(void *arg)
 	k->loads = map->loads;
 	k->lost = map->apply_lost;
 	metric_set(a->metrics, METRIC_LOCK_QUEUE, 0, 0, (int64_t)seat_service_waiting(a->seat));
+	metric_set(a->metrics, METRIC_UP, 2, 0, payment_configured(a->payment) && payment_gateway_up(a->payment));
 	metric_set(a->metrics, METRIC_OFFLOAD_QUEUE, 0, 0, (int64_t)offload_queued(a->offload));
 	metric_set(a->metrics, METRIC_HTTP_CONNECTIONS, 0, 0, (int64_t)http_server_conns(k->server));
 	for (int i = 1; i < ERR_COUNT; i++) {
@@ -233,29 +247,37 @@ static void on_stats(void *arg)
 	timer_set_ms(k->stats, STATS_MS);
 }
 
-/* ---- the schema ---- */
+/* ---- the state of the whole system ---- */
 
-static void on_schema(void *arg, const struct pg_answer *a)
+static void on_look(void *arg, const struct pg_answer *a)
 {
 	struct worker *k = arg;
+	char why[300];
+	struct str reason;
 
 	if (a->status != PG_OK) {
-		timer_set_ms(k->schema, SCHEMA_TRY_MS);
+		/* what was known last still counts: nobody changes it in a database that nobody reaches */
+		timer_set_ms(k->look, LOOK_TRY_MS);
 		return;
 	}
-	k->app.schema_found = pg_is_null(a->result, 0, 0) ? 0 : pg_get_int(a->result, 0, 0);
-	k->app.schema = k->app.schema_found == k->app.schema_wanted ? 1 : -1;
-	if (k->app.schema == 1)
+	if (!k->schema_known &&
+	    !schema_suits(k->app.schema_wanted, pg_is_null(a->result, 0, 0) ? 0 : pg_get_int(a->result, 0, 0),
+			  pg_get_int(a->result, 0, 1), why, sizeof(why))) {
+		log_line(LOG_ERROR, why);
+		k->exit_status = SCHEMA_UNFIT;
+		loop_stop(k->app.loop);
 		return;
-	log_line(LOG_ERROR,
-		 "the database has another schema than this program knows: run `boxoffice migrate`, or the program "
-		 "that fits",
-		 LOG_I("found", k->app.schema_found), LOG_I("known", k->app.schema_wanted));
-	k->exit_status = 3;
-	loop_stop(k->app.loop);
+	}
+	k->schema_known = true;
+	k->sales_open = pg_get_bool(a->result, 0, 2);
+	reason = pg_get_text(a->result, 0, 3);
+	snprintf(k->closed, sizeof(k->closed), "Sales are closed for now%s%.*s. Nothing was changed. Try again later.",
+		 reason.n ? ": " : "", (int)(reason.n > 200 ? 200 : reason.n), reason.p);
+	metric_set(k->app.metrics, METRIC_SALES_CLOSED, 0, 0, !k->sales_open);
+	timer_set_ms(k->look, LOOK_MS);
 }
 
-static void ask_schema(void *arg)
+static void look(void *arg)
 {
 	struct worker *k = arg;
 	struct arena arena;
@@ -263,8 +285,21 @@ static void ask_schema(void *arg)
 
 	arena_init(&arena);
 	pg_args_init(&args, &arena);
-	pg_query_start(k->app.pg, &app_sql_schema_version, &args, 2000, on_schema, k);
+	pg_query_start(k->app.pg, &app_sql_system_look, &args, 2000, on_look, k);
 	arena_done(&arena);
+}
+
+/* What changes seats or money of a show waits until sales are open. The gateway's events, sessions, and what organisers prepare
+ * go on. (Before the first look nothing is known: the database has not been reached, and every statement would say so.) */
+static const char *closed(void *arg, const struct web_call *call)
+{
+	struct worker *k = arg;
+	const struct web_route *r = call->route;
+
+	if (k->sales_open || !k->schema_known || r->method == HTTP_GET ||
+	    strncmp(r->pattern, "/v1/shows/{show}/", 17) != 0)
+		return NULL;
+	return k->closed;
 }
 
 /* ---- the end ---- */
@@ -296,7 +331,7 @@ static void on_int(void *arg, int signo)
 static void on_open(void *arg)
 {
 	struct worker *k = arg;
-	bool ready = pg_ready(k->app.pg) && seat_service_ready(k->app.seat) && k->app.schema == 1;
+	bool ready = pg_ready(k->app.pg) && seat_service_ready(k->app.seat) && k->schema_known;
 
 	if (k->draining)
 		return;
@@ -350,7 +385,6 @@ int serve_worker(const struct config *config, struct metrics *metrics, const str
 
 	memory_settings();
 	snprintf(application, sizeof(application), "boxoffice serve %d", index);
-	k->app.schema_found = -1;
 	if (!app_init(&k->app, config, metrics, application))
 		return 2;
 	k->access = strcmp(config->access_log, "all") == 0 ? 2 : strcmp(config->access_log, "off") == 0 ? 0 : 1;
@@ -360,6 +394,9 @@ int serve_worker(const struct config *config, struct metrics *metrics, const str
 				 .identify_arg = k->app.auth,
 				 .audit = audit_begin,
 				 .audit_arg = k->app.staff,
+				 .closed = closed,
+				 .closed_arg = k,
+				 .closed_retry_s = CLOSED_RETRY_S,
 				 .done = on_done,
 				 .done_arg = k,
 				 .json_body_max = (size_t)config->json_bytes_max,
@@ -400,10 +437,10 @@ int serve_worker(const struct config *config, struct metrics *metrics, const str
 	k->open = timer_new(k->app.loop, on_open, k);
 	timer_set_ms(k->open, 0);
 	k->stats = timer_new(k->app.loop, on_stats, k);
-	k->schema = timer_new(k->app.loop, ask_schema, k);
+	k->look = timer_new(k->app.loop, look, k);
 	k->cut = timer_new(k->app.loop, on_drained, k);
 	timer_set_ms(k->stats, STATS_MS);
-	timer_set_ms(k->schema, 0);
+	timer_set_ms(k->look, 0);
 	term = signal_watch_new(k->app.loop, SIGTERM, on_term, k);
 	ctrl_c = signal_watch_new(k->app.loop, SIGINT, on_int, k);
 	sigemptyset(&none);
@@ -413,7 +450,7 @@ int serve_worker(const struct config *config, struct metrics *metrics, const str
 	signal_watch_free(term);
 	signal_watch_free(ctrl_c);
 	timer_free(k->stats);
-	timer_free(k->schema);
+	timer_free(k->look);
 	timer_free(k->cut);
 	timer_free(k->open);
 	verifier_free(k->verifier); /* its questions are about requests that end with the server */

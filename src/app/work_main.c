@@ -1,5 +1,7 @@
 /* `boxoffice work`: the background duties of work/work.h on one loop. Ends on SIGTERM or SIGINT between two rounds. */
 #include "app/app.h"
+#include "app/notify.h"
+#include "app/schema.h"
 
 #include "base/times.h"
 #include "io/log.h"
@@ -11,6 +13,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 enum { SETTLE_MAX = 50 };
@@ -25,6 +28,8 @@ struct work {
 	struct payment_watch *watch;
 	char holder[128];
 	bool stopping;
+	pid_t guard; /* looks at a database that was away when we started; 0: it was looked at */
+	int exit_status;
 };
 
 static void on_handed_on(void *arg)
@@ -41,10 +46,32 @@ static void on_signal(void *arg, int signo)
 	if (w->stopping)
 		return;
 	w->stopping = true;
+	notify("STOPPING=1");
+	if (w->guard > 0)
+		kill(w->guard, SIGKILL);
 	/* every statement is whole in itself: a round that is cut is taken up by the next holder of the lease */
 	for (size_t i = 0; i < w->n; i++)
 		duty_stop(w->duties[i]);
 	duties_hand_on(w->app.pg, w->holder, on_handed_on, w);
+}
+
+/* The database was reached: it is one for us, or there is nothing to wait for. */
+static void on_child(void *arg, int signo)
+{
+	struct work *w = arg;
+	int status;
+
+	if (w->guard <= 0 || waitpid(w->guard, &status, WNOHANG) != w->guard)
+		return;
+	w->guard = 0;
+	if (w->stopping || !WIFEXITED(status) || WEXITSTATUS(status) == SCHEMA_AWAY)
+		return;
+	if (WEXITSTATUS(status) == SCHEMA_FITS) {
+		notify("READY=1\nSTATUS=working");
+		return;
+	}
+	w->exit_status = WEXITSTATUS(status);
+	on_signal(w, SIGTERM);
 }
 
 static void on_settled(void *arg, bool ok, bool more)
@@ -130,7 +157,7 @@ int work_main(int argc, char **argv)
 	struct work *w = &work;
 	struct config config;
 	struct metrics *metrics;
-	struct signal_watch *term, *ctrl_c;
+	struct signal_watch *term, *ctrl_c, *child;
 	struct sweeper *sweeper;
 	struct auditor *auditor;
 	struct keeper *keeper;
@@ -149,10 +176,17 @@ int work_main(int argc, char **argv)
 		return 2;
 	log_setup(LOG_INFO, "work", -1);
 	signal(SIGPIPE, SIG_IGN);
+	config.pg_shared = 2;
+	status = schema_look(&config, "work", 1);
+	if (status == SCHEMA_UNFIT || status == SCHEMA_SETTINGS)
+		return status;
+	if (status == SCHEMA_AWAY) {
+		log_line(LOG_WARN, "PostgreSQL does not answer; it is waited for");
+		w->guard = schema_guard_start(&config, "work", 1);
+	}
 	metrics_table_fill(defs, no_routes);
 	metrics = metrics_new(defs, METRIC_COUNT_OF_ALL, 1);
 	metrics_use_slot(metrics, 0);
-	config.pg_shared = 2;
 	if (!app_init(&w->app, &config, metrics, "boxoffice work"))
 		return 2;
 	if (!watch_start(w, &config))
@@ -163,7 +197,8 @@ int work_main(int argc, char **argv)
 	auditor = auditor_new(w->app.pg, w->app.loop, w->app.map, metrics);
 	w->orphans = orphan_scan_new(w->app.payment, config.orphan_scan_seconds * 1000, config.orphan_min_age_seconds);
 	w->watch = payment_watch_new(w->app.payment);
-	keeper = keeper_new(w->app.pg, config.outbox_days);
+	keeper = keeper_new(
+		&(struct keeper_config){w->app.pg, config.outbox_days, config.lock_history_days, config.findings_days});
 	invariants = invariants_new(w->app.pg, metrics, config.check_seconds);
 	const struct duty_config duties[] = {
 		{.kind = DUTY_SWEEP,
@@ -182,6 +217,7 @@ int work_main(int argc, char **argv)
 		 .name = "check",
 		 .every_ms = config.check_seconds * 1000,
 		 .run = invariants_run,
+		 .lost = invariants_lost,
 		 .arg = invariants},
 	};
 
@@ -199,10 +235,15 @@ int work_main(int argc, char **argv)
 	}
 	term = signal_watch_new(w->app.loop, SIGTERM, on_signal, w);
 	ctrl_c = signal_watch_new(w->app.loop, SIGINT, on_signal, w);
+	child = signal_watch_new(w->app.loop, SIGCHLD, on_child, w);
+	on_child(w, SIGCHLD); /* it may have ended before it was watched */
+	if (w->guard <= 0)
+		notify("READY=1\nSTATUS=working");
 	log_line(LOG_INFO, "working", LOG_C("holder", w->holder));
 	loop_run(w->app.loop);
 	signal_watch_free(term);
 	signal_watch_free(ctrl_c);
+	signal_watch_free(child);
 	for (size_t i = 0; i < w->n; i++)
 		duty_free(w->duties[i]);
 	if (w->server)
@@ -217,5 +258,5 @@ int work_main(int argc, char **argv)
 	invariants_free(invariants);
 	metrics_free(metrics);
 	log_line(LOG_INFO, "stopped");
-	return 0;
+	return w->exit_status;
 }

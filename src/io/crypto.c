@@ -6,8 +6,11 @@
  */
 #include "io/crypto.h"
 
+#include "base/xmalloc.h"
+
 #include <assert.h>
 #include <sodium.h>
+#include <stdlib.h>
 #include <string.h>
 
 static_assert(CRYPTO_KEY == crypto_generichash_KEYBYTES, "BLAKE2b key");
@@ -60,6 +63,29 @@ void crypto_digest(struct str in, uint8_t out[CRYPTO_HASH])
 void crypto_mac(const struct crypto_key *key, struct str in, uint8_t out[CRYPTO_HASH])
 {
 	crypto_generichash(out, CRYPTO_HASH, bytes(in), in.n, key->b, sizeof(key->b));
+}
+
+struct crypto_sha256 {
+	crypto_hash_sha256_state state;
+};
+
+struct crypto_sha256 *crypto_sha256_new(void)
+{
+	struct crypto_sha256 *s = xcalloc(1, sizeof(*s));
+
+	crypto_hash_sha256_init(&s->state);
+	return s;
+}
+
+void crypto_sha256_add(struct crypto_sha256 *s, struct str in)
+{
+	crypto_hash_sha256_update(&s->state, bytes(in), in.n);
+}
+
+void crypto_sha256_end(struct crypto_sha256 *s, uint8_t out[32])
+{
+	crypto_hash_sha256_final(&s->state, out);
+	free(s);
 }
 
 void crypto_hmac_sha256(struct str key, struct str in, uint8_t out[32])

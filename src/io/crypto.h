@@ -24,6 +24,11 @@ void crypto_derive(const struct crypto_key *master, const char *purpose, struct 
 void crypto_digest(struct str in, uint8_t out[CRYPTO_HASH]);				/* BLAKE2b-256 */
 void crypto_mac(const struct crypto_key *key, struct str in, uint8_t out[CRYPTO_HASH]); /* keyed BLAKE2b-256 */
 void crypto_hmac_sha256(struct str key, struct str in, uint8_t out[32]);
+/* Of something too large to hold at once: begun, added to, ended once (which frees it). */
+struct crypto_sha256;
+struct crypto_sha256 *crypto_sha256_new(void);
+void crypto_sha256_add(struct crypto_sha256 *s, struct str in);
+void crypto_sha256_end(struct crypto_sha256 *s, uint8_t out[32]);
 bool crypto_equal(const void *a, const void *b, size_t n); /* constant time */
 /* XChaCha20-Poly1305; out holds in.n + CRYPTO_SEAL_OVERHEAD bytes and does not overlap in. */
 void crypto_seal(const struct crypto_key *key, struct str in, uint8_t *out);

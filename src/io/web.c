@@ -310,6 +310,13 @@ void web_handle(void *web, struct http_req *req)
 	call->route = c->route;
 	call->route_index = (int)(c - w->routes);
 	call->service = c->service_arg;
+	const char *why = w->config.closed ? w->config.closed(w->config.closed_arg, call) : NULL;
+
+	if (why) {
+		call->retry_after_s = w->config.closed_retry_s;
+		web_refuse(call, ERR_UNAVAILABLE, why);
+		return;
+	}
 	if (c->route->full && c->route->full(c->service_arg)) {
 		web_refuse(call, ERR_OVERLOADED, NULL);
 		return;

@@ -125,6 +125,11 @@ struct web_config {
 	 * log is kept. */
 	void (*audit)(void *audit_arg, struct web_call *call);
 	void *audit_arg;
+	/* Not NULL: what this route does is not done now, in a sentence; answered 503 before anybody is asked who they are. May
+	 * be NULL itself. */
+	const char *(*closed)(void *closed_arg, const struct web_call *call);
+	void *closed_arg;
+	int closed_retry_s;
 	/* After every answer: for metrics and the access log. May be NULL. */
 	void (*done)(void *done_arg, const struct web_call *call, int status, size_t bytes);
 	void *done_arg;

@@ -29,7 +29,8 @@ enum { PAGES_MAX = 20000, AGAIN_MS = 5000, BACK_HOURS = 48 };
 
 struct orphan_scan {
 	struct payment_service *p;
-	int64_t every_ms, min_age_s;
+	int64_t every_ms, min_age_s, since_s; /* since_s 0: BACK_HOURS */
+	bool refund;
 	int64_t next_us; /* loop time; 0: at once */
 	int64_t from_s;	 /* of the pass under way: intents made since */
 	char after[PAYMENT_ID_MAX];
@@ -49,6 +50,7 @@ struct look {
 	struct orphan_scan *s;
 	const struct orphan_intent *intent;
 	enum orphan_verdict verdict;
+	bool show_known;
 	struct gateway_going going;
 };
 
@@ -69,6 +71,12 @@ void orphan_scan_free(struct orphan_scan *s)
 		return;
 	arena_done(&s->arena);
 	free(s);
+}
+
+void orphan_scan_since(struct orphan_scan *s, int64_t since_s, bool refund)
+{
+	s->since_s = since_s;
+	s->refund = refund;
 }
 
 /* ---- the end of a round ---- */
@@ -194,6 +202,45 @@ static void on_orphan_found(void *arg, const struct pg_answer *a)
 		     arena_printf(&l->s->arena, "/v1/payment_intents/%s/cancel", id), STR(""), on_cancelled, l);
 }
 
+/* ---- money for nobody, after a restore ---- */
+
+static void on_given_back(void *arg, const struct gateway_answer *answer)
+{
+	struct look *l = arg;
+	char code[PAYMENT_CODE_MAX] = "";
+	struct pg_args args;
+
+	if (answer->http_status >= 400 && answer->http_status < 500)
+		payment_error_code(answer->body, code);
+	if (answer->http_status != 200 && strcmp(code, "charge_already_refunded") != 0) {
+		look_failed(l); /* the same page, the same key: given back once */
+		return;
+	}
+	log_line(LOG_WARN, "a payment without a booking is given back", LOG_C("intent", l->intent->id));
+	/* settled as by a person, who has asked for it: it does not come up again with the next scan */
+	pg_args_init(&args, &l->s->arena);
+	pg_arg_text(&args, str_from(l->intent->id));
+	pg_query_start(l->s->p->config.pg, &payment_sql_orphan_returned, &args, PAYMENT_QUERY_MS, on_written, l);
+}
+
+static void on_payment_found(void *arg, const struct pg_answer *a)
+{
+	struct look *l = arg;
+
+	if (a->status != PG_OK) {
+		look_failed(l);
+		return;
+	}
+	if (!pg_get_bool(a->result, 0, 1)) {
+		look_done(l->s); /* it was seen to */
+		return;
+	}
+	/* all that is left of it: what was given back already does not count twice */
+	gateway_call(l->s->p, &l->going, STEP_REFUND, arena_printf(&l->s->arena, "orphan-refund-%s", l->intent->id),
+		     "/v1/refunds", str_from(arena_printf(&l->s->arena, "payment_intent=%s", l->intent->id)),
+		     on_given_back, l);
+}
+
 static const char *detail(const struct look *l)
 {
 	static const char *const said[ORPHAN_VERDICTS] = {
@@ -256,6 +303,7 @@ static void on_looked(void *arg, const struct pg_answer *a)
 	attempt.amount_minor = pg_get_int(r, 0, 6);
 	attempt.currency = pg_get_text(r, 0, 7);
 	l->verdict = orphan_decide(l->intent, &attempt);
+	l->show_known = attempt.show_known;
 	metric_add(l->s->p->config.metrics, METRIC_ORPHANS, (int)l->verdict, 0, 1);
 	switch (l->verdict) {
 	case ORPHAN_FINE:
@@ -280,7 +328,7 @@ static void on_looked(void *arg, const struct pg_answer *a)
 	}
 	log_line(LOG_ERROR, "the gateway's books differ from ours", LOG_C("kind", orphan_finding(l->verdict)),
 		 LOG_C("intent", l->intent->id));
-	find(l, on_written);
+	find(l, l->verdict == ORPHAN_PAYMENT && l->s->refund && l->show_known ? on_payment_found : on_written);
 }
 
 static void look_at(struct orphan_scan *s, const struct orphan_intent *i)
@@ -330,7 +378,7 @@ void orphan_scan_round(struct orphan_scan *s, payment_settled_fn *fn, void *arg)
 		return;
 	}
 	if (!s->after[0])
-		s->from_s = wall_now_us() / US_PER_SECOND - BACK_HOURS * INT64_C(3600);
+		s->from_s = s->since_s ? s->since_s : wall_now_us() / US_PER_SECOND - BACK_HOURS * INT64_C(3600);
 	gateway_call(s->p, &s->going, STEP_LIST, NULL,
 		     arena_printf(&s->arena, "/v1/payment_intents?created%%5Bgte%%5D=%lld&limit=100%s%s",
 				  (long long)s->from_s, s->after[0] ? "&starting_after=" : "", s->after),

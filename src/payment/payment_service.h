@@ -124,6 +124,9 @@ void payment_settle_due(struct payment_service *p, int limit, payment_settled_fn
 struct orphan_scan;
 struct orphan_scan *orphan_scan_new(struct payment_service *p, int64_t every_ms, int64_t min_age_s);
 void orphan_scan_free(struct orphan_scan *s); /* after the pg and the http client; NULL is fine */
+/* After a restore: intents made since then instead of in 48 hours. refund: what was paid for an attempt that is not in the
+ * database, of a show that is, is given back at the gateway once, after its finding is stored; else it is never touched. */
+void orphan_scan_since(struct orphan_scan *s, int64_t since_s, bool refund);
 void orphan_scan_round(struct orphan_scan *s, payment_settled_fn *fn, void *arg);
 
 /* Keeps the gauges of what is not settled; in every process that shows them, whoever does the settling. */

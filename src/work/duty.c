@@ -15,7 +15,7 @@ struct duty {
 	struct duty_config config;
 	struct timer *timer;
 	enum duty_state state;
-	bool stopped;
+	bool stopped, held;    /* held: the last lease asked for was ours */
 	int64_t mine_until_us; /* by our own clock, with a margin */
 };
 
@@ -34,12 +34,16 @@ static void on_lease(void *arg, const struct pg_answer *a)
 	if (a->status == PG_OK && pg_rows(a->result) == 1) {
 		/* a third of it is left for the round itself and for clocks that differ */
 		d->mine_until_us = loop_now_us(d->config.loop) + d->config.lease_ms * 1000 * 2 / 3;
+		d->held = true;
 		if (!d->stopped)
 			duty_run(d);
 		return;
 	}
 	d->state = IDLE;
 	d->mine_until_us = 0;
+	if (d->held && d->config.lost)
+		d->config.lost(d->config.arg);
+	d->held = false;
 	if (a->status != PG_OK)
 		metric_add(d->config.metrics, METRIC_DUTY_ERRORS, (int)d->config.kind, 0, 1);
 	if (d->stopped)

@@ -146,3 +146,14 @@ void invariants_run(void *arg, struct duty *d)
 	pg_tx_exec(tx, &work_sql_invariants_bounds, &args, on_faults, v);
 	pg_tx_commit(tx, on_round, v);
 }
+
+void invariants_lost(void *arg)
+{
+	struct invariants *v = arg;
+
+	for (int i = 0; i < INVARIANTS; i++)
+		metric_set(v->metrics, METRIC_INVARIANT_VIOLATIONS, i, 0, 0);
+	/* the new one begins with a longer look as well; if it comes back to us, everything is told again */
+	v->n_old = 0;
+	v->looked = false;
+}

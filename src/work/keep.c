@@ -1,4 +1,12 @@
-/* Owns retention: what is older than it is kept goes, a little at a time. */
+/*
+ * Owns retention: what is older than it is kept goes, a little at a time. A round is a few statements one after the other, each
+ * bounded; the one that finds as much as it may is a reason to begin again at once.
+ *
+ *   outbox --> weeks of the lock history: made ahead, dropped --> what lies outside any week --> settled findings
+ *
+ * A statement that fails (a table in use: dropping a week gives way after a tenth of a second) does not keep the others from
+ * theirs; it is tried again in the next round. docs/operations.md has the table of what is kept how long.
+ */
 #include "work/work.h"
 
 #include "base/times.h"
@@ -7,21 +15,20 @@
 
 #include <stdlib.h>
 
-enum { ROWS_MAX = 5000, QUERY_MS = 10000 };
+enum { ROWS_MAX = 5000, WEEKS_AHEAD = 4, QUERY_MS = 10000, STEPS = 6 };
 
 struct keeper {
-	struct pg *pg;
-	int64_t outbox_days;
+	struct keeper_config config;
 	struct duty *duty;
-	bool more;
+	int step;
+	bool failed, more;
 };
 
-struct keeper *keeper_new(struct pg *pg, int64_t outbox_days)
+struct keeper *keeper_new(const struct keeper_config *config)
 {
 	struct keeper *k = xcalloc(1, sizeof(*k));
 
-	k->pg = pg;
-	k->outbox_days = outbox_days;
+	k->config = *config;
 	return k;
 }
 
@@ -30,43 +37,55 @@ void keeper_free(struct keeper *k)
 	free(k);
 }
 
-static void on_purged(void *arg, const struct pg_answer *a)
+static void step_start(struct keeper *k);
+
+static void on_step(void *arg, const struct pg_answer *a)
 {
 	struct keeper *k = arg;
 
-	k->more |= a->status == PG_OK && pg_affected(a->result) == ROWS_MAX;
-	duty_done(k->duty, a->status == PG_OK, a->status == PG_OK && k->more);
+	if (a->status != PG_OK)
+		k->failed = true;
+	else if (pg_affected(a->result) == ROWS_MAX)
+		k->more = true;
+	if (++k->step < STEPS)
+		step_start(k);
+	else
+		duty_done(k->duty, !k->failed, k->more);
 }
 
-static void on_outbox_purged(void *arg, const struct pg_answer *a)
+static void step_start(struct keeper *k)
 {
-	struct keeper *k = arg;
+	const struct {
+		const struct pg_stmt *stmt;
+		int64_t days; /* 0: it takes none */
+		int number;   /* 0: it takes none */
+	} steps[STEPS] = {
+		{&work_sql_outbox_purge, k->config.outbox_days, ROWS_MAX},
+		{&work_sql_lock_history_ahead, 0, WEEKS_AHEAD},
+		{&work_sql_lock_history_drop, k->config.lock_history_days, 0},
+		{&work_sql_lock_history_purge, k->config.lock_history_days, ROWS_MAX},
+		{&work_sql_findings_purge, k->config.findings_days, ROWS_MAX},
+		{&work_sql_request_counts_purge, 0, ROWS_MAX},
+	};
 	struct arena arena;
 	struct pg_args args;
 
-	if (a->status != PG_OK) {
-		duty_done(k->duty, false, false);
-		return;
-	}
-	k->more = pg_affected(a->result) == ROWS_MAX;
 	arena_init(&arena);
 	pg_args_init(&args, &arena);
-	pg_arg_i32(&args, ROWS_MAX);
-	pg_query_start(k->pg, &work_sql_request_counts_purge, &args, QUERY_MS, on_purged, k);
+	if (steps[k->step].days)
+		pg_arg_interval_us(&args, steps[k->step].days * US_PER_DAY);
+	if (steps[k->step].number)
+		pg_arg_i32(&args, steps[k->step].number);
+	pg_query_start(k->config.pg, steps[k->step].stmt, &args, QUERY_MS, on_step, k);
 	arena_done(&arena);
 }
 
 void keeper_run(void *arg, struct duty *d)
 {
 	struct keeper *k = arg;
-	struct arena arena;
-	struct pg_args args;
 
 	k->duty = d;
-	arena_init(&arena);
-	pg_args_init(&args, &arena);
-	pg_arg_interval_us(&args, k->outbox_days * US_PER_DAY);
-	pg_arg_i32(&args, ROWS_MAX);
-	pg_query_start(k->pg, &work_sql_outbox_purge, &args, QUERY_MS, on_outbox_purged, k);
-	arena_done(&arena);
+	k->step = 0;
+	k->failed = k->more = false;
+	step_start(k);
 }

@@ -39,6 +39,7 @@ struct duty_config {
 	struct pg *pg;
 	struct metrics *metrics;
 	duty_fn *run;
+	void (*lost)(void *arg); /* the lease was ours and is another's, or could not be renewed; may be NULL */
 	void *arg;
 };
 
@@ -62,9 +63,14 @@ struct auditor *auditor_new(struct pg *pg, struct loop *loop, struct seat_map *m
 void auditor_free(struct auditor *a);
 duty_fn auditor_run;
 
-/* Drops what is older than it is kept: rows of the outbox. */
+/* Drops what is older than it is kept: rows of the outbox, ended locks (by the week; makes the next weeks ahead), settled
+ * findings. */
 struct keeper;
-struct keeper *keeper_new(struct pg *pg, int64_t outbox_days);
+struct keeper_config {
+	struct pg *pg;
+	int64_t outbox_days, lock_history_days, findings_days;
+};
+struct keeper *keeper_new(const struct keeper_config *config);
 void keeper_free(struct keeper *k);
 duty_fn keeper_run;
 
@@ -73,5 +79,7 @@ struct invariants;
 struct invariants *invariants_new(struct pg *pg, struct metrics *metrics, int64_t every_s);
 void invariants_free(struct invariants *v);
 duty_fn invariants_run;
+/* Somebody else looks now: what was seen here last says nothing any more. */
+void invariants_lost(void *arg);
 
 #endif

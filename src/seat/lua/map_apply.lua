@@ -121,6 +121,7 @@ local function change_seats(map, stream, n, at)
     if watched then
       local version = call('HGET', map, 'e') .. '-' .. number
       call('XADD', stream, 'MAXLEN', '~', ARGV[2], '*', 'v', version, 'd', table.concat(changed, ','))
+      call('EXPIRE', stream, 86400) -- as long as a map (map_finish): nobody asks for changes of one that is gone
     end
   elseif freed then
     set[n_set + 1] = 'f'

@@ -1,2 +1,0 @@
--- The newest migration the database has.
-SELECT max(version)::bigint FROM schema_migrations

@@ -323,14 +323,14 @@ def many(plant):
 @pytest.mark.parametrize("name, query, rows, pages_max, indexes", [
     ("events_walk", {}, 51, 1500, set()),
     ("events_walk", {"q": "common"}, 51, 1500, set()),
-    ("events_match", {"q": "c4ca42"}, 1, 400, {"events_by_terms"}),
-    ("events_match", {"q": "hamlet c4"}, 43, 1200, {"events_by_terms"}),
-    ("events_match", {"q": "common"}, 1, 1000, {"events_by_terms"}),  # too many: only the count
-    ("events_match", {"category": "Category 5"}, 51, 6000, {"events_by_terms"}),
-    ("events_in_city", {"city": "city 5"}, 51, 15000, {"venues_by_city", "shows_by_venue"}),
-    ("events_like", {"q": "c4ca43"}, 5, 1000, set()),
-    ("events_like", {"q": "hamlit"}, 51, 20000, set()),
-    ("events_like", {"q": "!!"}, 0, 300, set()),
+    ("events_match", {"q": "c4ca42"}, 1, 400, ["events_by_terms"]),
+    ("events_match", {"q": "hamlet c4"}, 43, 1200, ["events_by_terms"]),
+    ("events_match", {"q": "common"}, 1, 1000, ["events_by_terms"]),  # too many: only the count
+    ("events_match", {"category": "Category 5"}, 51, 6000, ["events_by_terms"]),
+    ("events_in_city", {"city": "city 5"}, 51, 15000, ["venues_by_city", "shows_by_venue"]),
+    ("events_like", {"q": "c4ca43"}, 5, 1000, []),
+    ("events_like", {"q": "hamlit"}, 51, 20000, []),
+    ("events_like", {"q": "!!"}, 0, 300, []),
     ("recommended", {"event": "first"}, 10, 15000, set()),
 ], ids=str)
 @pytest.mark.parametrize("analysed", [False, True])
@@ -355,5 +355,5 @@ def test_a_page_reads_little(many, name, query, rows, pages_max, indexes, analys
     plan = explained["Plan"]
     read = plan["Shared Hit Blocks"] + plan["Shared Read Blocks"]
     assert read <= pages_max, plan
-    assert indexes <= {node.get("Index Name") for node in nodes(plan)}
+    assert set(indexes) <= {node.get("Index Name") for node in nodes(plan)}
     assert not any(node["Node Type"] == "Seq Scan" for node in nodes(plan)), plan

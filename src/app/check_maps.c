@@ -77,7 +77,7 @@ static redisContext *open_redis(const char *url)
 	}
 	return c;
 bad:
-	fprintf(stderr, "boxoffice: Redis cannot be asked: %s\n", error);
+	fprintf(stderr, "boxoffice: Redis cannot be asked, I7 cannot be checked: %s\n", error);
 	if (r)
 		freeReplyObject(r);
 	if (c)
@@ -92,7 +92,7 @@ static redisReply *ask(redisContext *c, const char *what, const char *show)
 
 	if (r && r->type != REDIS_REPLY_ERROR)
 		return r;
-	fprintf(stderr, "boxoffice: Redis cannot be asked: %s\n", r ? r->str : c->errstr);
+	fprintf(stderr, "boxoffice: Redis cannot be asked, I7 cannot be checked: %s\n", r ? r->str : c->errstr);
 	if (r)
 		freeReplyObject(r);
 	return NULL;

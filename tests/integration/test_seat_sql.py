@@ -97,7 +97,7 @@ def test_plans_inside_the_batch(shared_stand, full):
 
 def test_updates_are_hot(make_stand):
     """2,000 locks and releases: no index entry is written for a seat, and hardly a row leaves its page."""
-    stand = make_stand(work=False)
+    stand = make_stand("--holds-per-session", "0", work=False)
     show = stand.admin().make_show(seats=500, per_row=50)
 
     def counts(db):

@@ -73,9 +73,10 @@ class Crowd:
 def test_an_upgrade_in_the_middle_of_a_sale(previous, build_dir, base_dir):
     plant = Plant(previous, tempfile.mkdtemp(dir=base_dir))
     now = str(Path(build_dir) / "boxoffice")
+    unlimited = ["--holds-per-session", "0"]  # few buyers, who lock and release without end
     stands = []
     try:
-        old = Stand(plant, workers=1)
+        old = Stand(plant, *unlimited, workers=1)
         stands.append(old)
         show = old.admin().make_show()
         # the program of now does not begin before its schema is there
@@ -101,7 +102,7 @@ def test_an_upgrade_in_the_middle_of_a_sale(previous, build_dir, base_dir):
         crowd.end()
 
         plant.program = now
-        new = Stand(plant, workers=1)
+        new = Stand(plant, *unlimited, workers=1)
         stands.append(new)
         both = Crowd([old, new], show)
         wait_until(lambda: both.sold > 20, "locks of both programs")

@@ -106,7 +106,7 @@ static bool format_read(struct statement *s)
 enum column {
 	AT,
 	EVENT,
-	IS_PAYMENT,
+	KIND,
 	LATE,
 	SHOW,
 	BOOKING,
@@ -119,21 +119,25 @@ enum column {
 	CURRENCY
 };
 
+static bool is_payment(const struct pg_result *r, int i)
+{
+	return str_eqc(pg_get_text(r, i, KIND), "payment");
+}
+
 static void write_json(struct jw *w, const struct pg_result *r, int i)
 {
 	struct uuid show = pg_get_uuid(r, i, SHOW), booking = pg_get_uuid(r, i, BOOKING),
 		    payment = pg_get_uuid(r, i, PAYMENT), refund;
-	bool is_payment = pg_get_bool(r, i, IS_PAYMENT);
 	char currency[4];
 
 	jw_obj(w);
 	jw_ktime(w, "at", pg_get_time(r, i, AT));
-	jw_kcstr(w, "kind", is_payment ? "payment" : "refund");
+	jw_kstr(w, "kind", pg_get_text(r, i, KIND));
 	jw_kuuid(w, "booking_id", &booking);
 	jw_kstr(w, "reference", pg_get_text(r, i, REFERENCE));
 	jw_kuuid(w, "show_id", &show);
 	jw_kuuid(w, "payment_id", &payment);
-	if (!is_payment) {
+	if (!is_payment(r, i)) {
 		refund = pg_get_uuid(r, i, REFUND);
 		jw_kuuid(w, "refund_id", &refund);
 		jw_kstr(w, "refund_kind", pg_get_text(r, i, REFUND_KIND));
@@ -183,17 +187,16 @@ static void csv_uuid(struct buf *b, const struct pg_result *r, int i, enum colum
 
 static void write_csv(struct buf *b, const struct pg_result *r, int i)
 {
-	bool is_payment = pg_get_bool(r, i, IS_PAYMENT);
 	char at[TIME_TEXT_MAX];
 
 	time_format(pg_get_time(r, i, AT), at);
 	csv_field(b, str_from(at), false);
-	csv_field(b, is_payment ? STR("payment") : STR("refund"), false);
+	csv_field(b, pg_get_text(r, i, KIND), false);
 	csv_uuid(b, r, i, BOOKING);
 	csv_field(b, pg_get_text(r, i, REFERENCE), false);
 	csv_uuid(b, r, i, SHOW);
 	csv_uuid(b, r, i, PAYMENT);
-	if (is_payment)
+	if (is_payment(r, i))
 		buf_adds(b, pg_get_bool(r, i, LATE) ? ",late," : ",,");
 	else {
 		csv_uuid(b, r, i, REFUND);
@@ -327,16 +330,19 @@ static void on_sums(void *arg, const struct pg_answer *a)
 	jw_init(&w, &s->sums);
 	jw_arr(&w);
 	for (int i = 0; a->status == PG_OK && i < pg_rows(a->result); i++) {
-		int64_t captured = pg_get_int(a->result, i, 1), refunded = pg_get_int(a->result, i, 2);
+		int64_t captured = pg_get_int(a->result, i, 1), refunded = pg_get_int(a->result, i, 2),
+			reversed = pg_get_int(a->result, i, 6);
 
 		jw_obj(&w);
 		jw_kstr(&w, "currency", pg_get_text(a->result, i, 0));
 		jw_kint(&w, "captured", captured);
 		jw_kint(&w, "refunded", refunded);
-		jw_kint(&w, "net", captured - refunded);
+		jw_kint(&w, "reversed", reversed);
+		jw_kint(&w, "net", captured - refunded + reversed);
 		jw_kint(&w, "fees_kept", pg_get_int(a->result, i, 3));
 		jw_kint(&w, "payments", pg_get_int(a->result, i, 4));
 		jw_kint(&w, "refunds", pg_get_int(a->result, i, 5));
+		jw_kint(&w, "reversals", pg_get_int(a->result, i, 7));
 		jw_obj_end(&w);
 	}
 	jw_arr_end(&w);

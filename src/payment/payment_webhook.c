@@ -6,6 +6,7 @@
  *   signature (400) --> read (400) --> BEGIN, the event's row --+--> seen before ----------------------> COMMIT --> 200
  *                                                               +--> of an intent: whose? due now -----> COMMIT --> 200, asked at once
  *                                                               +--> of a refund: due now, or a finding > COMMIT --> 200, asked at once
+ *                                                               |    and a line of the trail
  *                                                               +--> a dispute: a finding -------------> COMMIT --> 200
  *                                                               +--> a refund that is not ours: the same COMMIT --> 200
  *                                                               +--> nothing of ours ------------------> COMMIT --> 200
@@ -214,7 +215,8 @@ static void on_refund(void *arg, const struct pg_answer *a)
 {
 	struct hook *h = arg;
 	enum refund_state state = REFUND_REQUESTED;
-	struct uuid booking;
+	struct uuid booking, event_id = crypto_uuid_v7(wall_now_us());
+	struct pg_args args;
 	char currency[4];
 
 	if (!worked(h, a))
@@ -234,6 +236,8 @@ static void on_refund(void *arg, const struct pg_answer *a)
 		return;
 	}
 	booking = pg_get_uuid(a->result, 0, 2);
+	/* who says the same meanwhile waits here: what the trail has is looked at by a statement that begins afterwards */
+	payments_lock(h->tx, h->call->arena, &h->show_id, &booking, NULL, NULL);
 	snprintf(currency, sizeof(currency), "%.*s", STR_FMT(pg_get_text(a->result, 0, 4)));
 	payment_finding_exec(
 		h->tx, h->call->arena,
@@ -245,7 +249,12 @@ static void on_refund(void *arg, const struct pg_answer *a)
 					  .show_id = &h->show_id,
 					  .booking_id = &booking,
 					  .amount_minor = pg_get_int(a->result, 0, 3)},
-		on_last, h);
+		NULL, NULL);
+	pg_args_init(&args, h->call->arena);
+	pg_arg_uuid(&args, &h->show_id);
+	pg_arg_uuid(&args, &h->event.refund_id);
+	pg_arg_uuid(&args, &event_id);
+	pg_tx_exec(h->tx, &payment_sql_refund_reverse, &args, on_last, h);
 }
 
 static void hint_refund(struct hook *h)

@@ -33,7 +33,8 @@ def test_an_empty_day_and_days_that_are_none(office):
     admin.make_show()
     empty = admin.get("/v1/statements?day=2020-02-29").expect(200)
     assert empty == {"day": "2020-02-29", "timezone": "UTC", "over": True, "items": [], "next": None, "sums": [
-        {"currency": "EUR", "captured": 0, "refunded": 0, "net": 0, "fees_kept": 0, "payments": 0, "refunds": 0}]}
+        {"currency": "EUR", "captured": 0, "refunded": 0, "reversed": 0, "net": 0, "fees_kept": 0, "payments": 0, "refunds": 0,
+         "reversals": 0}]}
     assert admin.get("/v1/statements?day=2020-02-29&format=csv").body.count(b"\r\n") == 1
     for query in ("", "?day=", "?day=2020-02-30", "?day=2020-2-3", "?day=20200229", "?day=2020-02-29T00:00:00Z", "?day=x",
                   "?day=1969-12-31"):
@@ -194,8 +195,8 @@ def test_pages(office, filled):
         assert ("sums" in page) == (pages == 0)
         if "sums" in page:
             total = sum(range(1, n + 1)) - 5
-            assert page["sums"] == [{"currency": "EUR", "captured": total, "refunded": 0, "net": total, "fees_kept": 0,
-                                     "payments": n - 2, "refunds": 0}]
+            assert page["sums"] == [{"currency": "EUR", "captured": total, "refunded": 0, "reversed": 0, "net": total,
+                                     "fees_kept": 0, "payments": n - 2, "refunds": 0, "reversals": 0}]
         seen += [line["amount"]["amount"] for line in page["items"]]
         cursor, pages = page["next"], pages + 1
     assert sorted(seen) == [1, *range(4, n + 1)] and pages == 3

@@ -1,9 +1,11 @@
 -- A page of an organiser's ($1) statement: what was captured and what was given back from $2 to before $3, after the line
 -- ($4, $5), at most $6. By the time at which it was proven here. Money that the gateway took for an attempt that had ended was
--- never captured by an arrow: its line is the request to give all of it back, not one that was made again (refund_retry). Reads
--- only, by payment_events_of_money; the rest by key, a row at a time, whatever the planner believes of the tables' sizes (hence
--- LATERAL with LIMIT).
-SELECT e.at, e.event_id, e.to_state <> 'succeeded' AS is_payment, e.to_state = 'requested' AS late, e.show_id, e.booking_id,
+-- never captured by an arrow: its line is the request to give all of it back, not one that was made again (refund_retry). From
+-- succeeded to succeeded a refund goes when the gateway takes it back (refund_reverse). Reads only, by payment_events_of_money;
+-- the rest by key, a row at a time, whatever the planner believes of the tables' sizes (hence LATERAL with LIMIT).
+SELECT e.at, e.event_id,
+       CASE WHEN e.to_state <> 'succeeded' THEN 'payment' WHEN e.from_state = 'succeeded' THEN 'reversal' ELSE 'refund' END AS kind,
+       e.to_state = 'requested' AS late, e.show_id, e.booking_id,
        b.reference, e.payment_id, e.refund_id, r.kind AS refund_kind,
        CASE WHEN e.to_state = 'succeeded' THEN r.gateway_id ELSE p.intent_id END AS gateway_id, e.amount_minor, e.currency::text
   FROM payment_events e
@@ -12,10 +14,11 @@ SELECT e.at, e.event_id, e.to_state <> 'succeeded' AS is_payment, e.to_state = '
  CROSS JOIN LATERAL (SELECT k.intent_id FROM payments k WHERE k.show_id = e.show_id AND k.payment_id = e.payment_id LIMIT 1) p
   LEFT JOIN LATERAL (SELECT k.kind, k.gateway_id FROM refunds k
                       WHERE k.show_id = e.show_id AND k.booking_id = e.booking_id AND k.refund_id = e.refund_id LIMIT 1) r ON true
- WHERE e.to_state IN ('captured', 'requested', 'succeeded') AND e.from_state <> e.to_state
+ WHERE e.to_state IN ('captured', 'requested', 'succeeded')
    AND e.at >= $2::timestamptz AND e.at < $3::timestamptz AND (e.at, e.event_id) > ($4::timestamptz, $5::uuid)
    AND b.organizer_id = $1::uuid
-   AND ((e.to_state = 'captured' AND e.refund_id IS NULL) OR (e.to_state = 'succeeded' AND e.refund_id IS NOT NULL)
+   AND ((e.to_state = 'captured' AND e.from_state <> 'captured' AND e.refund_id IS NULL)
+        OR (e.to_state = 'succeeded' AND e.refund_id IS NOT NULL)
         OR (e.to_state = 'requested' AND r.kind = 'void'
             AND e.why NOT LIKE 'again, in place of %'))
  ORDER BY e.at, e.event_id

@@ -1,0 +1,86 @@
+"""The daily statement when the gateway's ledger changes past us: what it took back, what was given back there by hand."""
+
+import datetime
+
+import pytest
+
+from paying import CANCELLATION, Gateway, eur, locked, office_of, path_of
+from paying import db, sound  # noqa: F401 (fixtures)
+from service import wait_until
+
+
+office = office_of("--workers", "1")
+
+
+@pytest.fixture
+def gateway(office):
+    gateway = Gateway.of(office)
+    yield gateway
+    gateway.clear()
+
+
+@pytest.fixture
+def admin(office):
+    return office.admin()
+
+
+def booked(office, admin, card="pm_card_visa"):
+    show = admin.make_show(cancellation=CANCELLATION)
+    buyer, lock = locked(office, show)
+    return show, buyer, buyer.book(show.show_id, lock, card).expect(201)["booking_id"]
+
+
+def settle(office, db, booking, kind):
+    [finding] = db.execute("SELECT finding_id FROM payment_findings WHERE booking_id = %s AND kind = %s AND settled_at = 'infinity'",
+                           [booking, kind]).fetchone()
+    office.run_admin("payments", "settle", str(finding), "--how", "seen to", "--by", "Grace")
+
+
+def statement(admin, day=None):
+    return admin.get(f"/v1/statements?day={day or datetime.datetime.now(datetime.timezone.utc).date()}").expect(200)
+
+
+def lines_of(admin, booking, day=None):
+    return [(line["kind"], line.get("refund_kind"), line["gateway_id"], line["amount"]["amount"])
+            for line in statement(admin, day)["items"] if line["booking_id"] == booking]
+
+
+def assert_tied(admin, gateway, booking, day=None):
+    """A day's lines of a booking are what the gateway's ledger has of it, to the cent."""
+    [intent] = gateway.intents(booking)
+    signs = {"payment": 1, "refund": -1, "reversal": 1}
+    ours = sum(signs[kind] * amount for kind, _, _, amount in lines_of(admin, booking, day))
+    assert ours == intent["amount_captured"] - sum(r["amount"] for r in gateway.refunds(intent["id"]) if r["status"] == "succeeded")
+
+
+def found(db, booking, kind):
+    return wait_until(lambda: db.execute("SELECT gateway_id FROM payment_findings WHERE booking_id = %s AND kind = %s",
+                                         [booking, kind]).fetchall(), f"{kind} found")
+
+
+def test_a_reversed_refund_has_a_line_of_its_own_day(office, admin, gateway, db):
+    """The refund's line stays; the day on which the gateway took it back has the correction, once, however often it is told."""
+    show, buyer, booking = booked(office, admin, "pm_card_refundFail")
+    done = buyer.cancel(show.show_id, booking).expect(200)
+    assert done["refund"] == {"status": "succeeded", "amount": eur(8700)} and "owed" not in done["detail"]
+    [intent] = gateway.intents(booking)
+    [made] = gateway.refunds(intent["id"])
+    assert_tied(admin, gateway, booking)
+    # all of that was long ago
+    db.execute("UPDATE payment_events SET at = '2021-05-06 12:00Z' WHERE booking_id = %s", [booking])
+    before = statement(admin)["sums"][0]
+    gateway.advance(3600)
+    found(db, booking, "refund_reversed")
+    assert [r["status"] for r in gateway.refunds(intent["id"])] == ["failed"]
+    gateway.post(f"/v1/refunds/{made['id']}", **{"metadata[note]": "told again: refund.updated"})
+    wait_until(lambda: db.execute("SELECT times > 1 FROM payment_findings WHERE booking_id = %s AND kind = 'refund_reversed'",
+                                  [booking]).fetchone() == (True,), "told again")
+    assert lines_of(admin, booking, "2021-05-06") == [("payment", None, intent["id"], 9000), ("refund", "seats", made["id"], 8700)]
+    assert lines_of(admin, booking) == [("reversal", "seats", made["id"], 8700)]
+    after = statement(admin)["sums"][0]
+    assert {name: after[name] - before[name] for name in ("captured", "refunded", "reversed", "net", "refunds", "reversals")} == {
+        "captured": 0, "refunded": 0, "reversed": 8700, "net": 8700, "refunds": 0, "reversals": 1}
+    db.execute("UPDATE payment_events SET at = now() WHERE booking_id = %s", [booking])
+    assert_tied(admin, gateway, booking)
+    settle(office, db, booking, "refund_reversed")
+    assert_tied(admin, gateway, booking)

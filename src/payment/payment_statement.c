@@ -138,8 +138,10 @@ static void write_json(struct jw *w, const struct pg_result *r, int i)
 	jw_kuuid(w, "show_id", &show);
 	jw_kuuid(w, "payment_id", &payment);
 	if (!is_payment(r, i)) {
-		refund = pg_get_uuid(r, i, REFUND);
-		jw_kuuid(w, "refund_id", &refund);
+		if (!pg_is_null(r, i, REFUND)) {
+			refund = pg_get_uuid(r, i, REFUND);
+			jw_kuuid(w, "refund_id", &refund);
+		}
 		jw_kstr(w, "refund_kind", pg_get_text(r, i, REFUND_KIND));
 	}
 	if (pg_get_bool(r, i, LATE))

@@ -77,6 +77,7 @@ struct hook {
 	struct pg_tx *tx;
 	struct uuid show_id, payment_id, booking_id; /* of the attempt behind it */
 	enum payment_state state;
+	bool late; /* its money was taken although it had ended */
 	bool again, known, ask, ask_refund;
 };
 
@@ -185,7 +186,7 @@ static void hint_payment(struct hook *h)
 
 /* ---- of money of a payment that nobody here moved ---- */
 
-static void find_money(struct hook *h, const char *kind, const char *detail)
+static void find_money(struct hook *h, const char *kind, const char *detail, pg_fn *fn)
 {
 	h->known = true;
 	payment_finding_exec(h->tx, h->call->arena,
@@ -197,15 +198,48 @@ static void find_money(struct hook *h, const char *kind, const char *detail)
 						       .show_id = &h->show_id,
 						       .booking_id = &h->booking_id,
 						       .amount_minor = h->event.amount_minor},
-			     on_last, h);
+			     fn, h);
 }
 
-/* Somebody gave money back past us, of what counts as paid here. (What was only held is told as refunded when it is cancelled.) */
+static void note_foreign_refund(struct hook *h, bool failed)
+{
+	struct uuid event_id = crypto_uuid_v7(wall_now_us());
+	struct pg_args args;
+
+	pg_args_init(&args, h->call->arena);
+	pg_arg_uuid(&args, &h->show_id);
+	pg_arg_uuid(&args, &h->payment_id);
+	pg_arg_uuid(&args, &event_id);
+	pg_arg_text(&args, str_from(h->event.object_id));
+	pg_arg_i64(&args, h->event.amount_minor);
+	pg_arg_text(&args, str_from(h->event.currency));
+	pg_arg_bool(&args, failed);
+	pg_arg_uuid(&args, &h->booking_id);
+	pg_tx_exec(h->tx, &payment_sql_refund_foreign, &args, on_last, h);
+}
+
+/*
+ * Somebody gave money back past us, of what counts as paid here. (What was only held is told as refunded when it is cancelled.)
+ * In the trail is what has succeeded, and that it has failed since.
+ */
 static void find_foreign_refund(struct hook *h)
 {
-	if (h->state == PAYMENT_AUTHORISED || h->state == PAYMENT_CAPTURED)
-		find_money(h, "foreign_refund", "the gateway gave money back that nobody asked for here");
-	else
+	bool failed = h->event.seen == SEEN_REFUSED;
+	bool told = failed || h->event.seen == SEEN_PAID;
+
+	if (h->state != PAYMENT_AUTHORISED && h->state != PAYMENT_CAPTURED && !h->late) {
+		hook_commit(h);
+		return;
+	}
+	told &= h->event.object_id[0] && h->event.currency[0] && h->event.amount_minor > 0;
+	if (told)
+		payments_lock(h->tx, h->call->arena, &h->show_id, &h->booking_id, NULL, NULL);
+	if (!failed)
+		find_money(h, "foreign_refund", "the gateway gave money back that nobody asked for here",
+			   told ? NULL : on_last);
+	if (told)
+		note_foreign_refund(h, failed);
+	else if (failed)
 		hook_commit(h);
 }
 
@@ -222,7 +256,7 @@ static void on_refund(void *arg, const struct pg_answer *a)
 	if (!worked(h, a))
 		return;
 	if (pg_rows(a->result) == 0) {
-		if (h->event.seen == SEEN_PAID || h->event.seen == SEEN_NEW)
+		if (h->event.seen == SEEN_PAID || h->event.seen == SEEN_NEW || h->event.seen == SEEN_REFUSED)
 			find_foreign_refund(h); /* it has our mark, and we do not know it */
 		else
 			hook_commit(h);
@@ -283,12 +317,13 @@ static void on_found(void *arg, const struct pg_answer *a)
 	h->payment_id = pg_get_uuid(a->result, 0, 1);
 	h->booking_id = pg_get_uuid(a->result, 0, 2);
 	payment_state_parse(pg_get_text(a->result, 0, 3), &h->state);
+	h->late = pg_get_bool(a->result, 0, 4);
 	if (h->event.about == ABOUT_REFUND)
 		hint_refund(h);
 	else if (h->event.about == ABOUT_FOREIGN_REFUND)
 		find_foreign_refund(h);
 	else if (h->event.about == ABOUT_DISPUTE)
-		find_money(h, "dispute", "the buyer's bank disputes the charge");
+		find_money(h, "dispute", "the buyer's bank disputes the charge", on_last);
 	else
 		hint_payment(h);
 }

@@ -229,10 +229,11 @@ bool webhook_read(struct str body, struct webhook_event *ret, struct error *erro
 	webhook_currency(name_of(object, "currency"), ret->currency);
 	if (ret->about == ABOUT_REFUND && !ret->has_refund)
 		ret->about = ABOUT_FOREIGN_REFUND;
-	/* that we made one ourselves is no news, nor that another's came to nothing */
+	/* that we made one ourselves is no news */
 	else if (ret->about == ABOUT_FOREIGN_REFUND && ret->has_refund)
 		ret->about = ABOUT_NOTHING;
-	if (ret->about == ABOUT_FOREIGN_REFUND && ret->seen != SEEN_PAID && ret->seen != SEEN_NEW)
+	if (ret->about == ABOUT_FOREIGN_REFUND && ret->seen != SEEN_PAID && ret->seen != SEEN_NEW &&
+	    ret->seen != SEEN_REFUSED)
 		ret->about = ABOUT_NOTHING;
 	if (ret->intent_id[0] == '\0' && ret->about != ABOUT_DISPUTE)
 		ret->about = ABOUT_NOTHING;

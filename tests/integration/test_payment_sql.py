@@ -15,7 +15,7 @@ STATEMENTS = """payment/payment_create payment/payment_get payment/payment_lease
     payment/payment_return payment/payment_card payment/card_seats booking/booking_ask
     booking/booking_of_lock booking/booking_create booking/booking_confirm booking/booking_fail booking/booking_get
     booking/booking_lose payment/payments_lock payment/payment_idle payment/refund_lease payment/refund_call payment/refund_request
-    payment/refund_pend payment/refund_succeed payment/refund_fail payment/refund_rest payment/refund_get
+    payment/refund_pend payment/refund_succeed payment/refund_fail payment/refund_rest payment/refund_get payment/refund_reverse payment/refund_foreign
     payment/refunds_of_booking booking/booking_hold booking/booking_cancel""".split()
 
 
@@ -38,7 +38,7 @@ def test_rows_are_found_by_what_is_their_own(fresh, name):
 
 @pytest.mark.parametrize("name,wanted", [
     ("payment_hint", {"payments_pkey"}), ("payment_void_again", {"payments_pkey", "refunds_by_booking"}),
-    ("payment_of_intent", {"payments_by_intent"}), ("orphan_look", {"shows_pkey", "payments_pkey", "refunds_by_booking",
+    ("payment_of_intent", {"payments_by_intent", "refunds_by_booking"}), ("orphan_look", {"shows_pkey", "payments_pkey", "refunds_by_booking",
                                                                     "payment_findings_gateway_id_subject_id_kind_key"}),
     ("refund_hint", {"refunds_pkey"}), ("refund_all", {"payments_pkey", "refunds_by_booking"}),
     ("payments_long", {"payments_to_settle", "payment_findings_gateway_id_subject_id_kind_key"}),

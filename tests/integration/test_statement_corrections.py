@@ -4,6 +4,7 @@ import datetime
 
 import pytest
 
+from gateway import Events
 from paying import CANCELLATION, Gateway, eur, locked, office_of, path_of
 from paying import db, sound  # noqa: F401 (fixtures)
 from service import wait_until
@@ -84,3 +85,58 @@ def test_a_reversed_refund_has_a_line_of_its_own_day(office, admin, gateway, db)
     assert_tied(admin, gateway, booking)
     settle(office, db, booking, "refund_reversed")
     assert_tied(admin, gateway, booking)
+
+
+def test_refunds_made_by_hand_at_the_gateway(office, admin, gateway, db):
+    """Each is a line of the day on which it succeeded, beside our own; told again it is not another."""
+    show, buyer, booking = booked(office, admin)
+    [intent] = gateway.intents(booking)
+    one, other = (gateway.post("/v1/refunds", payment_intent=intent["id"], amount=amount) for amount in (700, 1))
+    wait_until(lambda: len(found(db, booking, "foreign_refund")) == 2, "both found")
+    gateway.post(f"/v1/refunds/{one['id']}", **{"metadata[note]": "told again: refund.updated"})
+    wait_until(lambda: db.execute("SELECT times FROM payment_findings WHERE gateway_id = %s", [one["id"]]).fetchone() == (2,), "told again")
+    assert sorted(lines_of(admin, booking)) == sorted([("payment", None, intent["id"], 9000), ("refund", "foreign", one["id"], 700),
+                                                       ("refund", "foreign", other["id"], 1)])
+    assert_tied(admin, gateway, booking)
+    text = admin.get(f"/v1/statements?day={datetime.datetime.now(datetime.timezone.utc).date()}&format=csv").body.decode()
+    assert f",{intent['metadata']['attempt']},,foreign,{one['id']},700,EUR\r\n" in text
+    buyer.cancel(show.show_id, booking, show.seats[:1]).expect(200)
+    assert len(lines_of(admin, booking)) == 4
+    assert_tied(admin, gateway, booking)
+    for _ in range(2):
+        settle(office, db, booking, "foreign_refund")
+    assert_tied(admin, gateway, booking)
+
+
+def test_a_refund_by_hand_that_fails_afterwards(office, admin, gateway, db):
+    _, _, booking = booked(office, admin, "pm_card_refundFail")
+    [intent] = gateway.intents(booking)
+    made = gateway.post("/v1/refunds", payment_intent=intent["id"], amount=700)
+    found(db, booking, "foreign_refund")
+    assert_tied(admin, gateway, booking)
+    gateway.advance(3600)
+    wait_until(lambda: lines_of(admin, booking)[2:], "the reversal")
+    assert lines_of(admin, booking)[1:] == [("refund", "foreign", made["id"], 700), ("reversal", "foreign", made["id"], 700)]
+    assert_tied(admin, gateway, booking)
+    settle(office, db, booking, "foreign_refund")
+
+
+def test_a_refund_by_hand_whose_failure_is_heard_of_first(office, admin, gateway, db):
+    """Events come in any order: what failed before it was known is never given back."""
+    _, _, booking = booked(office, admin, "pm_card_refundFail")
+    [intent] = gateway.intents(booking)
+    gateway.silent()
+    made = gateway.post("/v1/refunds", payment_intent=intent["id"], amount=700)
+    gateway.clear()
+    gateway.advance(3600)
+
+    def in_the_trail():
+        return db.execute("SELECT from_state, to_state FROM payment_events WHERE booking_id = %s AND why LIKE %s",
+                          [booking, "%" + made["id"]]).fetchall()
+
+    wait_until(in_the_trail, "the failure heard of")
+    assert in_the_trail() == [("", "failed")]
+    Events(office.api(), (office.dir / "secret" / "webhook.key").read_text().strip()).send("refund.created", made).expect(200)
+    assert in_the_trail() == [("", "failed")] and len(lines_of(admin, booking)) == 1
+    assert_tied(admin, gateway, booking)
+    settle(office, db, booking, "foreign_refund")

@@ -18,7 +18,7 @@ WITH lines AS (
      AND e.at >= $2::timestamptz AND e.at < $3::timestamptz
      AND b.organizer_id = $1::uuid
      AND ((e.to_state = 'captured' AND e.from_state <> 'captured' AND e.refund_id IS NULL)
-          OR (e.to_state = 'succeeded' AND e.refund_id IS NOT NULL)
+          OR e.to_state = 'succeeded'
           OR (e.to_state = 'requested' AND r.kind = 'void'
               AND e.why NOT LIKE 'again, in place of %'))
    GROUP BY e.currency),

@@ -33,6 +33,9 @@ struct booking_view {
 	const char *failure, *decline_code, *action_url;
 	int64_t action_until_us;      /* until when the bank's page is waited for */
 	bool refunded, refunded_late; /* refunded_late: taken by the gateway after the attempt had ended here */
+	bool refund_owed,
+		refund_reversed; /* it failed, or did so after it had succeeded, and nobody has settled that */
+	bool refund_settled, refund_under_way;
 	int64_t refund_minor;
 	const char *refund_status;
 };

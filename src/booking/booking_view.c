@@ -64,6 +64,10 @@ void booking_view_read(const struct pg_result *r, int row, struct arena *arena, 
 		n = pg_get_texts(r, row, 23, arena, &states);
 		v->refund_status = refund_status(states, n);
 		v->refunded_late = pg_get_bool(r, row, 27);
+		v->refund_owed = pg_get_bool(r, row, 28);
+		v->refund_reversed = pg_get_bool(r, row, 29);
+		v->refund_settled = pg_get_bool(r, row, 30);
+		v->refund_under_way = pg_get_bool(r, row, 31);
 	}
 	v->lock_id = pg_get_uuid(r, row, 25);
 }

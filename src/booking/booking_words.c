@@ -52,10 +52,21 @@ static const char REFUND_PENDING_WORDS[] = "The refund is under way; it is repea
 static const char REFUND_FAILED_WORDS[] =
 	"The bank does not take the refund. It is still owed: the organiser has to pay it in "
 	"another way.";
+static const char REFUND_REVERSED_WORDS[] =
+	"The refund was made, but the bank sent it back afterwards. It is still owed: the organiser has to pay it in "
+	"another way.";
+static const char REFUND_SETTLED_WORDS[] =
+	"The bank did not take the refund, or sent it back. The organiser has settled it in another way.";
 static const char LATE_PENDING[] = "The money was taken although the booking had ended. All of it is being given back.";
 static const char LATE_FAILED[] =
 	"The money was taken although the booking had ended, and the bank does not take it back. It is "
 	"yours: the organiser has to pay it back in another way.";
+static const char LATE_REVERSED[] = "The money was taken although the booking had ended. It was given back, but the "
+				    "bank sent it back afterwards. It is "
+				    "yours: the organiser has to pay it back in another way.";
+static const char LATE_SETTLED[] = "The money was taken although the booking had ended, and the bank did not take it "
+				   "back. The organiser has settled "
+				   "it in another way.";
 static const char LATE_DONE[] = "The money was taken although the booking had ended. All of it was given back.";
 
 void booking_decline_words(const char *decline_code, bool lock_lives, char out[BOOKING_WORDS_MAX])
@@ -79,7 +90,7 @@ const char *booking_payment_status(const struct booking_view *v)
 	case PAYMENT_VOIDED:
 	case PAYMENT_ABANDONED:
 	case PAYMENT_CAPTURE_FAILED:
-		if (v->refunded_late && strcmp(v->refund_status, "succeeded") == 0)
+		if (v->refunded_late && !v->refund_reversed && strcmp(v->refund_status, "succeeded") == 0)
 			return "refunded";
 		break;
 	case PAYMENT_REQUIRES_ACTION:
@@ -92,10 +103,14 @@ const char *booking_payment_status(const struct booking_view *v)
 
 static const char *refund_words(const struct booking_view *v)
 {
-	if (strcmp(v->refund_status, "failed") == 0)
+	if (v->refund_owed)
 		return v->refunded_late ? LATE_FAILED : REFUND_FAILED_WORDS;
-	if (strcmp(v->refund_status, "pending") == 0)
+	if (v->refund_reversed)
+		return v->refunded_late ? LATE_REVERSED : REFUND_REVERSED_WORDS;
+	if (v->refund_under_way)
 		return v->refunded_late ? LATE_PENDING : REFUND_PENDING_WORDS;
+	if (v->refund_settled)
+		return v->refunded_late ? LATE_SETTLED : REFUND_SETTLED_WORDS;
 	return v->refunded_late ? LATE_DONE : NULL;
 }
 

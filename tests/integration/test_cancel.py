@@ -449,6 +449,20 @@ def test_refund_that_the_gateway_refuses(office, admin, gateway, db):
     assert [i["amount_refunded"] for i in gateway.intents(booking)] == [8700]
 
 
+def test_a_refused_refund_that_a_person_settled(office, admin, gateway, db):
+    """Given back in another way, as a person says: the buyer is not told any more that it is owed."""
+    show = admin.make_show(cancellation=CANCELLATION)
+    buyer, booking = booked(office, show)
+    gateway.fault("refund", "decline")
+    done = buyer.cancel(show.show_id, booking).expect(200)
+    assert "still owed" in done["detail"]
+    [finding] = db.execute("SELECT finding_id FROM payment_findings WHERE booking_id = %s", [booking]).fetchone()
+    office.run_admin("payments", "settle", str(finding), "--how", "paid in cash", "--by", "Grace")
+    settled = buyer.get(path_of(show, booking)).expect(200)
+    assert settled["refund"] == done["refund"] and "settled it in another way" in settled["detail"]
+    assert "owed" not in settled["detail"] and "cash" not in settled["detail"]
+
+
 def test_refund_that_fails_later(office, admin, gateway, db):
     """Pending for a while, then the card's bank does not take it."""
     show = admin.make_show()

@@ -24,8 +24,12 @@ enum { HOW_MAX = 500 };
 static const struct {
 	const char *kind, *todo;
 } todos[] = {
-	{"refund_failed", "`boxoffice admin payments retry-refund %s` sends it again; or give the money back in "
-			  "another way and settle this"},
+	{"refund_failed",
+	 "`boxoffice admin payments retry-refund %s` sends it again, or what is left when a part was given "
+	 "back at the gateway by hand; or give the money back in another way and settle this"},
+	{"refund_spent",
+	 "the gateway has nothing left of this payment to give back: see what it went for, give the buyer "
+	 "what is missing in another way, then settle this"},
 	{"refund_reversed", "the buyer does not have the money: give it back in another way (the gateway's refund is "
 			    "spent), then settle this"},
 	{"foreign_refund",
@@ -44,6 +48,14 @@ static const struct {
 			    "money or cancel the booking, then settle this"},
 	{"", "look into it, then settle this"},
 };
+
+/* A refused refund that the gateway would refuse again. */
+static const char *todo_of(const char *kind, const char *detail)
+{
+	bool spent = strcmp(kind, "refund_failed") == 0 && strcmp(detail, "charge_already_refunded") == 0;
+
+	return spent ? "refund_spent" : kind;
+}
 
 static void print_todo(const char *kind, const char *subject)
 {
@@ -95,7 +107,7 @@ static void print_finding(const PGresult *r, int i)
 	if (*settled)
 		printf("    settled %s\n", settled);
 	else
-		print_todo(kind, subject);
+		print_todo(todo_of(kind, PQgetvalue(r, i, 6)), subject);
 }
 
 static void print_unsettled(const PGresult *r, int i)

@@ -1,4 +1,5 @@
-"""The daily statement when the gateway's ledger changes past us: what it took back, what was given back there by hand."""
+"""When the gateway's ledger changes past us: what it took back, what was given back there by hand. The daily statement ties to it,
+and what our own refunds have left is known."""
 
 import datetime
 
@@ -143,3 +144,43 @@ def test_a_refund_by_hand_whose_failure_is_heard_of_first(office, admin, gateway
     assert in_the_trail() == [("", "failed")] and len(lines_of(admin, booking)) == 1
     assert_tied(admin, gateway, booking)
     settle(office, db, booking, "foreign_refund")
+
+
+# ---- our own refund when a part was given back by hand ----
+
+
+def refused_after(office, admin, gateway, db, amount):
+    """So much was given back at the gateway by hand; the cancellation asks for all, which the gateway refuses by itself."""
+    show, buyer, booking = booked(office, admin)
+    [intent] = gateway.intents(booking)
+    gateway.post("/v1/refunds", payment_intent=intent["id"], amount=amount)
+    found(db, booking, "foreign_refund")
+    assert buyer.cancel(show.show_id, booking).expect(200)["refund"]["status"] == "failed"
+    [refund] = db.execute("SELECT refund_id FROM refunds WHERE booking_id = %s", [booking]).fetchone()
+    return show, buyer, booking, str(refund)
+
+
+def test_what_is_left_is_sent_again(office, admin, gateway, db):
+    """What somebody gave back at the gateway is not given twice; the books agree when that finding is settled."""
+    show, buyer, booking, refund = refused_after(office, admin, gateway, db, 700)
+    assert f"retry-refund {refund}" in office.run_admin("payments", "list")
+    done = office.run_admin("payments", "retry-refund", refund, "--by", "Grace")
+    assert "83.00 EUR  requested" in done
+    wait_until(lambda: db.execute("SELECT state FROM refunds WHERE refund_id = %s", [done.split()[0]]).fetchone() == ("succeeded",),
+               "it succeeded", 20)
+    assert [i["amount_refunded"] for i in gateway.intents(booking)] == [9000]
+    told = buyer.get(path_of(show, booking)).expect(200)
+    assert told["refund"] == {"status": "succeeded", "amount": eur(8300)} and "owed" not in told["detail"]
+    assert_tied(admin, gateway, booking)
+    settle(office, db, booking, "foreign_refund")
+
+
+def test_what_is_spent_is_not_sent_again(office, admin, gateway, db):
+    """All of it was given back at the gateway by hand: nothing can be sent, and nothing of the kind is advised."""
+    _, _, booking, refund = refused_after(office, admin, gateway, db, 9000)
+    text = office.run_admin("payments", "list")
+    assert refund in text and f"retry-refund {refund}" not in text and "nothing left of this payment" in text
+    assert "does not have that much left" in office.run_admin("payments", "retry-refund", refund, status=1)
+    assert_tied(admin, gateway, booking)
+    settle(office, db, booking, "foreign_refund")
+    settle(office, db, booking, "refund_failed")

@@ -24,18 +24,18 @@ CREATE TEMPORARY TABLE gateway_faults (
   show_id uuid,
   fault text NOT NULL
 );
--- What a person has settled, per booking: given back in another way although the gateway refused the refund or took it back (and it
--- was not sent again as another refund), less what was given back at the gateway by hand.
+-- What a person has settled, per booking: given back in another way although the gateway refused the refund or took it back, less what
+-- was sent again as another refund, and less what was given back at the gateway by hand.
 CREATE TEMPORARY VIEW gateway_settled AS
 SELECT x.show_id, x.booking_id, sum(x.minor) AS minor
-  FROM (SELECT r.show_id, r.booking_id, r.amount_minor AS minor
+  FROM (SELECT r.show_id, r.booking_id, r.amount_minor - coalesce((SELECT sum(e.amount_minor) FROM payment_events e
+                 WHERE e.show_id = r.show_id AND e.booking_id = r.booking_id AND e.to_state = 'requested'
+                   AND e.why LIKE 'again, in place of ' || r.refund_id || ', by %'), 0) AS minor
           FROM payment_findings f
           JOIN refunds r ON r.show_id = f.show_id AND r.refund_id = f.subject_id
          WHERE f.settled_at < 'infinity' AND f.settled_by <> 'reconciler'
            AND (f.kind = 'refund_failed' AND r.state = 'failed' AND r.kind <> 'goodwill'
                 OR f.kind = 'refund_reversed' AND r.state = 'succeeded')
-           AND NOT EXISTS (SELECT 1 FROM payment_events e WHERE e.show_id = r.show_id AND e.booking_id = r.booking_id
-                              AND e.to_state = 'requested' AND e.why LIKE 'again, in place of ' || r.refund_id || ', by %')
         UNION ALL
         SELECT f.show_id, f.booking_id, -g.amount_minor
           FROM payment_findings f

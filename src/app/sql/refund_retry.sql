@@ -1,12 +1,25 @@
 -- (nothing) -> requested: what a failed refund ($2) should have given back, as a new one ($3), by the rules of refund_request:
--- never more than the payment has left. After payments_lock, in the transaction that settles the finding. $6 who does it.
-WITH failed AS (
-  SELECT r.payment_id, r.booking_id, r.amount_minor, r.currency, r.kind, r.reason, r.seats
+-- never more than the payment has left; where somebody gave a part back at the gateway, what that left. What the gateway took of
+-- an attempt that had ended (void) may be more than we asked for: the first refund of that kind has all of it. After
+-- payments_lock, in the transaction that settles the finding. $6 who does it.
+WITH one AS (
+  SELECT r.payment_id, r.booking_id, r.amount_minor, r.currency, r.kind, r.reason, r.seats,
+         CASE WHEN r.kind = 'void' THEN (SELECT max(o.amount_minor) FROM refunds o WHERE o.show_id = $1::uuid
+                 AND o.booking_id = r.booking_id AND o.payment_id = r.payment_id AND o.kind = 'void')
+              ELSE p.amount_minor END
+           - coalesce((SELECT sum(o.amount_minor) FROM refunds o WHERE o.show_id = $1::uuid
+                 AND o.booking_id = r.booking_id AND o.payment_id = r.payment_id AND o.state <> 'failed'), 0) AS left_minor,
+         coalesce((SELECT sum(CASE e.from_state WHEN '' THEN e.amount_minor ELSE -e.amount_minor END) FROM payment_events e
+                    WHERE e.show_id = $1::uuid AND e.booking_id = r.booking_id AND e.payment_id = r.payment_id
+                      AND e.to_state = 'succeeded' AND e.refund_id IS NULL), 0) AS by_hand_minor
     FROM refunds r JOIN payments p ON p.show_id = $1::uuid AND p.payment_id = r.payment_id
    WHERE r.show_id = $1::uuid AND r.refund_id = $2::uuid AND r.state = 'failed'
-     AND (p.state IN ('authorised', 'captured') OR r.kind = 'void')
-     AND r.amount_minor <= p.amount_minor - coalesce((SELECT sum(o.amount_minor) FROM refunds o WHERE o.show_id = $1::uuid
-           AND o.booking_id = r.booking_id AND o.payment_id = r.payment_id AND o.state <> 'failed'), 0)),
+     AND (p.state IN ('authorised', 'captured') OR r.kind = 'void')),
+failed AS (
+  SELECT o.payment_id, o.booking_id, least(o.amount_minor, o.left_minor - o.by_hand_minor)::bigint AS amount_minor, o.currency, o.kind,
+         o.reason, o.seats
+    FROM one o
+   WHERE o.amount_minor <= o.left_minor AND o.left_minor > o.by_hand_minor),
 made AS (
   INSERT INTO refunds (show_id, refund_id, payment_id, booking_id, state, amount_minor, currency, kind, reason, seats, settle_at)
   SELECT $1::uuid, $3::uuid, f.payment_id, f.booking_id, 'requested', f.amount_minor, f.currency, f.kind, f.reason, f.seats,

@@ -29,6 +29,7 @@ SELECT b.show_id, b.booking_id, b.session_id, b.organizer_id, b.reference, b.sta
            AND m.kind = CASE f.state WHEN 'failed' THEN 'refund_failed' WHEN 'succeeded' THEN 'refund_reversed' END
          LIMIT 1) n ON true
      WHERE f.show_id = b.show_id AND f.booking_id = b.booking_id AND f.failure <> 'not_captured'
+       AND coalesce(n.settled_how NOT LIKE 'sent again as refund %', true)
        AND (f.state <> 'failed'
             OR NOT EXISTS (SELECT 1 FROM refunds g WHERE g.show_id = b.show_id AND g.booking_id = b.booking_id
                             AND g.payment_id = f.payment_id AND g.kind = f.kind AND g.seats = f.seats

@@ -317,13 +317,19 @@ void move_lose(struct drive *d)
 	booking_lose(d->tx, &d->arena, &d->a.show_id, &d->a.booking_id, on_booking_lost, d);
 }
 
-/* What the gateway says of an attempt that ended here: nothing is open, or all that it took goes back, be it as asked or not. */
+/*
+ * What the gateway says of an attempt that ended here: nothing is open, or all that it took goes back, be it as asked or not. Of
+ * another currency than ours the sum is not known here, and our number would be another one there: a person gives it back.
+ */
 void move_void_ended(struct drive *d, bool refund)
 {
 	struct uuid event_id = crypto_uuid_v7(wall_now_us()), refund_id = crypto_uuid_v7(wall_now_us());
+	bool strange = refund && strcasecmp(d->seen.currency, d->a.currency) != 0;
 	struct pg_args args;
 
 	drive_begin(d);
+	if (strange)
+		exec_differs(d);
 	pg_args_init(&args, &d->arena);
 	pg_arg_uuid(&args, &d->a.show_id);
 	pg_arg_uuid(&args, &d->a.payment_id);
@@ -331,11 +337,15 @@ void move_void_ended(struct drive *d, bool refund)
 	pg_arg_uuid(&args, &event_id);
 	pg_arg_text(&args, str_from(d->actor));
 	pg_arg_text(&args, str_from(d->request_id));
-	if (refund) {
+	if (refund && !strange) {
 		pg_arg_uuid(&args, &refund_id);
-		pg_arg_i64(&args, strcasecmp(d->seen.currency, d->a.currency) == 0 ? d->seen.received_minor : -1);
+		pg_arg_i64(&args, d->seen.received_minor);
+	} else {
+		pg_arg_text(&args, strange ? STR("taken in another currency: a person has to give it back")
+					   : STR("void at the gateway"));
 	}
-	pg_tx_exec(d->tx, refund ? &payment_sql_refund_all : &payment_sql_payment_voided, &args, drive_on_last, d);
+	pg_tx_exec(d->tx, refund && !strange ? &payment_sql_refund_all : &payment_sql_payment_voided, &args,
+		   drive_on_last, d);
 }
 
 /* Nothing more to be done now. */

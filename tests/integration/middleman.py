@@ -137,8 +137,9 @@ class Middleman:
         self.rules.append({"step": step, "times": times, "pause": event})
         return event
 
-    def clear(self):
-        self.rules.clear()
+    def clear(self, step=None):
+        """step: only what it does to those."""
+        self.rules[:] = [rule for rule in self.rules if step not in (None, rule["step"])]
 
     def seen(self, step):
         return [call for call in self.calls if call.step == step]

@@ -180,6 +180,51 @@ def test_what_was_taken_goes_back_when_it_was_another_amount(ground):
     assert buyer.taken(show.show_id) == {}
 
 
+def lost_after_capture(ground):
+    """The capture's answer is lost, then somebody captures at the gateway. middleman.clear() lets that be seen."""
+    show, buyer, lock = ground.locked()
+    ground.middleman.answer("capture", 500, times=None)
+    buyer.book(show.show_id, lock).expect(201)
+    ground.simulator.post(f"/v1/payment_intents/{ground.intent(lock)['id']}/capture")
+    return lock
+
+
+def test_more_than_asked_goes_back_when_it_is_sent_again(ground):
+    """The gateway took more than we asked for and refuses to give it back; a person has all of it sent again."""
+    lock = lost_after_capture(ground)
+    ground.db.execute("UPDATE payments SET amount_minor = 8500 WHERE lock_id = %s", [lock])
+    ground.middleman.answer("refund", 400, {"code": "refund_disabled"})
+    ground.middleman.clear("capture")
+
+    def refunds():
+        return ground.db.execute("""SELECT r.state, r.kind, r.amount_minor, r.refund_id::text FROM refunds r JOIN payments p
+            USING (show_id, payment_id) WHERE p.lock_id = %s ORDER BY r.created_at""", [lock]).fetchall()
+
+    wait_until(lambda: [row[:3] for row in refunds()] == [("failed", "void", 9000)], "the refund refused", 20)
+    done = subprocess.run([ground.stand.plant.program, "admin", "payments", "retry-refund", refunds()[0][3], "--by", "Ada", "--database-url",
+                           ground.stand.plant.postgres.url], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0 and "90.00 EUR  requested" in done.stdout, done.stdout + done.stderr
+    wait_until(lambda: [row[:3] for row in refunds()][1:] == [("succeeded", "void", 9000)], "all of it given back", 20)
+    assert ground.intent(lock)["amount_refunded"] == 9000
+
+
+def test_another_currency_is_a_persons_to_give_back(ground):
+    lock = lost_after_capture(ground)
+    ground.middleman.alter("retrieve", put(currency="usd"), times=None)
+    ground.middleman.clear("capture")
+    wait_until(lambda: ground.db.execute("SELECT state, void_wanted FROM payments WHERE lock_id = %s", [lock]).fetchone() ==
+               ("capture_failed", False), "nothing more done here", 20)
+    assert not ground.middleman.seen("refund") and ground.intent(lock)["amount_refunded"] == 0
+    assert ground.db.execute("SELECT count(*) FROM refunds r JOIN payments p USING (show_id, payment_id) WHERE p.lock_id = %s",
+                             [lock]).fetchone() == (0,)
+    [(kind, detail, _)] = ground.findings(lock)
+    assert kind == "amount_differs" and "usd, of which 9000 are paid" in detail
+    [last] = ground.db.execute("SELECT why FROM payment_events e JOIN payments p USING (show_id, payment_id) WHERE p.lock_id = %s"
+                               " ORDER BY e.at DESC, e.event_id DESC LIMIT 1", [lock]).fetchone()
+    assert last.startswith("taken in another currency")
+    ground.simulator.post("/v1/refunds", payment_intent=ground.intent(lock)["id"])
+
+
 # ---- repetition -----------------------------------------------------------------------------------------------------------
 
 IN_USE = {"type": "idempotency_error", "code": "idempotency_key_in_use"}

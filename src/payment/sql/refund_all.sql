@@ -1,6 +1,6 @@
 -- Void came too late, the gateway has taken the money of an ended attempt: all of it goes back. (nothing) -> requested. Once: an
--- event of the gateway that comes late may ask for it again. $8: what it says it took, in the attempt's currency; -1 when it
--- does not say. That may be another sum than was asked for, and then only that sum can be given back.
+-- event of the gateway that comes late may ask for it again. $8: what it says it took, in the attempt's currency
+-- (another one is a person's to give back: move_void_ended); -1 when it does not say. That may be another sum than was asked for, and then only that sum can be given back.
 WITH done AS (
   UPDATE payments p SET void_wanted = false, settle_at = 'infinity', settle_tries = 0, ask_after = statement_timestamp()
    WHERE p.show_id = $1::uuid AND p.payment_id = $2::uuid AND p.generation = $3::int AND p.void_wanted

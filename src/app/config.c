@@ -120,6 +120,12 @@ static void help(const char *command, const char *summary, const struct config_e
 		       settings[i].absent_text[0] ? "]" : "");
 }
 
+/* "boxoffice admin export" as a message begins that says who speaks already: "boxoffice: admin export". */
+static const char *after_name(const char *command)
+{
+	return strncmp(command, "boxoffice ", 10) == 0 ? command + 10 : command;
+}
+
 int config_read(const char *command, const char *summary, int argc, char **argv, struct config_extra *extra,
 		struct config *ret)
 {
@@ -141,8 +147,8 @@ int config_read(const char *command, const char *summary, int argc, char **argv,
 			return 0;
 		}
 		if (strncmp(name, "--", 2) != 0) {
-			fprintf(stderr, "boxoffice: %s takes only options; \"%s\" is none (see %s --help)\n", command,
-				name, command);
+			fprintf(stderr, "boxoffice: %s takes only options; \"%s\" is none (see %s --help)\n",
+				after_name(command), name, command);
 			return 2;
 		}
 		name += 2;
@@ -199,7 +205,7 @@ bool config_need(const struct config *c, const char *command, const char *name, 
 	if (value[0])
 		return true;
 	fprintf(stderr, "boxoffice: %s needs --%s (or BOXOFFICE_... in the environment, or a line in --config FILE)\n",
-		command, name);
+		after_name(command), name);
 	return false;
 }
 

@@ -308,7 +308,8 @@ bool json_in_time(struct json_in *in, const char *name, enum json_need need, int
 	return true;
 }
 
-static bool money_in(struct json_in *in, const char *name, enum json_need need, bool charged, struct money *ret)
+static bool money_in(struct json_in *in, const char *name, enum json_need need, bool charged, int64_t min,
+		     struct money *ret)
 {
 	const struct currency *currency;
 	struct json_in child;
@@ -318,7 +319,7 @@ static bool money_in(struct json_in *in, const char *name, enum json_need need, 
 	memset(ret, 0, sizeof(*ret));
 	if (!json_in_object(in, name, need, &child))
 		return false;
-	amount = json_in_i64(&child, "amount", JSON_REQUIRED, 0, MONEY_MAX_MINOR, 0);
+	amount = json_in_i64(&child, "amount", JSON_REQUIRED, min, MONEY_MAX_MINOR, 0);
 	code = json_in_str(&child, "currency", JSON_REQUIRED, 3, 3);
 	if (!json_in_end(&child))
 		return false;
@@ -344,12 +345,12 @@ static bool money_in(struct json_in *in, const char *name, enum json_need need, 
 
 bool json_in_money(struct json_in *in, const char *name, enum json_need need, struct money *ret)
 {
-	return money_in(in, name, need, true, ret);
+	return money_in(in, name, need, true, 0, ret);
 }
 
-bool json_in_amount(struct json_in *in, const char *name, enum json_need need, struct money *ret)
+bool json_in_amount(struct json_in *in, const char *name, enum json_need need, int64_t min, struct money *ret)
 {
-	return money_in(in, name, need, false, ret);
+	return money_in(in, name, need, false, min, ret);
 }
 
 const json_t *json_in_array(struct json_in *in, const char *name, enum json_need need, size_t min, size_t max)

@@ -63,8 +63,9 @@ bool json_in_uuid(struct json_in *in, const char *name, enum json_need need, str
 bool json_in_time(struct json_in *in, const char *name, enum json_need need, int64_t *ret_us);	/* true: was there */
 /* {"amount": 4500, "currency": "EUR"}; 0 or within the currency's bounds; true: was there. */
 bool json_in_money(struct json_in *in, const char *name, enum json_need need, struct money *ret);
-/* The same for an amount that is never charged by itself (a fee that is kept): without the currency's minimum. */
-bool json_in_amount(struct json_in *in, const char *name, enum json_need need, struct money *ret);
+/* The same for an amount that is never charged by itself (a fee that is kept, a refund): without the currency's minimum, but at
+ * least so many minor units. */
+bool json_in_amount(struct json_in *in, const char *name, enum json_need need, int64_t min, struct money *ret);
 /* The array's length is checked against min..max; NULL when absent. */
 const json_t *json_in_array(struct json_in *in, const char *name, enum json_need need, size_t min, size_t max);
 /* A reader on a member object; child->object is NULL when absent. */

@@ -16,6 +16,7 @@ struct cancel {
 	struct booking_service *b;
 	struct web_call *call;
 	struct show *show;
+	const json_t *asked; /* "seats" of the request */
 	bool owner;
 	struct booking_end ask;
 };
@@ -30,6 +31,32 @@ static void refuse(struct cancel *c, enum err code, const char *detail)
 {
 	web_refuse(c->call, code, detail);
 	cancel_free(c);
+}
+
+static void refuse_seat(struct cancel *c, enum err code, const char *detail, const char *path, struct str seat)
+{
+	struct jw *w = web_problem(c->call, code, detail);
+
+	jw_kcstr(w, "path", path);
+	jw_kstr(w, "seat", seat);
+	web_problem_end(c->call);
+	cancel_free(c);
+}
+
+/* Where the seat stands in the request: what was asked is in the order of the plan by now. */
+static void refuse_stranger(struct cancel *c, struct str seat)
+{
+	char path[ERROR_PATH_MAX] = "/seats";
+	const json_t *one;
+	size_t i;
+
+	json_array_foreach(c->asked, i, one) {
+		if (str_eqc(seat, json_string_value(one))) {
+			json_pointer_index(path, "/seats", i);
+			break;
+		}
+	}
+	refuse_seat(c, ERR_UNKNOWN_SEAT, "This seat is not one of the booking.", path, seat);
 }
 
 static void on_answer(void *arg, enum err err, const struct booking_view *v, struct show *show,
@@ -58,11 +85,7 @@ static void on_ended(void *arg, const struct booking_ended *ended)
 	struct cancel *c = arg;
 
 	if (ended->err == ERR_UNKNOWN_SEAT) {
-		struct jw *w = web_problem(c->call, ended->err, "This seat is not one of the booking.");
-
-		jw_kstr(w, "seat", plan_seat_guid(c->show->plan, ended->bad_seat));
-		web_problem_end(c->call);
-		cancel_free(c);
+		refuse_stranger(c, plan_seat_guid(c->show->plan, ended->bad_seat));
 	} else if (ended->err != ERR_NONE) {
 		refuse(c, ended->err, ended->detail);
 	} else if (ended->refund_minor) {
@@ -81,7 +104,7 @@ static void on_loaded(void *arg, enum err err, const struct booking_view *v, str
 	struct error e = {0};
 	struct json_in in;
 	const json_t *seats;
-	struct str bad;
+	struct str bad = STR("");
 	uint32_t *asked;
 	json_t *body;
 
@@ -110,10 +133,15 @@ static void on_loaded(void *arg, enum err err, const struct booking_view *v, str
 	asked = arena_array(call->arena, uint32_t, SEAT_ASK_MAX);
 	if (!json_in_end(&in) ||
 	    (seats && !seat_list_read(seats, "/seats", show->plan, SEAT_ASK_MAX, asked, &c->ask.n_seats, &bad, &e))) {
+		if (e.code == ERR_UNKNOWN_SEAT || e.code == ERR_DUPLICATE_SEAT) {
+			refuse_seat(c, e.code, e.detail, e.path, bad);
+			return;
+		}
 		web_refuse_error(call, &e);
 		cancel_free(c);
 		return;
 	}
+	c->asked = seats;
 	if (seats)
 		c->ask.seats = asked;
 	booking_end_start(c->b, call->arena, &c->ask, on_ended, c);

@@ -24,9 +24,14 @@ struct listing {
 	int32_t limit;
 };
 
-static bool refuse(struct web_call *call, const char *detail)
+static bool refuse(struct web_call *call, const char *name, const char *detail)
 {
-	web_refuse(call, ERR_INVALID_REQUEST, detail);
+	char path[ERROR_PATH_MAX];
+	struct error e = {0};
+
+	json_pointer(path, "", name);
+	error_set(&e, ERR_INVALID_REQUEST, path, "%s", detail);
+	web_refuse_error(call, &e);
 	return false;
 }
 
@@ -37,11 +42,11 @@ static bool query(struct web_call *call, const char *name, struct str *ret)
 
 	*ret = STR("");
 	if (http_req_query(call->req, name, ret, &bad) && str_trim(*ret).n == 0)
-		return refuse(call, arena_printf(call->arena, "\"%s\" is empty.", name));
+		return refuse(call, name, arena_printf(call->arena, "\"%s\" is empty.", name));
 	*ret = str_trim(*ret);
 	if (!bad && ret->n <= Q_MAX)
 		return true;
-	return refuse(call,
+	return refuse(call, name,
 		      arena_printf(call->arena, "\"%s\" must be well-formed text of at most %d bytes.", name, Q_MAX));
 }
 
@@ -107,13 +112,14 @@ static bool ask_read(struct web_call *call, struct ask *ret)
 	if (uuid_is_zero(&ret->after))
 		ret->after_us = TIME_INFINITY; /* everything was made before that */
 	if (show.n && !uuid_parse(show, &ret->show))
-		return refuse(call, "\"show\" must be the id of a show.");
+		return refuse(call, "show", "\"show\" must be the id of a show.");
 	if (ret->state.n && !booking_state_parse(ret->state, &state))
-		return refuse(call, "\"status\" is \"payment_pending\", \"confirmed\", \"cancelled\" or \"failed\".");
+		return refuse(call, "status",
+			      "\"status\" is \"payment_pending\", \"confirmed\", \"cancelled\" or \"failed\".");
 	if (limit.n && (!str_to_u64(limit, PAGE_MAX, &n) || n == 0))
-		return refuse(call, arena_printf(call->arena, "\"limit\" is 1 to %d.", PAGE_MAX));
+		return refuse(call, "limit", arena_printf(call->arena, "\"limit\" is 1 to %d.", PAGE_MAX));
 	if (ret->q.n && ret->q.n < Q_MIN)
-		return refuse(call, arena_printf(call->arena, "\"q\" has at least %d letters.", Q_MIN));
+		return refuse(call, "q", arena_printf(call->arena, "\"q\" has at least %d letters.", Q_MIN));
 	ret->limit = (int32_t)n;
 	return true;
 }

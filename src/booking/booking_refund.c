@@ -186,10 +186,8 @@ void booking_refund_post(struct web_call *call)
 		return;
 	}
 	json_in_init(&in, body, "", &e);
-	json_in_amount(&in, "amount", JSON_REQUIRED, &g->amount); /* the least sum to charge is none to give back */
+	json_in_amount(&in, "amount", JSON_REQUIRED, 1, &g->amount); /* the least sum to charge is none to give back */
 	g->reason = json_in_str(&in, "reason", JSON_REQUIRED, 1, BOOKING_REASON_MAX);
-	if (e.code == ERR_NONE && g->amount.amount_minor == 0)
-		json_in_fault(&in, ERR_INVALID_VALUE, "amount", "Nothing cannot be given back.");
 	if (!json_in_end(&in)) {
 		web_refuse_error(call, &e);
 		free(g);

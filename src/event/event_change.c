@@ -66,7 +66,7 @@ bool event_if_match(struct web_call *call, struct if_match *ret)
 			break;
 		rest = str_trim((struct str){rest.p + 1, rest.n - 1});
 	}
-	error_set(&e, ERR_INVALID_REQUEST, "",
+	error_set(&e, ERR_INVALID_REQUEST, "/If-Match",
 		  "If-Match must be *, or the ETag of what was read, or at most 8 of them.");
 	web_refuse_error(call, &e);
 	return false;

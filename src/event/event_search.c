@@ -77,7 +77,7 @@ static bool cursor_read(struct search *s)
 		if (time_unpack(raw + 1, &s->as_of_us) && time_unpack(raw + 9, &s->after_us))
 			return true;
 	}
-	error_set(&e, ERR_INVALID_REQUEST, "", "\"cursor\" must be what \"next\" of the page before said.");
+	error_set(&e, ERR_INVALID_REQUEST, "/cursor", "\"cursor\" must be what \"next\" of the page before said.");
 	web_refuse_error(s->call, &e);
 	return false;
 }
@@ -211,6 +211,7 @@ static void on_as_of(void *arg, const struct pg_answer *a)
 /* A query parameter that is a time; false after having answered. */
 bool event_query_time(struct web_call *call, const char *name, int64_t absent, int64_t *ret)
 {
+	char path[ERROR_PATH_MAX];
 	struct error e = {0};
 	struct str text;
 	bool bad = false;
@@ -220,13 +221,15 @@ bool event_query_time(struct web_call *call, const char *name, int64_t absent, i
 		return true;
 	if (!bad && time_parse(text, ret))
 		return true;
-	error_set(&e, ERR_INVALID_REQUEST, "", "\"%s\" must be a time like 2026-11-23T18:30:00Z (RFC 3339).", name);
+	json_pointer(path, "", name);
+	error_set(&e, ERR_INVALID_REQUEST, path, "\"%s\" must be a time like 2026-11-23T18:30:00Z (RFC 3339).", name);
 	web_refuse_error(call, &e);
 	return false;
 }
 
 static bool query_text(struct web_call *call, const char *name, struct str *ret)
 {
+	char path[ERROR_PATH_MAX];
 	struct error e = {0};
 	bool bad = false;
 
@@ -234,7 +237,8 @@ static bool query_text(struct web_call *call, const char *name, struct str *ret)
 	http_req_query(call->req, name, ret, &bad);
 	if (!bad && ret->n <= SEARCH_TEXT_BYTES)
 		return true;
-	error_set(&e, ERR_INVALID_REQUEST, "", "\"%s\" must be well-formed text of at most %d bytes.", name,
+	json_pointer(path, "", name);
+	error_set(&e, ERR_INVALID_REQUEST, path, "\"%s\" must be well-formed text of at most %d bytes.", name,
 		  SEARCH_TEXT_BYTES);
 	web_refuse_error(call, &e);
 	return false;
@@ -252,7 +256,7 @@ static bool query_limit(struct web_call *call, int *ret)
 	*ret = (int)v;
 	if (!bad)
 		return true;
-	error_set(&e, ERR_INVALID_REQUEST, "", "\"limit\" must be a number from 1 to %d.", SEARCH_PAGE_MAX);
+	error_set(&e, ERR_INVALID_REQUEST, "/limit", "\"limit\" must be a number from 1 to %d.", SEARCH_PAGE_MAX);
 	web_refuse_error(call, &e);
 	return false;
 }

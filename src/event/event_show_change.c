@@ -417,7 +417,7 @@ static bool ask_read(struct show_change *c, struct error *e)
 	c->cancel_until_us = INT64_MIN;
 	if (json_in_object(&in, "cancellation", JSON_OPTIONAL, &cancellation)) {
 		json_in_time(&cancellation, "until", JSON_REQUIRED, &c->cancel_until_us);
-		json_in_amount(&cancellation, "fee", JSON_OPTIONAL, &c->fee);
+		json_in_amount(&cancellation, "fee", JSON_OPTIONAL, 0, &c->fee);
 		json_in_end(&cancellation);
 	}
 	if (c->status.n && (!show_status_parse(c->status, &parsed) || parsed == SHOW_CANCELLED))

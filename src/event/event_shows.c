@@ -416,7 +416,7 @@ static void on_plan_for_show(void *arg, struct plan *plan, const struct uuid *ve
 	transferable = json_in_bool(&in, "transferable", JSON_OPTIONAL, true);
 	if (json_in_object(&in, "cancellation", JSON_OPTIONAL, &cancellation)) {
 		json_in_time(&cancellation, "until", JSON_REQUIRED, &until);
-		json_in_amount(&cancellation, "fee", JSON_OPTIONAL, &fee);
+		json_in_amount(&cancellation, "fee", JSON_OPTIONAL, 0, &fee);
 		json_in_end(&cancellation);
 	}
 	if (status.n && (!show_status_parse(status, &parsed) || parsed == SHOW_CANCELLED))

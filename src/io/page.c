@@ -51,7 +51,7 @@ bool page_cursor_read(struct web_call *call, int64_t *ret_us, struct uuid *ret_i
 		return true;
 	if (!bad && page_cursor_parse(text, ret_us, ret_id))
 		return true;
-	error_set(&e, ERR_INVALID_REQUEST, "", "\"cursor\" must be what \"next\" of the page before said.");
+	error_set(&e, ERR_INVALID_REQUEST, "/cursor", "\"cursor\" must be what \"next\" of the page before said.");
 	web_refuse_error(call, &e);
 	return false;
 }

@@ -601,14 +601,15 @@ bool web_idempotency_key(struct web_call *call, struct str *ret_key)
 	if (!key)
 		return true;
 	if (key->n < 1 || key->n > 255) {
-		error_set(&e, ERR_INVALID_REQUEST, "", "Idempotency-Key must have 1 to 255 characters; it has %zu.",
-			  key->n);
+		error_set(&e, ERR_INVALID_REQUEST, "/Idempotency-Key",
+			  "Idempotency-Key must have 1 to 255 characters; it has %zu.", key->n);
 		web_refuse_error(call, &e);
 		return false;
 	}
 	for (size_t i = 0; i < key->n; i++)
 		if (key->p[i] < 0x21 || key->p[i] > 0x7E) {
-			error_set(&e, ERR_INVALID_REQUEST, "", "Idempotency-Key must be visible ASCII characters.");
+			error_set(&e, ERR_INVALID_REQUEST, "/Idempotency-Key",
+				  "Idempotency-Key must be visible ASCII characters.");
 			web_refuse_error(call, &e);
 			return false;
 		}

@@ -67,7 +67,7 @@ static bool day_read(struct statement *s)
 		snprintf(time, sizeof(time), "%sT00:00:00Z", s->day);
 	}
 	if (!s->day[0] || !time_parse(str_from(time), &s->from_us))
-		return refuse(s, ERR_INVALID_REQUEST, "", "\"day\" must be a day like 2026-11-26 (UTC).");
+		return refuse(s, ERR_INVALID_REQUEST, "/day", "\"day\" must be a day like 2026-11-26 (UTC).");
 	if (s->from_us > wall_now_us())
 		return refuse(s, ERR_INVALID_VALUE, "/day", "\"day\" has not begun yet (UTC).");
 	return true;
@@ -98,7 +98,7 @@ static bool format_read(struct statement *s)
 	}
 	s->csv = !bad && str_eqc(text, "csv");
 	return s->csv || (!bad && str_eqc(text, "json")) ||
-	       refuse(s, ERR_INVALID_REQUEST, "", "\"format\" must be json or csv.");
+	       refuse(s, ERR_INVALID_REQUEST, "/format", "\"format\" must be json or csv.");
 }
 
 /* ---- lines ---- */

@@ -148,6 +148,7 @@ static void write_item(struct jw *w, const struct pg_result *r, int row, struct 
 /* A query parameter; false after having answered 400. *ret_there says whether it is. */
 static bool ask_id(struct web_call *call, const char *name, struct uuid *ret, bool *ret_there)
 {
+	char path[ERROR_PATH_MAX];
 	struct error e = {0};
 	struct str text;
 	bool bad = false;
@@ -155,7 +156,8 @@ static bool ask_id(struct web_call *call, const char *name, struct uuid *ret, bo
 	*ret_there = http_req_query(call->req, name, &text, &bad);
 	if ((!*ret_there && !bad) || (!bad && uuid_parse(text, ret)))
 		return true;
-	error_set(&e, ERR_INVALID_REQUEST, "", "\"%s\" must be an id.", name);
+	json_pointer(path, "", name);
+	error_set(&e, ERR_INVALID_REQUEST, path, "\"%s\" must be an id.", name);
 	web_refuse_error(call, &e);
 	return false;
 }

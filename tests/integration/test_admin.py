@@ -35,6 +35,13 @@ def organizer(admin_command):
     return name
 
 
+def test_a_message_begins_with_the_program_once(command):
+    for args, words in ((("admin", "payments", "list", "all"), "admin payments list takes only options"),
+                        (("admin", "payments", "list"), "admin payments list needs --database-url"), (("check", "x"), "check takes only options")):
+        done = command(*args)
+        assert done.returncode == 2 and done.stderr.startswith(f"boxoffice: {words}"), done.stderr
+
+
 def test_an_organiser_sees_only_its_own(boxoffice, admin_command, organizer, admin):
     others = admin.make_venue()["venue_id"]
     token = admin_command("token", "create", "--organizer", organizer, "--name", "till", "--scopes", "all")

@@ -697,7 +697,8 @@ def test_a_refusal_is_not_remembered(staff):
 
 @pytest.mark.parametrize("key", ["", "a b", "x" * 256, "\u00e9", "a\tb"])
 def test_malformed_key(staff, key):
-    staff.post("/v1/events", event_body(), key=key.encode("latin-1")).expect(400, "invalid_request")
+    no = staff.post("/v1/events", event_body(), key=key.encode("latin-1")).expect(400, "invalid_request")
+    assert no["path"] == "/Idempotency-Key"
 
 
 def test_longest_key(staff):

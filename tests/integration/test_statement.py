@@ -38,9 +38,11 @@ def test_an_empty_day_and_days_that_are_none(office):
     assert admin.get("/v1/statements?day=2020-02-29&format=csv").body.count(b"\r\n") == 1
     for query in ("", "?day=", "?day=2020-02-30", "?day=2020-2-3", "?day=20200229", "?day=2020-02-29T00:00:00Z", "?day=x",
                   "?day=1969-12-31"):
-        assert '"day"' in admin.get("/v1/statements" + query).expect(400, "invalid_request")["detail"], query
-    assert '"format"' in admin.get("/v1/statements?day=2020-02-29&format=xml").expect(400, "invalid_request")["detail"]
-    assert '"cursor"' in admin.get("/v1/statements?day=2020-02-29&cursor=1").expect(400, "invalid_request")["detail"]
+        no = admin.get("/v1/statements" + query).expect(400, "invalid_request")
+        assert '"day"' in no["detail"] and no["path"] == "/day", query
+    for name, value in (("format", "xml"), ("cursor", "1")):
+        no = admin.get(f"/v1/statements?day=2020-02-29&{name}={value}").expect(400, "invalid_request")
+        assert f'"{name}"' in no["detail"] and no["path"] == f"/{name}"
     tomorrow = today() + datetime.timedelta(days=2)
     assert admin.get(f"/v1/statements?day={tomorrow}").expect(422, "invalid_value")["path"] == "/day"
     office.session().get("/v1/statements?day=2020-02-29").expect(401)

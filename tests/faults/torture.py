@@ -2,6 +2,7 @@
 
     torture.py --build build/asan --seeds 10 --bookings 2000        as `make test-long` does
     torture.py --build build/asan --seed 7 --bookings 200           this one again
+    torture.py ... --seed 7 --bookings 200 --defect FILE            with SQL that breaks the program's database first: is it seen?
 
     starting -> buyers and faults at once -> all runs, no switch is on -> settled -> same keys again -> judged -> stopped
 
@@ -219,8 +220,8 @@ class Failed(AssertionError):
 class Torture:
     """One seed."""
 
-    def __init__(self, build_dir, directory, seed, bookings, every=6):
-        self.build_dir, self.dir = Path(build_dir), Path(directory)
+    def __init__(self, build_dir, directory, seed, bookings, every=6, defect=None):
+        self.build_dir, self.dir, self.defect = Path(build_dir), Path(directory), defect
         self.plan = torture_plan.make(seed, bookings, every)
         self.office = Boxoffice(build_dir, directory, *ARGS)
         self.crowd = self.chaos = None
@@ -231,7 +232,7 @@ class Torture:
         build = os.path.relpath(self.build_dir, ROOT) if self.build_dir.is_relative_to(ROOT) else self.build_dir
         plan = self.plan
         return (f"build/venv/bin/python tests/faults/torture.py --build {build} --seed {plan.seed} --bookings {plan.bookings}"
-                + (f" --every {plan.every}" if plan.every != 6 else ""))
+                + (f" --every {plan.every}" if plan.every != 6 else "") + (f" --defect {self.defect}" if self.defect else ""))
 
     def timed(self, name, since):
         self.took[name] = round(time.monotonic() - since, 1)
@@ -243,6 +244,9 @@ class Torture:
             self.office.start()
             self.gateway = Gateway.of(self.office, timeout_s=3)
             shows = self.make_shows()
+            if self.defect:
+                with psycopg.connect(self.office.database_url) as db:
+                    db.execute(Path(self.defect).read_text())
             self.timed("start", begun)
             self.crowd = torture_crowd.Crowd(self.office.url, self.office.admin_token, shows, self.plan, AT_ONCE)
             self.chaos = Chaos(self.office, self.gateway, self.crowd, self.plan.steps)
@@ -434,10 +438,10 @@ class Torture:
                 f"{self.webhooks} webhook events, {kept} minor units kept; {self.took}")
 
 
-def run(build_dir, base_dir, seed, bookings, every=6, say=print):
+def run(build_dir, base_dir, seed, bookings, every=6, defect=None, say=print):
     """One seed in a folder of its own, which stays only when it failed."""
     folder = Path(tempfile.mkdtemp(prefix=f"torture-{seed}-", dir=base_dir))
-    torture = Torture(build_dir, folder, seed, bookings, every)
+    torture = Torture(build_dir, folder, seed, bookings, every, defect)
     torture.run()
     say(torture.summary())
     if not os.environ.get("BOXOFFICE_KEEP"):
@@ -452,6 +456,7 @@ def main():
     args.add_argument("--seeds", type=int, default=10)
     args.add_argument("--bookings", type=int, default=2000)
     args.add_argument("--every", type=int, default=6, help="about how many visits there are to a fault")
+    args.add_argument("--defect", help="a file of SQL that breaks the program's database before the first visit")
     args.add_argument("--plan", action="store_true", help="print the plan and do nothing")
     args = args.parse_args()
     seeds = [args.seed] if args.seed else [secrets.token_hex(4) for _ in range(args.seeds)]
@@ -466,7 +471,8 @@ def main():
         for number, seed in enumerate(seeds, 1):
             print(f"[{number}/{len(seeds)}] seed {seed}, {args.bookings} bookings", flush=True)
             try:
-                run(Path(args.build).resolve(), base, seed, args.bookings, args.every, lambda text: print("  " + text, flush=True))
+                run(Path(args.build).resolve(), base, seed, args.bookings, args.every, args.defect,
+                    lambda text: print("  " + text, flush=True))
             except Failed as error:
                 failed.append(seed)
                 print(f"  FAILED: {error}", flush=True)

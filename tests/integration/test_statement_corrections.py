@@ -3,27 +3,13 @@ and what our own refunds have left is known."""
 
 import datetime
 
-import pytest
-
 from gateway import Events
-from paying import CANCELLATION, Gateway, eur, locked, office_of, path_of
-from paying import db, sound  # noqa: F401 (fixtures)
+from paying import CANCELLATION, eur, locked, office_of, path_of
+from paying import admin, db, gateway, sound  # noqa: F401 (fixtures)
 from service import wait_until
 
 
 office = office_of("--workers", "1")
-
-
-@pytest.fixture
-def gateway(office):
-    gateway = Gateway.of(office)
-    yield gateway
-    gateway.clear()
-
-
-@pytest.fixture
-def admin(office):
-    return office.admin()
 
 
 def booked(office, admin, card="pm_card_visa"):

@@ -39,7 +39,7 @@ BEGIN;
 @payment/sql/payment_authorise :show | :u1 | 1 | :u2 | :u4 | 'buyer' | 'req_rfubPaSiRMgaTV' | '30 s'
 @booking/sql/booking_confirm :show | :u1 | :u5
 @seat/sql/lock_book :show | :u1 | :u6
-@ticket/sql/tickets_issue :show | :u1 | ARRAY[:u1::uuid, :u2::uuid] | ARRAY[:seat1::int, :seat2::int] | :u7
+@ticket/sql/tickets_issue :show | :u1 | ARRAY[:u1::uuid, :u2::uuid] | ARRAY[:seat1::int, :seat2::int] | :u7 | '00000000-0000-0000-0000-000000000000'
 @payment/sql/payment_call :show | :u1 | 1 | 'capture' | :u1 | 'POST' | '/v1/payment_intents/pi_8DuTj3TGL3o15hGSt1cNV5Vn/capture' | '' | '30 s'
 COMMIT;
 BEGIN;

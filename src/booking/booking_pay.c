@@ -16,6 +16,7 @@
 #include "base/xmalloc.h"
 #include "booking/booking_sql.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -286,6 +287,7 @@ static void on_ask(void *arg, const struct pg_answer *a)
 	}
 	lock_state_parse(pg_get_text(r, 0, 0), &lock);
 	p->total_minor = pg_get_int(r, 0, 1);
+	snprintf(p->currency, sizeof(p->currency), "%.*s", STR_FMT(pg_get_text(r, 0, 2)));
 	p->n_seats = (size_t)pg_get_int(r, 0, 3);
 	if (lock == LOCK_BOOKED)
 		pay_refuse(p, ERR_LOCK_ALREADY_USED, NULL);

@@ -20,7 +20,9 @@ struct pay {
 	bool alone;    /* nobody was paying the lock when it was asked */
 	bool declined; /* what this key asked for was declined, whatever came after it */
 	const char *decline_code;
+	struct payment_made *made; /* the new attempt, until it is committed */
 	int64_t total_minor;
+	char currency[4];
 	/* the transaction */
 	struct pg_tx *tx;
 	int32_t *seats;

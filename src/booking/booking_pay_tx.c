@@ -29,6 +29,7 @@ static void on_committed(void *arg, const struct pg_answer *a)
 
 	if (a->status != PG_OK) {
 		/* an attempt that may have been made was never sent anywhere: the settling duty gives the lock back */
+		payment_forget(p->made);
 		pay_refuse(p, a->status == PG_UNKNOWN ? ERR_OUTCOME_UNKNOWN : ERR_UNAVAILABLE, NULL);
 		return;
 	}
@@ -37,7 +38,7 @@ static void on_committed(void *arg, const struct pg_answer *a)
 		metric_add(metrics, METRIC_PAYMENTS, PAYMENT_CREATED, 0, 1);
 		seat_map_apply(p->b->config.map, &p->show->show_id, p->changes, p->n_changes, &session, 1, 0, NULL,
 			       NULL);
-		payment_start(p->b->config.payment, &p->show->show_id, &p->payment_id, pay_answer, p);
+		payment_start(p->made, pay_answer, p);
 		return;
 	}
 	metric_add(metrics, METRIC_BOOKINGS, BOOKING_METRIC_CONFIRMED, 0, 1);
@@ -128,6 +129,8 @@ static void pay_finish(struct pay *p, const struct pg_answer *a)
 		return;
 	}
 	pg_tx_rollback(p->tx, NULL, NULL);
+	payment_forget(p->made);
+	p->made = NULL;
 	if (a->status == PG_OK && p->over_limit && !p->lost) {
 		pay_refuse_limit(p, "This address has as many seats of this event as one person may book.");
 	} else if (a->status == PG_OK && p->not_mine) {
@@ -274,10 +277,12 @@ void pay_begin(struct pay *p)
 					.request_hash = p->idem.hash,
 					.method = p->ask.method,
 					.return_url = p->ask.return_url.n ? p->ask.return_url
-									  : booking_return_usual(p->b, p->call)};
+									  : booking_return_usual(p->b, p->call),
+					.amount_minor = p->total_minor};
 
+		memcpy(n.currency, p->currency, sizeof(n.currency));
 		p->payment_id = n.payment_id;
-		payment_create(p->b->config.payment, p->tx, arena, &n, on_attempt, p);
+		p->made = payment_create(p->b->config.payment, p->tx, arena, &n, on_attempt, p);
 		return;
 	}
 	booking_confirm(p->tx, arena, show, &p->booking_id, on_confirmed, p);

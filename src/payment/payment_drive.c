@@ -221,23 +221,36 @@ static void on_call_row(void *arg, const struct pg_answer *a)
 	drive_finish(d, a);
 }
 
-/* The row of the next call, as the last statement of the transaction. */
-void drive_exec_call(struct drive *d, enum payment_step step, const char *intent_id)
+static void call_body(struct drive *d, enum payment_step step, struct buf *body)
 {
-	static const char *const ends[] = {"", "/confirm", "/capture", "/cancel"};
-	struct pg_args args;
-	struct buf body, url;
+	struct buf url;
 
-	buf_init(&body, 8192);
-	buf_init(&url, 2048);
-	if (step == STEP_CREATE)
-		payment_create_body(&body, &d->a.show_id, &d->a.booking_id, &d->a.payment_id, d->a.amount_minor,
-				    d->a.currency);
 	if (step == STEP_CONFIRM) {
+		buf_init(&url, 2048);
 		if (d->a.return_url[0])
 			payment_return_url(&url, str_from(d->a.return_url), &d->a.show_id, &d->a.booking_id);
-		payment_confirm_body(&body, str_from(d->a.method), buf_str(&url), d->a.max_per_payer > 0);
+		payment_confirm_body(body, str_from(d->a.method), buf_str(&url), d->a.max_per_payer > 0);
+		buf_done(&url);
 	}
+}
+
+static const char *call_path(struct drive *d, enum payment_step step, const char *intent_id)
+{
+	static const char *const ends[] = {"", "/confirm", "/capture", "/cancel"};
+
+	if (step == STEP_CREATE)
+		return "/v1/payment_intents";
+	return arena_printf(&d->arena, "/v1/payment_intents/%s%s", intent_id, ends[step]);
+}
+
+/* The row of the next call, as the last statement of the transaction. new_intent_id: known from now on, or "". */
+static void exec_call(struct drive *d, enum payment_step step, const char *new_intent_id)
+{
+	struct pg_args args;
+	struct buf body;
+
+	buf_init(&body, 8192);
+	call_body(d, step, &body);
 	pg_args_init(&args, &d->arena);
 	pg_arg_uuid(&args, &d->a.show_id);
 	pg_arg_uuid(&args, &d->a.payment_id);
@@ -245,14 +258,30 @@ void drive_exec_call(struct drive *d, enum payment_step step, const char *intent
 	pg_arg_text(&args, str_from(payment_step_name(step)));
 	pg_arg_uuid(&args, &d->a.payment_id);
 	pg_arg_text(&args, STR("POST"));
-	pg_arg_text(&args, str_from(step == STEP_CREATE ? "/v1/payment_intents"
-							: arena_printf(&d->arena, "/v1/payment_intents/%s%s", intent_id,
-								       ends[step])));
+	pg_arg_text(&args, str_from(call_path(d, step, d->a.intent_id)));
 	pg_arg_text(&args, buf_str(&body));
 	pg_arg_interval_us(&args, payment_lease_us(d->p));
+	pg_arg_text(&args, str_from(new_intent_id));
 	pg_tx_exec(d->tx, &payment_sql_payment_call, &args, on_call_row, d);
 	buf_done(&body);
-	buf_done(&url);
+}
+
+/* The same for the first call of its kind after an arrow, which has given the lease. */
+void drive_exec_first_call(struct drive *d, enum payment_step step)
+{
+	struct pg_args args;
+	struct buf body;
+
+	buf_init(&body, 8192);
+	call_body(d, step, &body);
+	pg_args_init(&args, &d->arena);
+	pg_arg_uuid(&args, &d->a.show_id);
+	pg_arg_uuid(&args, &d->a.payment_id);
+	pg_arg_text(&args, str_from(payment_step_name(step)));
+	pg_arg_text(&args, str_from(call_path(d, step, d->a.intent_id)));
+	pg_arg_text(&args, buf_str(&body));
+	pg_tx_exec(d->tx, &payment_sql_payment_call_first, &args, on_call_row, d);
+	buf_done(&body);
 }
 
 /* The gateway's name of the intent, known by the answer to its creation. */
@@ -271,10 +300,12 @@ void drive_exec_intent(struct drive *d)
 
 static void drive_call(struct drive *d, enum payment_step step)
 {
+	bool known_now = step == STEP_CONFIRM && !d->intent_stored;
+
 	drive_begin(d);
-	if (step == STEP_CONFIRM && !d->intent_stored)
-		drive_exec_intent(d);
-	drive_exec_call(d, step, d->a.intent_id);
+	if (known_now)
+		d->a.intent_id = arena_strdup(&d->arena, d->seen.intent_id);
+	exec_call(d, step, known_now ? d->a.intent_id : "");
 }
 
 static void drive_retrieve(struct drive *d)
@@ -311,14 +342,10 @@ static void on_committed(void *arg, const struct pg_answer *a)
 		metric_add(metrics, METRIC_BOOKINGS,
 			   d->action == DO_LOSE ? BOOKING_METRIC_CANCELLED : BOOKING_METRIC_FAILED, 0, 1);
 	switch (d->action) {
-	case DO_CREATE:
 	case DO_CONFIRM:
 	case DO_CAPTURE:
 	case DO_CANCEL:
-		d->step = d->action == DO_CREATE    ? STEP_CREATE
-			  : d->action == DO_CONFIRM ? STEP_CONFIRM
-			  : d->action == DO_CAPTURE ? STEP_CAPTURE
-						    : STEP_CANCEL;
+		d->step = d->action == DO_CONFIRM ? STEP_CONFIRM : d->action == DO_CAPTURE ? STEP_CAPTURE : STEP_CANCEL;
 		if (d->step == STEP_CONFIRM)
 			d->a.confirm_called = d->intent_stored = true;
 		if (d->step == STEP_CANCEL)
@@ -364,6 +391,7 @@ static void on_committed(void *arg, const struct pg_answer *a)
 		return;
 	case DO_NOTHING:
 	case DO_WAIT:
+	case DO_CREATE:
 	case DO_RETRIEVE:
 	case DO_VOIDED:
 	case DO_REFUND_ALL:
@@ -392,8 +420,9 @@ static void drive_step(struct drive *d)
 	case DO_WAIT:
 		move_rest(d);
 		return;
-	case DO_CREATE:
-		drive_call(d, STEP_CREATE);
+	case DO_CREATE: /* its row was committed with the attempt */
+		d->step = STEP_CREATE;
+		send_call(d);
 		return;
 	case DO_CONFIRM:
 		drive_call(d, STEP_CONFIRM);
@@ -455,49 +484,101 @@ static void on_taken(void *arg, const struct pg_answer *a)
 	drive_step(d);
 }
 
-static void drive_new(struct payment_service *p, const struct uuid *show, const struct uuid *payment, const char *actor,
-		      bool fresh, bool asked, payment_fn *fn, void *arg)
+static struct drive *drive_new(struct payment_service *p, const struct uuid *show, const char *actor)
 {
 	struct drive *d = xcalloc(1, sizeof(*d));
-	struct pg_args args;
 
 	d->p = p;
 	d->actor = actor;
-	d->fresh = fresh;
-	d->fn = fn;
-	d->arg = arg;
 	d->a.show_id = *show;
 	list_init(&d->link);
 	list_append(&p->drives, &d->link);
 	arena_init(&d->arena);
 	buf_init(&d->summary, 4096);
+	return d;
+}
+
+static void take(struct payment_service *p, const struct uuid *show, const struct uuid *payment, const char *actor,
+		 bool asked, payment_fn *fn, void *arg)
+{
+	struct drive *d = drive_new(p, show, actor);
+	struct pg_args args;
+
+	d->fn = fn;
+	d->arg = arg;
 	pg_args_init(&args, &d->arena);
 	pg_arg_uuid(&args, show);
 	pg_arg_uuid(&args, payment);
-	if (!fresh) {
-		pg_arg_interval_us(&args, payment_lease_us(p));
-		pg_arg_bool(&args, asked);
-	}
-	pg_query_start(p->config.pg, fresh ? &payment_sql_payment_get : &payment_sql_payment_lease, &args,
-		       PAYMENT_QUERY_MS, on_taken, d);
+	pg_arg_interval_us(&args, payment_lease_us(p));
+	pg_arg_bool(&args, asked);
+	pg_query_start(p->config.pg, &payment_sql_payment_lease, &args, PAYMENT_QUERY_MS, on_taken, d);
 }
 
-void payment_start(struct payment_service *p, const struct uuid *show, const struct uuid *payment, payment_fn *fn,
-		   void *arg)
+/* ---- making an attempt: it is the maker's from the transaction on ---- */
+
+struct payment_made {
+	struct drive *d;
+	pg_fn *fn; /* of the statement */
+	void *arg;
+};
+
+static void on_made(void *arg, const struct pg_answer *a)
 {
-	drive_new(p, show, payment, "buyer", true, false, fn, arg);
+	struct payment_made *made = arg;
+	struct drive *d = made->d;
+
+	if (a->status == PG_OK && pg_rows(a->result)) {
+		attempt_read(a->result, 0, &d->a.show_id, &d->arena, &d->a);
+		d->read_at_us = loop_now_us(d->p->config.loop);
+		d->call_no = 1;
+		d->key = arena_cstr(&d->arena, pg_get_text(a->result, 0, 20));
+	}
+	made->fn(made->arg, a);
+}
+
+struct payment_made *payment_create(struct payment_service *p, struct pg_tx *tx, struct arena *a,
+				    const struct payment_new *n, pg_fn *fn, void *arg)
+{
+	struct drive *d = drive_new(p, &n->show_id, "buyer");
+	struct payment_made *made = arena_alloc(&d->arena, sizeof(*made));
+	struct buf body;
+
+	*made = (struct payment_made){d, fn, arg};
+	d->fresh = true;
+	buf_init(&body, 8192);
+	payment_create_body(&body, &n->show_id, &n->booking_id, &n->payment_id, n->amount_minor, n->currency);
+	d->path = arena_strdup(&d->arena, call_path(d, STEP_CREATE, ""));
+	d->body = arena_cstr(&d->arena, buf_str(&body));
+	payment_create_exec(p, tx, a, n, buf_str(&body), on_made, made);
+	buf_done(&body);
+	return made;
+}
+
+void payment_forget(struct payment_made *made)
+{
+	if (made)
+		drive_free(made->d);
+}
+
+void payment_start(struct payment_made *made, payment_fn *fn, void *arg)
+{
+	struct drive *d = made->d;
+
+	d->fn = fn;
+	d->arg = arg;
+	drive_step(d);
 }
 
 void payment_ask(struct payment_service *p, const struct uuid *show, const struct uuid *payment, const char *actor,
 		 payment_fn *fn, void *arg)
 {
-	drive_new(p, show, payment, actor, false, true, fn, arg);
+	take(p, show, payment, actor, true, fn, arg);
 }
 
 void payment_settle(struct payment_service *p, const struct uuid *show, const struct uuid *payment, payment_fn *fn,
 		    void *arg)
 {
-	drive_new(p, show, payment, "reconciler", false, false, fn, arg);
+	take(p, show, payment, "reconciler", false, fn, arg);
 }
 
 void payment_drives_free(struct payment_service *p)

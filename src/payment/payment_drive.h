@@ -50,8 +50,8 @@ const struct pg_result *drive_row(struct drive *d, const struct pg_answer *a);
 void drive_on_row(void *drive, const struct pg_answer *a);	/* a statement that must find something */
 void drive_on_last(void *drive, const struct pg_answer *a);	/* the last one */
 void drive_on_last_row(void *drive, const struct pg_answer *a); /* both */
-/* The row of the next call, as the last statement of the transaction. */
-void drive_exec_call(struct drive *d, enum payment_step step, const char *intent_id);
+/* The row of the first call of its kind, as the last statement of the transaction of the arrow before it. */
+void drive_exec_first_call(struct drive *d, enum payment_step step);
 void drive_exec_intent(struct drive *d);
 
 /* ---- payment_moves.c ---- */

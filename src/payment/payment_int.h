@@ -74,7 +74,7 @@ struct attempt {
 	struct uuid event_id;
 	int64_t max_per_payer; /* of the event; 0: no limit, and nobody asks for the card */
 };
-/* From the rows of payment_get and payment_lease. */
+/* From the rows of payment_create and payment_lease. */
 void attempt_read(const struct pg_result *r, int row, const struct uuid *show, struct arena *arena,
 		  struct attempt *ret);
 
@@ -85,6 +85,8 @@ struct payment_by {
 /* show, payment, generation, two new ids, actor, request id: how every arrow's arguments begin. */
 void payment_arrow_args(struct pg_args *args, struct arena *arena, const struct attempt *a,
 			const struct payment_by *by);
+void payment_create_exec(struct payment_service *p, struct pg_tx *tx, struct arena *a, const struct payment_new *n,
+			 struct str body, pg_fn *fn, void *arg);
 void payment_answer_exec(struct pg_tx *tx, struct arena *arena, const struct uuid *show, const struct uuid *payment,
 			 enum payment_step step, int call_no, int http_status, const char *request_id,
 			 struct str summary);

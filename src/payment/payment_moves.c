@@ -110,7 +110,7 @@ void move_authorise(struct drive *d)
 	lock_book(d->tx, &d->arena, &d->a.show_id, &d->a.lock_id, on_lock_booked, d);
 	tickets_issue(d->p->config.ticket, d->tx, &d->arena, &d->a.show_id, &d->a.booking_id, d->a.seats, d->a.n_seats,
 		      on_issued, d);
-	drive_exec_call(d, STEP_CAPTURE, d->a.intent_id);
+	drive_exec_first_call(d, STEP_CAPTURE);
 }
 
 void move_captured(struct drive *d)

@@ -61,19 +61,23 @@ struct payment_new {
 	struct uuid request_id;	     /* of the Idempotency-Key */
 	const uint8_t *request_hash; /* CRYPTO_HASH bytes */
 	struct str method, return_url;
+	int64_t amount_minor; /* as the lock was read: another sum by now is no row */
+	char currency[4];
 };
 /*
- * Inside the booking's transaction, after lock_pay and booking_create: (nothing) -> created. Rows: booking_id; none: the
- * booking is not waiting for a payment, or has one under way.
+ * Inside the booking's transaction, after lock_pay and booking_create: (nothing) -> created, with the row of its first call. No
+ * rows: the booking is not waiting for a payment, or has one under way. What is returned goes to payment_start once that is
+ * committed, or to payment_forget when it is not.
  */
-void payment_create(struct payment_service *p, struct pg_tx *tx, struct arena *a, const struct payment_new *n,
-		    pg_fn *fn, void *arg);
+struct payment_made;
+struct payment_made *payment_create(struct payment_service *p, struct pg_tx *tx, struct arena *a,
+				    const struct payment_new *n, pg_fn *fn, void *arg);
+void payment_forget(struct payment_made *made); /* NULL is fine */
 
 /* Told when the drive has ended, in whatever state; the caller reads the booking again. */
 typedef void payment_fn(void *arg);
-/* Drives a new attempt whose transaction has committed. */
-void payment_start(struct payment_service *p, const struct uuid *show, const struct uuid *payment, payment_fn *fn,
-		   void *arg);
+/* Drives a new attempt whose transaction has committed; its first call is on its way at once. */
+void payment_start(struct payment_made *made, payment_fn *fn, void *arg);
 /* Asks the gateway about an attempt that is not through, unless somebody else is at it or it was asked a second ago. actor, for
  * the audit trail: "buyer", "staff", "webhook". */
 void payment_ask(struct payment_service *p, const struct uuid *show, const struct uuid *payment, const char *actor,

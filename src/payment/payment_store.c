@@ -72,8 +72,8 @@ void payment_answer_exec(struct pg_tx *tx, struct arena *arena, const struct uui
 	pg_tx_exec(tx, &payment_sql_payment_answer, &args, NULL, NULL);
 }
 
-void payment_create(struct payment_service *p, struct pg_tx *tx, struct arena *a, const struct payment_new *n,
-		    pg_fn *fn, void *arg)
+void payment_create_exec(struct payment_service *p, struct pg_tx *tx, struct arena *a, const struct payment_new *n,
+			 struct str body, pg_fn *fn, void *arg)
 {
 	struct pg_args args;
 
@@ -89,6 +89,9 @@ void payment_create(struct payment_service *p, struct pg_tx *tx, struct arena *a
 	pg_arg_interval_us(&args, payment_lease_us(p));
 	new_id(&args);
 	new_id(&args);
+	pg_arg_text(&args, body);
+	pg_arg_i64(&args, n->amount_minor);
+	pg_arg_text(&args, str_from(n->currency));
 	pg_tx_exec(tx, &payment_sql_payment_create, &args, fn, arg);
 }
 

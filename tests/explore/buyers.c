@@ -146,7 +146,7 @@ static void walk_release(struct walk *k, int buyer)
 
 /* ---- paying ---- */
 
-/* booking_pay_tx.c: lock_pay.sql, booking_create.sql, payment_create.sql in one transaction */
+/* booking_pay_tx.c: lock_pay.sql, booking_create.sql, payment_create.sql (with the row of the first call) in one transaction */
 static void walk_pay(struct walk *k, int attempt)
 {
 	struct world w = *k->from;
@@ -170,7 +170,7 @@ static void walk_pay(struct walk *k, int attempt)
 	a->due = 1;
 	w.drives[slot] = (struct drive){
 		.used = 1, .attempt = (unsigned)attempt & 3, .fresh = 1, .current = 1, .action = ACTION_READ};
-	if (guarded(k->m, GUARD_REQUEST_GENERATION)) /* else what it reads depends on when it does */
+	if (guarded(k->m, GUARD_REQUEST_GENERATION)) /* else it is read afterwards, and depends on when */
 		drive_first(k->m, &w, &w.drives[slot]);
 	went(k, &w, false, "%s pays: lock paying, booking pending, %s created", buyer_names[buyer],
 	     attempt_names[attempt]);

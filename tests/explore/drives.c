@@ -149,7 +149,7 @@ static void try_overtaken(struct model *m, struct world *w, int slot)
 	drive_end(&w->drives[slot]);
 }
 
-/* payment_get.sql */
+/* payment_create.sql: the attempt as its maker knows it, read where it is made */
 void drive_first(struct model *m, struct world *w, struct drive *d)
 {
 	const struct attempt *a = &w->attempts[d->attempt];

@@ -149,7 +149,7 @@ struct drive {
 	uint32_t step : 3, key : 3;
 	uint32_t failed : 1; /* step, key was answered with a 5xx that is not recorded yet */
 };
-enum { ACTION_READ = 30, ACTION_BOOK = 31 }; /* payment_get of a fresh one; see GUARD_ONE_TRANSACTION */
+enum { ACTION_READ = 30, ACTION_BOOK = 31 }; /* see GUARD_REQUEST_GENERATION and GUARD_ONE_TRANSACTION */
 
 enum refund_step { REFUND_CALL, REFUND_POST, REFUND_LIST, REFUND_GET, REFUND_MOVE };
 struct refund_drive {

@@ -15,7 +15,7 @@
 const struct guard_name guard_names[GUARDS] = {
 	[GUARD_GENERATION] = {"generation", "a statement is guarded by the attempt's generation"},
 	[GUARD_REQUEST_GENERATION] = {"request-generation",
-				      "a request drives only what nobody has taken over before it"},
+				      "a request knows its attempt as it was made, not as others left it"},
 	[GUARD_STATE] = {"state", "an arrow is guarded by the states it may come from"},
 	[GUARD_UNIQUE_OWNER] = {"unique-owner", "a seat has one live row in booking_seats"},
 	[GUARD_LOCK_PAYING] = {"lock-paying", "authorising needs a lock that is being paid and has its seat"},

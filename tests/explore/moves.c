@@ -35,7 +35,7 @@ static void book(struct model *m, struct world *w, int buyer)
 	w->endless = 1;
 }
 
-/* payment_authorise.sql, booking_confirm.sql, lock_book.sql, tickets, payment_call.sql */
+/* payment_authorise.sql, booking_confirm.sql, lock_book.sql, tickets, payment_call_first.sql */
 static bool do_authorise(struct model *m, struct world *w, struct drive *d)
 {
 	struct attempt *a = &w->attempts[d->attempt];
@@ -70,7 +70,7 @@ static bool do_authorise(struct model *m, struct world *w, struct drive *d)
 	return true;
 }
 
-/* payment_call.sql, the call, its answer: until somebody knows the intent it is nobody's business, so it is one step. */
+/* The call, whose row was committed with the attempt, and its answer: until somebody knows the intent it is nobody's business, so it is one step. */
 static bool do_create(struct model *m, struct world *w, struct drive *d)
 {
 	w->attempts[d->attempt].due = 1;
@@ -87,7 +87,7 @@ static bool do_book(struct model *m, struct world *w, struct drive *d)
 	return true;
 }
 
-/* payment_intent.sql, payment_call.sql; false also when the state has gone on */
+/* payment_call.sql, which writes the intent's id too; false also when the state has gone on */
 static bool do_confirm(struct model *m, struct world *w, struct drive *d)
 {
 	struct attempt *a = &w->attempts[d->attempt];

@@ -69,9 +69,26 @@ def test_postgresql_is_killed_when_the_money_is_held(till, how):
 # ---- 2: the server is killed after the intent was made ---------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("how", [NEVER, HOLD], ids=["attempt not committed", "attempt committed"])
+def test_killed_before_the_intent_is_asked_for(till, how):
+    """The attempt and the row of its first call are committed together, and no byte of the call has left."""
+    sale = Sale(till)
+    trap = till.proxy.set("payment_create", how, then=lambda trap: os.kill(trap.pid, signal.SIGKILL))
+    asked = sale.start()
+    trap.wait()
+    trap.release()
+    assert asked.result() is None
+    made = how == HOLD
+    assert sale.attempts() == ["created"] * made and [status for _, status in sale.calls("create")] == [None] * made
+    assert till.intents(sale.show) == []
+    sale.booked()
+    till.prove(sale.show, {sale: sale.seats})
+    assert sale.trail() == (RETRIED if made else PAID)
+
+
 def test_killed_before_the_intent_was_seen(till):
     sale = Sale(till)
-    trap = till.proxy.set("payment_call", HOLD, b"create")
+    trap = till.proxy.set("payment_create", HOLD)
     till.gateway.fault("create", "hang_after", FOR_EVER)
     asked = sale.start()
     pid = trap.wait()
@@ -246,7 +263,7 @@ def sold_to_another(till, sale):
 def test_asleep_before_the_intent_is_made(till):
     """Awake, it makes the intent, and finds nothing to do when it wants to confirm it: the seats are another buyer's."""
     sale = Sale(till)
-    trap = till.proxy.set("payment_call", HOLD, b"create")
+    trap = till.proxy.set("payment_create", HOLD)
     asked = sale.start()
     with stopped(trap.wait()):
         trap.release()
@@ -504,7 +521,6 @@ def test_3d_secure_is_finished_too_late(till):
 
 COMMITS = {
     "begin": ("payment_create", b""),
-    "create call": ("payment_call", b"create"),
     "confirm call": ("payment_call", b"confirm"),
     "booking": ("payment_authorise", b""),
     "captured": ("payment_capture", b""),
@@ -527,7 +543,7 @@ def test_a_commit_is_lost(till, commit, how):
     sale.booked()
     till.prove(sale.show, {sale: sale.seats})
     assert sale.trail() in (PAID, RETRIED)
-    assert sale.trail() == PAID or commit in ("begin", "create call", "confirm call")
+    assert sale.trail() == PAID or commit in ("begin", "confirm call")
 
 
 @pytest.mark.parametrize("how", [NEVER, LOST])

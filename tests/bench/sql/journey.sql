@@ -23,16 +23,11 @@ BEGIN;
 @seat/sql/lock_pay :show | :u1 | :session_id
 @booking/sql/buyer_create :u1 | :organizer | 'Ada Lovelace' | 'ada@example.org' | decode(lpad(to_hex(:id::bigint), 64, '0'), 'hex') | 'en'
 @booking/sql/booking_create :show | :u1 | :u1 | :session_id | :u1 | to_hex(:id::bigint) | '\x000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f' | :u2
-@payment/sql/payment_create :show | :u1 | :u1 | :u1 | :u1 | '\x000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f' | 'pm_card_visa' | '' | '30 s' | :u1 | :u3
-COMMIT;
-@payment/sql/payment_get :show | :u1
-BEGIN;
-@payment/sql/payment_call :show | :u1 | 1 | 'create' | :u1 | 'POST' | '/v1/payment_intents' | :call_create | '30 s'
+@payment/sql/payment_create :show | :u1 | :u1 | :u1 | :u1 | '\x000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f' | 'pm_card_visa' | '' | '30 s' | :u1 | :u3 | :call_create | 2 * :price::bigint | :currency
 COMMIT;
 BEGIN;
 @payment/sql/payment_answer :show | :u1 | 'create' | 1 | 200 | 'req_2HRHowQDp23LsB' | :call_answer
-@payment/sql/payment_intent :show | :u1 | 1 | to_hex(:id::bigint)
-@payment/sql/payment_call :show | :u1 | 1 | 'confirm' | :u1 | 'POST' | '/v1/payment_intents/pi_8DuTj3TGL3o15hGSt1cNV5Vn/confirm' | 'payment_method=pm_card_visa' | '30 s'
+@payment/sql/payment_call :show | :u1 | 1 | 'confirm' | :u1 | 'POST' | '/v1/payment_intents/pi_8DuTj3TGL3o15hGSt1cNV5Vn/confirm' | 'payment_method=pm_card_visa' | '30 s' | to_hex(:id::bigint)
 COMMIT;
 BEGIN;
 @payment/sql/payment_answer :show | :u1 | 'confirm' | 1 | 200 | 'req_rfubPaSiRMgaTV' | :call_answer
@@ -40,7 +35,7 @@ BEGIN;
 @booking/sql/booking_confirm :show | :u1 | :u5
 @seat/sql/lock_book :show | :u1 | :u6
 @ticket/sql/tickets_issue :show | :u1 | ARRAY[:u1::uuid, :u2::uuid] | ARRAY[:seat1::int, :seat2::int] | :u7 | '00000000-0000-0000-0000-000000000000'
-@payment/sql/payment_call :show | :u1 | 1 | 'capture' | :u1 | 'POST' | '/v1/payment_intents/pi_8DuTj3TGL3o15hGSt1cNV5Vn/capture' | '' | '30 s'
+@payment/sql/payment_call_first :show | :u1 | 'capture' | '/v1/payment_intents/pi_8DuTj3TGL3o15hGSt1cNV5Vn/capture' | ''
 COMMIT;
 BEGIN;
 @payment/sql/payment_answer :show | :u1 | 'capture' | 1 | 200 | 'req_4lPKZ0kAMCOPmS' | :call_answer

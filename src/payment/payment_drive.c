@@ -73,11 +73,16 @@ static void saw(struct drive *d, enum payment_seen seen, enum payment_step step)
 
 /* ---- transactions ---- */
 
-void drive_begin(struct drive *d)
+static void begin(struct drive *d)
 {
 	d->lost = d->unbookable = d->over_limit = d->doubled = d->not_now = d->booking_failed = d->has_session = false;
 	d->n_changes = 0;
 	d->tx = pg_tx_start(d->p->config.pg, NULL, PAYMENT_TX_MS);
+}
+
+void drive_begin(struct drive *d)
+{
+	begin(d);
 	if (d->unrecorded)
 		payment_answer_exec(d->tx, &d->arena, &d->a.show_id, &d->a.payment_id, d->unrecorded_step, d->call_no,
 				    d->unrecorded, d->unrecorded_id, buf_str(&d->summary));
@@ -153,6 +158,31 @@ void drive_finish(struct drive *d, const struct pg_answer *a)
 	pg_tx_commit(tx, on_committed, d);
 }
 
+static void on_whole(void *arg, const struct pg_answer *a)
+{
+	struct drive *d = arg;
+
+	d->tx = NULL;
+	if (a->status == PG_ERROR && pg_error_is_transient(a) && d->retries++ < RETRIES_MAX) {
+		drive_step(d);
+		return;
+	}
+	if (a->status == PG_ERROR && !pg_error_is_transient(a) && !d->lost)
+		log_line(LOG_ERROR, "a payment's statement failed", LOG_C("error", a->message),
+			 LOG_C("sqlstate", a->sqlstate), LOG_U("payment_id", &d->a.payment_id));
+	if (a->status == PG_OK && d->lost)
+		drive_end(d);
+	else
+		on_committed(d, a);
+}
+
+/* Nothing after its last statement has to be decided: if that finds nothing to do, only what was answered to a call stays
+ * written, which is true whoever has the attempt. So the COMMIT goes along, and one round trip is enough. */
+void drive_commit(struct drive *d)
+{
+	pg_tx_commit(d->tx, on_whole, d);
+}
+
 void drive_on_last(void *arg, const struct pg_answer *a)
 {
 	drive_finish(arg, a);
@@ -218,20 +248,12 @@ static void on_call_row(void *arg, const struct pg_answer *a)
 		d->path = arena_cstr(&d->arena, pg_get_text(r, 0, 2));
 		d->body = fill_token(d, arena_cstr(&d->arena, pg_get_text(r, 0, 3)));
 	}
-	drive_finish(d, a);
 }
 
-static void call_body(struct drive *d, enum payment_step step, struct buf *body)
+static void on_last_call_row(void *arg, const struct pg_answer *a)
 {
-	struct buf url;
-
-	if (step == STEP_CONFIRM) {
-		buf_init(&url, 2048);
-		if (d->a.return_url[0])
-			payment_return_url(&url, str_from(d->a.return_url), &d->a.show_id, &d->a.booking_id);
-		payment_confirm_body(body, str_from(d->a.method), buf_str(&url), d->a.max_per_payer > 0);
-		buf_done(&url);
-	}
+	on_call_row(arg, a);
+	drive_finish(arg, a);
 }
 
 static const char *call_path(struct drive *d, enum payment_step step, const char *intent_id)
@@ -243,45 +265,18 @@ static const char *call_path(struct drive *d, enum payment_step step, const char
 	return arena_printf(&d->arena, "/v1/payment_intents/%s%s", intent_id, ends[step]);
 }
 
-/* The row of the next call, as the last statement of the transaction. new_intent_id: known from now on, or "". */
-static void exec_call(struct drive *d, enum payment_step step, const char *new_intent_id)
-{
-	struct pg_args args;
-	struct buf body;
-
-	buf_init(&body, 8192);
-	call_body(d, step, &body);
-	pg_args_init(&args, &d->arena);
-	pg_arg_uuid(&args, &d->a.show_id);
-	pg_arg_uuid(&args, &d->a.payment_id);
-	pg_arg_i32(&args, d->a.generation);
-	pg_arg_text(&args, str_from(payment_step_name(step)));
-	pg_arg_uuid(&args, &d->a.payment_id);
-	pg_arg_text(&args, STR("POST"));
-	pg_arg_text(&args, str_from(call_path(d, step, d->a.intent_id)));
-	pg_arg_text(&args, buf_str(&body));
-	pg_arg_interval_us(&args, payment_lease_us(d->p));
-	pg_arg_text(&args, str_from(new_intent_id));
-	pg_tx_exec(d->tx, &payment_sql_payment_call, &args, on_call_row, d);
-	buf_done(&body);
-}
-
-/* The same for the first call of its kind after an arrow, which has given the lease. */
+/* The row of the first call of its kind, after the arrow that has given the lease: as the last statement of its transaction. */
 void drive_exec_first_call(struct drive *d, enum payment_step step)
 {
 	struct pg_args args;
-	struct buf body;
 
-	buf_init(&body, 8192);
-	call_body(d, step, &body);
 	pg_args_init(&args, &d->arena);
 	pg_arg_uuid(&args, &d->a.show_id);
 	pg_arg_uuid(&args, &d->a.payment_id);
 	pg_arg_text(&args, str_from(payment_step_name(step)));
 	pg_arg_text(&args, str_from(call_path(d, step, d->a.intent_id)));
-	pg_arg_text(&args, buf_str(&body));
-	pg_tx_exec(d->tx, &payment_sql_payment_call_first, &args, on_call_row, d);
-	buf_done(&body);
+	pg_arg_text(&args, STR(""));
+	pg_tx_exec(d->tx, &payment_sql_payment_call_first, &args, on_last_call_row, d);
 }
 
 /* The gateway's name of the intent, known by the answer to its creation. */
@@ -298,14 +293,56 @@ void drive_exec_intent(struct drive *d)
 	pg_tx_exec(d->tx, &payment_sql_payment_intent, &args, drive_on_row, d);
 }
 
+/* A transaction of a call's row alone: a capture or a cancellation, which may have been tried before. */
 static void drive_call(struct drive *d, enum payment_step step)
 {
-	bool known_now = step == STEP_CONFIRM && !d->intent_stored;
+	struct pg_args args;
 
 	drive_begin(d);
-	if (known_now)
-		d->a.intent_id = arena_strdup(&d->arena, d->seen.intent_id);
-	exec_call(d, step, known_now ? d->a.intent_id : "");
+	pg_args_init(&args, &d->arena);
+	pg_arg_uuid(&args, &d->a.show_id);
+	pg_arg_uuid(&args, &d->a.payment_id);
+	pg_arg_i32(&args, d->a.generation);
+	pg_arg_text(&args, str_from(payment_step_name(step)));
+	pg_arg_uuid(&args, &d->a.payment_id);
+	pg_arg_text(&args, STR("POST"));
+	pg_arg_text(&args, str_from(call_path(d, step, d->a.intent_id)));
+	pg_arg_text(&args, STR(""));
+	pg_arg_interval_us(&args, payment_lease_us(d->p));
+	pg_tx_exec(d->tx, &payment_sql_payment_call, &args, on_call_row, d);
+	drive_commit(d);
+}
+
+/* The confirmation's row and what the creation was answered, in one statement. */
+static void drive_confirm(struct drive *d)
+{
+	bool answered = d->unrecorded && d->unrecorded_step == STEP_CREATE;
+	struct buf body, url;
+	struct pg_args args;
+
+	d->a.intent_id = arena_strdup(&d->arena, d->seen.intent_id);
+	buf_init(&body, 8192);
+	buf_init(&url, 2048);
+	if (d->a.return_url[0])
+		payment_return_url(&url, str_from(d->a.return_url), &d->a.show_id, &d->a.booking_id);
+	payment_confirm_body(&body, str_from(d->a.method), buf_str(&url), d->a.max_per_payer > 0);
+	begin(d);
+	pg_args_init(&args, &d->arena);
+	pg_arg_uuid(&args, &d->a.show_id);
+	pg_arg_uuid(&args, &d->a.payment_id);
+	pg_arg_i32(&args, d->a.generation);
+	pg_arg_text(&args, str_from(d->a.intent_id));
+	pg_arg_text(&args, str_from(call_path(d, STEP_CONFIRM, d->a.intent_id)));
+	pg_arg_text(&args, buf_str(&body));
+	pg_arg_interval_us(&args, payment_lease_us(d->p));
+	pg_arg_i32(&args, answered ? d->call_no : 0);
+	pg_arg_i32(&args, d->unrecorded);
+	pg_arg_text(&args, str_from(d->unrecorded_id));
+	pg_arg_text(&args, answered ? buf_str(&d->summary) : STR(""));
+	pg_tx_exec(d->tx, &payment_sql_payment_confirm_call, &args, on_call_row, d);
+	drive_commit(d);
+	buf_done(&body);
+	buf_done(&url);
 }
 
 static void drive_retrieve(struct drive *d)
@@ -425,7 +462,7 @@ static void drive_step(struct drive *d)
 		send_call(d);
 		return;
 	case DO_CONFIRM:
-		drive_call(d, STEP_CONFIRM);
+		drive_confirm(d);
 		return;
 	case DO_CAPTURE:
 		drive_call(d, STEP_CAPTURE);

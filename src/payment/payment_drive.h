@@ -45,6 +45,8 @@ struct payment_by drive_by(const struct drive *d);
 void drive_begin(struct drive *d);
 /* All answers are in, a is the last one's: commit, or roll back and think again. */
 void drive_finish(struct drive *d, const struct pg_answer *a);
+/* Instead: sends the COMMIT with the statements, where only the last one has to find something. */
+void drive_commit(struct drive *d);
 /* The first row of a statement that must find something; NULL: somebody else has the attempt, or the database is away. */
 const struct pg_result *drive_row(struct drive *d, const struct pg_answer *a);
 void drive_on_row(void *drive, const struct pg_answer *a);	/* a statement that must find something */

@@ -120,7 +120,8 @@ void move_captured(struct drive *d)
 
 	drive_begin(d);
 	payment_arrow_args(&args, &d->arena, &d->a, &by);
-	exec_arrow(d, &payment_sql_payment_capture, &args, true);
+	exec_arrow(d, &payment_sql_payment_capture, &args, false);
+	drive_commit(d);
 }
 
 static void on_unpaid(void *arg, const struct pg_answer *a)

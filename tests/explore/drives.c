@@ -163,6 +163,12 @@ void drive_first(struct model *m, struct world *w, struct drive *d)
 	drive_think(m, w, d, SEEN_NOTHING, STEP_NONE);
 }
 
+/* drive_commit: its transaction has no second thought. */
+static bool sent_with_commit(int action)
+{
+	return action == DO_CONFIRM || action == DO_CAPTURE || action == DO_CANCEL || action == DO_CAPTURED;
+}
+
 static void walk_action(struct walk *k, int slot)
 {
 	struct world w = *k->from;
@@ -184,6 +190,8 @@ static void walk_action(struct walk *k, int slot)
 	record(&w, d);
 	if (!drive_act(k->m, &w, d)) {
 		w = *k->from;
+		if (sent_with_commit((int)before.action)) /* what was answered stays written */
+			record(&w, d);
 		drive_end(&w.drives[slot]);
 		went(k, &w, true, "%s: %s wants %s and finds nothing to do", name, who(&before),
 		     before.action == ACTION_BOOK ? "book" : payment_action_name((enum payment_action)before.action));

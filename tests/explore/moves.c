@@ -87,7 +87,7 @@ static bool do_book(struct model *m, struct world *w, struct drive *d)
 	return true;
 }
 
-/* payment_call.sql, which writes the intent's id too; false also when the state has gone on */
+/* payment_confirm_call.sql, which writes the intent's id too; false also when the state has gone on */
 static bool do_confirm(struct model *m, struct world *w, struct drive *d)
 {
 	struct attempt *a = &w->attempts[d->attempt];

@@ -105,7 +105,7 @@ def test_killed_before_the_intent_was_seen(till):
 def test_killed_before_the_confirmation_is_sent(till, how):
     """The intent was seen; the confirmation's row is about to be committed, or is and no byte has left."""
     sale = Sale(till)
-    trap = till.proxy.set("payment_call", how, b"confirm", then=lambda trap: os.kill(trap.pid, signal.SIGKILL))
+    trap = till.proxy.set("payment_confirm_call", how, then=lambda trap: os.kill(trap.pid, signal.SIGKILL))
     asked = sale.start()
     trap.wait()
     trap.release()
@@ -121,7 +121,7 @@ def test_killed_before_the_confirmation_is_sent(till, how):
 @pytest.mark.parametrize("mode", ["hang", "hang_after"])
 def test_killed_while_the_confirmation_is_under_way(till, mode):
     sale = Sale(till)
-    trap = till.proxy.set("payment_call", HOLD, b"confirm")
+    trap = till.proxy.set("payment_confirm_call", HOLD)
     till.gateway.fault("confirm", mode, FOR_EVER)
     asked = sale.start()
     pid = trap.wait()
@@ -280,7 +280,7 @@ def test_asleep_before_the_intent_is_made(till):
 def test_asleep_before_the_confirmation(till):
     """Its row is committed, its bytes are in the sleeper's hands. The attempt is cancelled, the seats are sold to another."""
     sale = Sale(till)
-    trap = till.proxy.set("payment_call", HOLD, b"confirm")
+    trap = till.proxy.set("payment_confirm_call", HOLD)
     asked = sale.start()
     with stopped(trap.wait()):
         trap.release()
@@ -298,7 +298,7 @@ def test_asleep_before_the_confirmation_until_everything_is_over(till):
     """The gateway is away for so long that the attempt is abandoned unseen; then the sleeper confirms: the money is held, for
     nobody, and is given back."""
     sale = Sale(till)
-    trap = till.proxy.set("payment_call", HOLD, b"confirm")
+    trap = till.proxy.set("payment_confirm_call", HOLD)
     asked = sale.start()
     with stopped(trap.wait()):
         trap.release()
@@ -351,7 +351,7 @@ def test_asleep_while_the_money_is_held(till, too_late):
     seats are another buyer's."""
     sale = Sale(till)
     with till.nobody_settles():
-        trap = till.proxy.set("payment_call", HOLD, b"confirm")
+        trap = till.proxy.set("payment_confirm_call", HOLD)
         till.gateway.fault("confirm", "delay", 300)
         asked = sale.start()
         pid = trap.wait()
@@ -521,7 +521,7 @@ def test_3d_secure_is_finished_too_late(till):
 
 COMMITS = {
     "begin": ("payment_create", b""),
-    "confirm call": ("payment_call", b"confirm"),
+    "confirm call": ("payment_confirm_call", b""),
     "booking": ("payment_authorise", b""),
     "captured": ("payment_capture", b""),
 }

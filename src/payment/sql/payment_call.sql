@@ -1,12 +1,9 @@
 -- A call that is about to be made: committed before its bytes leave. The same call again is sent with the same key and the
 -- same bytes; a new one is made only when the last was answered with a 5xx, which the gateway repeats for ever, or is so old
--- that the gateway has forgotten its key. Guarded by the generation. $9: how long it may take. $10: the gateway's id of the intent
--- when it is known from now on (once, as in payment_intent), '' otherwise: an update of this row writes all its indexes.
+-- that the gateway has forgotten its key. Guarded by the generation. $9: how long it may take.
 WITH held AS (
-  UPDATE payments p SET settle_at = statement_timestamp() + $9::interval, ask_after = statement_timestamp() + $9::interval,
-         intent_id = CASE WHEN $10::text <> '' THEN $10::text ELSE p.intent_id END
+  UPDATE payments p SET settle_at = statement_timestamp() + $9::interval, ask_after = statement_timestamp() + $9::interval
    WHERE p.show_id = $1::uuid AND p.payment_id = $2::uuid AND p.generation = $3::int
-     AND CASE WHEN $10::text <> '' THEN p.intent_id = '' ELSE true END
   RETURNING p.payment_id),
 again AS (
   SELECT c.call_no, c.idempotency_key, c.path, c.body

@@ -26,8 +26,7 @@ BEGIN;
 @payment/sql/payment_create :show | :u1 | :u1 | :u1 | :u1 | '\x000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f' | 'pm_card_visa' | '' | '30 s' | :u1 | :u3 | :call_create | 2 * :price::bigint | :currency
 COMMIT;
 BEGIN;
-@payment/sql/payment_answer :show | :u1 | 'create' | 1 | 200 | 'req_2HRHowQDp23LsB' | :call_answer
-@payment/sql/payment_call :show | :u1 | 1 | 'confirm' | :u1 | 'POST' | '/v1/payment_intents/pi_8DuTj3TGL3o15hGSt1cNV5Vn/confirm' | 'payment_method=pm_card_visa' | '30 s' | to_hex(:id::bigint)
+@payment/sql/payment_confirm_call :show | :u1 | 1 | to_hex(:id::bigint) | '/v1/payment_intents/pi_8DuTj3TGL3o15hGSt1cNV5Vn/confirm' | 'payment_method=pm_card_visa' | '30 s' | 1 | 200 | 'req_2HRHowQDp23LsB' | :call_answer
 COMMIT;
 BEGIN;
 @payment/sql/payment_answer :show | :u1 | 'confirm' | 1 | 200 | 'req_rfubPaSiRMgaTV' | :call_answer

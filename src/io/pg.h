@@ -5,7 +5,8 @@
  *                        some exclusive (one transaction at a time), some private to a caller that must not wait behind
  *                        strangers (the lock batcher)
  *   struct pg_query      one statement, its own sync, its own implicit transaction
- *   struct pg_tx         BEGIN, statements, COMMIT on an exclusive connection. Statements are sent as they are added; the
+ *   struct pg_tx         BEGIN, statements, COMMIT on an exclusive connection (the two of them left out when the commit is
+ *                        asked for before anything was sent). Statements are sent as they are added; the
  *                        commit may be added before their answers are in (one round trip for everything), or later.
  *
  * An error inside a unit aborts that unit only: nothing of two callers ever shares a sync.

@@ -201,7 +201,8 @@ bool pg_conn_send_simple(struct pg_connection *c, enum pg_op_kind kind, struct p
 	op = pg_op_new(c->pg, sizeof(*op), kind, NULL, NULL);
 	op->tx = tx;
 	sent(c, op);
-	if (kind == OP_SYNC ? !send_sync(c) : !PQsendQueryPrepared(c->pq, simple_names[kind], 0, NULL, NULL, NULL, 1))
+	if (kind == OP_SYNC || kind == OP_END ? !send_sync(c)
+					      : !PQsendQueryPrepared(c->pq, simple_names[kind], 0, NULL, NULL, NULL, 1))
 		pg_conn_break(c, PQerrorMessage(c->pq));
 	return true;
 }
@@ -237,6 +238,7 @@ static void op_lost(struct pg_op *op, const char *why)
 	case OP_STMT:
 	case OP_COMMIT:
 	case OP_ROLLBACK:
+	case OP_END:
 		pg_tx_answered(op, true);
 		break;
 	default:
@@ -392,6 +394,7 @@ static void answered(struct pg_connection *c, struct pg_op *op)
 	case OP_STMT:
 	case OP_COMMIT:
 	case OP_ROLLBACK:
+	case OP_END:
 		pg_tx_answered(op, false);
 		break;
 	case OP_SETTINGS:
@@ -414,13 +417,13 @@ static void result_came(struct pg_connection *c, struct pg_op *op, PGresult *r)
 	c->progress_us = loop_now_us(c->pg->loop);
 	if (!r) {
 		op->answered = false;
-		if (op->kind != OP_QUERY && op->kind != OP_SYNC)
+		if (op->kind != OP_QUERY && op->kind != OP_SYNC && op->kind != OP_END)
 			answered(c, op);
 		return;
 	}
 	if (PQresultStatus(r) == PGRES_PIPELINE_SYNC) {
 		PQclear(r);
-		if (op->kind == OP_QUERY || op->kind == OP_SYNC)
+		if (op->kind == OP_QUERY || op->kind == OP_SYNC || op->kind == OP_END)
 			answered(c, op);
 		else
 			pg_conn_break(c, "answers out of order");

@@ -47,7 +47,8 @@ enum pg_op_kind {
 	OP_STMT,
 	OP_COMMIT,
 	OP_ROLLBACK,
-	OP_SYNC
+	OP_SYNC,
+	OP_END /* the sync that commits a transaction without BEGIN */
 };
 
 /* What is prepared, and the parameter types the server found in it (once per struct pg). */
@@ -64,7 +65,7 @@ struct pg_op {
 	bool answered; /* a result has come and not yet the NULL that ends it */
 	int64_t sent_us;
 	PGresult *result;
-	struct pg_tx *tx;	/* BEGIN, STMT, COMMIT, ROLLBACK; NULL: nobody is interested any more */
+	struct pg_tx *tx;	/* BEGIN, STMT, COMMIT, ROLLBACK, END; NULL: nobody is interested any more */
 	struct pg_known *known; /* STMT, QUERY, PREPARE, DESCRIBE */
 	pg_fn *fn;		/* STMT, QUERY */
 	void *arg;
@@ -194,7 +195,7 @@ bool pg_conn_takes_query(const struct pg_connection *c);
 bool pg_conn_send(struct pg_connection *c, struct pg_op *op);
 bool pg_conn_send_query(struct pg_connection *c, struct pg_query *q);
 bool pg_conn_send_simple(struct pg_connection *c, enum pg_op_kind kind,
-			 struct pg_tx *tx); /* BEGIN, COMMIT, ROLLBACK, SYNC */
+			 struct pg_tx *tx); /* BEGIN, COMMIT, ROLLBACK, SYNC, END */
 void pg_conn_flush(struct pg_connection *c);
 /* Everything in flight is answered; the connection is opened again after a pause. */
 void pg_conn_lost(struct pg_connection *c, const char *why);
@@ -203,7 +204,7 @@ void pg_conn_break(struct pg_connection *c, const char *why); /* the same, by th
 /* pg_tx.c */
 void pg_tx_turn(struct pg *pg);
 void pg_tx_settle(struct pg_tx *tx);		  /* may free tx */
-void pg_tx_answered(struct pg_op *op, bool lost); /* of BEGIN, STMT, COMMIT, ROLLBACK */
+void pg_tx_answered(struct pg_op *op, bool lost); /* of BEGIN, STMT, COMMIT, ROLLBACK, END */
 void pg_tx_lost(struct pg_tx *tx, const char *why);
 int64_t pg_tx_deadlines(struct pg *pg, int64_t now_us); /* returns the next one */
 void pg_tx_free(struct pg_tx *tx);

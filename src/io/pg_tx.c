@@ -5,6 +5,9 @@
  *        |                                            |                                    |
  *        +-- deadline --> failed <-- error, lost -----+------------------------------------+
  *
+ * One that is ended before it began needs neither BEGIN nor COMMIT: what stands before one sync is a transaction, and the sync commits
+ * it. It costs one round trip.
+ *
  * A failed transaction lets go of its connection as soon as that is clean again and lives on until its owner ends it:
  * every later statement and the commit are answered with the same failure. The first statement carries BEGIN with it;
  * what is sent in a turn is followed by a sync. It ends nothing within a transaction, and only after a sync does the server
@@ -161,7 +164,9 @@ void pg_tx_answered(struct pg_op *op, bool lost)
 	struct pg_tx *tx = op->tx;
 	enum pg_op_kind kind = op->kind;
 	ExecStatusType status = op->result ? PQresultStatus(op->result) : PGRES_FATAL_ERROR;
-	bool ok = status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK || status == PGRES_EMPTY_QUERY;
+	/* a sync answers without a result, unless the commit failed */
+	bool ok = (kind == OP_END && !op->result) || status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK ||
+		  status == PGRES_EMPTY_QUERY;
 
 	if (!tx) { /* our own ROLLBACK, or the owner was told long ago */
 		pg_op_free(op);
@@ -170,7 +175,7 @@ void pg_tx_answered(struct pg_op *op, bool lost)
 	tx->n_sent--;
 	if (!lost) {
 		pg_count_round_trip(tx->pg, op);
-		if (kind == OP_COMMIT && is_command(op->result, "COMMIT")) {
+		if (kind == OP_END ? ok && !tx->failed : kind == OP_COMMIT && is_command(op->result, "COMMIT")) {
 			tx->committed = true;
 		} else if (kind == OP_COMMIT && ok && !tx->failed) {
 			struct pg_failure failure;
@@ -251,7 +256,7 @@ static void give_up_connection(struct pg_tx *tx)
 static void pump(struct pg_tx *tx)
 {
 	struct pg_connection *c = tx->conn;
-	bool sent = false;
+	bool sent = false, whole;
 	struct pg_op *op;
 
 	if (tx->failed || tx->end_sent || (!c && tx->end != TX_ROLLBACK)) {
@@ -266,8 +271,9 @@ static void pump(struct pg_tx *tx)
 		pg_tx_settle(tx);
 		return;
 	}
+	whole = tx->end == TX_COMMIT && !tx->begun;
 	while (tx->end != TX_ROLLBACK && (op = list_first(&tx->pending, struct pg_op, link))) {
-		if (!tx->begun && !pg_conn_send_simple(c, OP_BEGIN, tx))
+		if (!tx->begun && !whole && !pg_conn_send_simple(c, OP_BEGIN, tx))
 			return;
 		tx->begun = true;
 		if (!pg_conn_send(c, op))
@@ -281,10 +287,11 @@ static void pump(struct pg_tx *tx)
 	}
 	/* set before it is tried: a COMMIT whose sending failed half way may still arrive */
 	tx->commit_sent = tx->end == TX_COMMIT && PQstatus(c->pq) == CONNECTION_OK && !c->broken;
-	if (!pg_conn_send_simple(c, tx->end == TX_COMMIT ? OP_COMMIT : OP_ROLLBACK, tx))
+	if (!pg_conn_send_simple(c, whole ? OP_END : tx->end == TX_COMMIT ? OP_COMMIT : OP_ROLLBACK, tx))
 		return;
 	tx->end_sent = true;
-	pg_conn_send_simple(c, OP_SYNC, NULL);
+	if (!whole)
+		pg_conn_send_simple(c, OP_SYNC, NULL);
 }
 
 static void assign(struct pg_tx *tx, struct pg_connection *c)

@@ -1,7 +1,7 @@
 -- The denominator of `journey`: lock, booking, payment and tickets by the statements that the program runs for them, in the
 -- same transactions, one after the other. A line `@file argument | argument` is replaced by src/<file>.sql with its parameters
 -- (pgbench.py does it), so what is measured here is always what the program runs. The lock itself is lock_transaction.sql's.
--- What the gateway answers is made up: it is not asked.
+-- What the gateway answers is made up: it is not asked. A pipeline is a transaction without BEGIN and COMMIT, as the program has it.
 --   -D show=UUID organizer=UUID seats=N clients=C sessions=N first_id=N i=-1
 \set i :i + 1
 \set mine (:seats / :clients) / 2 * 2
@@ -25,9 +25,7 @@ BEGIN;
 @booking/sql/booking_create :show | :u1 | :u1 | :session_id | :u1 | to_hex(:id::bigint) | '\x000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f' | :u2
 @payment/sql/payment_create :show | :u1 | :u1 | :u1 | :u1 | '\x000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f' | 'pm_card_visa' | '' | '30 s' | :u1 | :u3 | :call_create | 2 * :price::bigint | :currency
 COMMIT;
-BEGIN;
 @payment/sql/payment_confirm_call :show | :u1 | 1 | to_hex(:id::bigint) | '/v1/payment_intents/pi_8DuTj3TGL3o15hGSt1cNV5Vn/confirm' | 'payment_method=pm_card_visa' | '30 s' | 1 | 200 | 'req_2HRHowQDp23LsB' | :call_answer
-COMMIT;
 BEGIN;
 @payment/sql/payment_answer :show | :u1 | 'confirm' | 1 | 200 | 'req_rfubPaSiRMgaTV' | :call_answer
 @payment/sql/payment_authorise :show | :u1 | 1 | :u2 | :u4 | 'buyer' | 'req_rfubPaSiRMgaTV' | '30 s'
@@ -36,9 +34,9 @@ BEGIN;
 @ticket/sql/tickets_issue :show | :u1 | ARRAY[:u1::uuid, :u2::uuid] | ARRAY[:seat1::int, :seat2::int] | :u7 | '00000000-0000-0000-0000-000000000000'
 @payment/sql/payment_call_first :show | :u1 | 'capture' | '/v1/payment_intents/pi_8DuTj3TGL3o15hGSt1cNV5Vn/capture' | ''
 COMMIT;
-BEGIN;
+\startpipeline
 @payment/sql/payment_answer :show | :u1 | 'capture' | 1 | 200 | 'req_4lPKZ0kAMCOPmS' | :call_answer
 @payment/sql/payment_capture :show | :u1 | 1 | :u3 | :u8 | 'buyer' | 'req_4lPKZ0kAMCOPmS'
-COMMIT;
+\endpipeline
 @booking/sql/booking_get :show | :u1
 @ticket/sql/tickets_read :show | :u1

@@ -26,7 +26,7 @@ static void transactions(void **state)
 	ASSERT_GOT(c, PG_OK);
 	assert_true(a.place == 1 && b.place == 2 && c.place == 3);
 	pg_stats(f.pg, &trips, NULL, NULL);
-	assert_int_equal(trips, f.trips + 4); /* with BEGIN */
+	assert_int_equal(trips, f.trips + 3); /* with the sync that commits; no BEGIN */
 	assert_int_equal(count_of(&f, 1), 1);
 
 	/* step by step: answers come before the commit is asked for, and nobody sees it before */
@@ -105,6 +105,21 @@ static void transaction_errors(void **state)
 	assert_string_equal(c.sqlstate, "23505");
 	assert_string_equal(c.constraint, "item_is_unique");
 	assert_true(a.place == 1 && b.place == 2 && d.place == 3 && c.place == 4);
+
+	/* in one go, and refused by the sync that should have committed it */
+	memset(&a, 0, sizeof(a));
+	memset(&b, 0, sizeof(b));
+	memset(&c, 0, sizeof(c));
+	tx = pg_tx_start(f.pg, NULL, 5000);
+	pg_tx_exec(tx, &s_insert, args_it(&f, 3, "x"), got_fn, &a);
+	pg_tx_exec(tx, &s_child, args_ii(&f, 1, 999), got_fn, &b);
+	pg_tx_commit(tx, got_fn, &c);
+	WAIT_UNTIL(f.loop, was_called, &c);
+	ASSERT_GOT(a, PG_OK);
+	ASSERT_GOT(b, PG_OK);
+	ASSERT_GOT(c, PG_ERROR);
+	assert_string_equal(c.sqlstate, "23503");
+	assert_int_equal(count_of(&f, 3), 0);
 
 	/* step by step: the error frees the connection for others before its owner ends it */
 	memset(&a, 0, sizeof(a));

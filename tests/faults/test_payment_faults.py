@@ -321,7 +321,7 @@ def test_asleep_before_the_cancellation(till):
     """The settling duty found nothing confirmed and sleeps with the cancellation in its hands; then the confirmation arrives after
     all. What is held by it is not booked: the sleeper's bytes would end it. It is cancelled, and the buyer pays anew."""
     sale = Sale(till)
-    confirms = till.proxy.set("payment_call", HOLD, b"confirm")
+    confirms = till.proxy.set("payment_confirm_call", HOLD)
     cancels = till.proxy.set("payment_call", HOLD, b"cancel")
     till.gateway.fault("capture", "drop_before", times=1000)
     asked = sale.start()

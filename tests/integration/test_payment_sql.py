@@ -9,7 +9,8 @@ import pytest
 
 from plans import fresh_database, nodes, plan_of
 
-STATEMENTS = """payment/payment_create payment/payment_lease payment/payment_intent payment/payment_call payment/payment_call_first payment/payment_confirm_call
+STATEMENTS = """payment/payment_create payment/payment_lease payment/payment_intent payment/payment_call
+    payment/payment_call_first payment/payment_confirm_call
     payment/payment_answer payment/payment_require_action payment/payment_authorise payment/payment_capture payment/payment_fail
     payment/payment_abandon payment/payment_void payment/payment_voided payment/payment_lose payment/payment_rest
     payment/payment_return payment/payment_card payment/card_seats booking/booking_ask

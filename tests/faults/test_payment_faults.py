@@ -45,6 +45,15 @@ def stopped(pid):
         os.kill(pid, signal.SIGCONT)
 
 
+def killed_at(till, sale, statement, how):
+    """A purchase whose process dies just before the commit of a statement's transaction (NEVER), or before it hears of it (HOLD)."""
+    trap = till.proxy.set(statement, how, then=lambda trap: os.kill(trap.pid, signal.SIGKILL))
+    asked = sale.start()
+    trap.wait()
+    trap.release()
+    assert asked.result() is None
+
+
 # ---- 1: PostgreSQL is killed after the payment was authorised --------------------------------------------------------------
 
 
@@ -73,11 +82,7 @@ def test_postgresql_is_killed_when_the_money_is_held(till, how):
 def test_killed_before_the_intent_is_asked_for(till, how):
     """The attempt and the row of its first call are committed together, and no byte of the call has left."""
     sale = Sale(till)
-    trap = till.proxy.set("payment_create", how, then=lambda trap: os.kill(trap.pid, signal.SIGKILL))
-    asked = sale.start()
-    trap.wait()
-    trap.release()
-    assert asked.result() is None
+    killed_at(till, sale, "payment_create", how)
     made = how == HOLD
     assert sale.attempts() == ["created"] * made and [status for _, status in sale.calls("create")] == [None] * made
     assert till.intents(sale.show) == []
@@ -105,11 +110,7 @@ def test_killed_before_the_intent_was_seen(till):
 def test_killed_before_the_confirmation_is_sent(till, how):
     """The intent was seen; the confirmation's row is about to be committed, or is and no byte has left."""
     sale = Sale(till)
-    trap = till.proxy.set("payment_confirm_call", how, then=lambda trap: os.kill(trap.pid, signal.SIGKILL))
-    asked = sale.start()
-    trap.wait()
-    trap.release()
-    assert asked.result() is None
+    killed_at(till, sale, "payment_confirm_call", how)
     assert len(sale.calls("confirm")) == (how == HOLD)
     sale.booked()
     till.prove(sale.show, {sale: sale.seats})
@@ -140,11 +141,7 @@ def test_killed_while_the_confirmation_is_under_way(till, mode):
 @pytest.mark.parametrize("asks", [True, False], ids=["asked again", "settled"])
 def test_killed_between_booking_and_capture(till, asks):
     sale = Sale(till)
-    trap = till.proxy.set("payment_authorise", HOLD, then=lambda trap: os.kill(trap.pid, signal.SIGKILL))
-    asked = sale.start()
-    trap.wait()
-    trap.release()
-    assert asked.result() is None
+    killed_at(till, sale, "payment_authorise", HOLD)
     assert sale.attempts() == ["authorised"] and [status for _, status in sale.calls("capture")] == [None]
     sale.wait_intents("requires_capture")
     if asks:

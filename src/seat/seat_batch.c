@@ -435,9 +435,10 @@ static void on_commit(void *arg, const struct pg_answer *a)
 			t->n = 0;
 			/* BX001: the show has another plan by now (show_plans_hold); nothing of it was kept */
 			want_refuse(b, w,
-				    w->maybe							     ? SEAT_LOCK_UNKNOWN
-				    : pg_error_is_transient(a) || strcmp(a->sqlstate, "BX001") == 0 ? SEAT_LOCK_UNAVAILABLE
-												     : SEAT_LOCK_INTERNAL);
+				    w->maybe ? SEAT_LOCK_UNKNOWN
+				    : pg_error_is_transient(a) || strcmp(a->sqlstate, "BX001") == 0
+					    ? SEAT_LOCK_UNAVAILABLE
+					    : SEAT_LOCK_INTERNAL);
 		}
 	} else {
 		/* not sent, or not known: the very same again; on_clock answers those whose time is over */

@@ -5,7 +5,6 @@
 #include "base/str.h"
 #include "io/net.h"
 
-
 enum { PASSWORD_LEAST = 12, PASSWORD_MOST = 200, NETWORK_TEXT = 64 };
 
 /* NULL: it may be used; else why not, a sentence. Long is what counts; an address is no secret. */

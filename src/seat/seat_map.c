@@ -470,6 +470,8 @@ static void on_version(void *arg, const struct redis_answer *r)
 	}
 	map_context(rd->map, context);
 	if (!str_eqc(redis_str(redis_item(r->value, 0)), context)) {
+		if (rd->made_only && redis_type(redis_item(r->value, 0)) == REDIS_STRING)
+			seat_map_forget(rd->map, &rd->show);
 		read_missing(rd);
 		return;
 	}

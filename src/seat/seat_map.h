@@ -7,6 +7,9 @@
  *
  *   map of a show: (none) --begin--> loading --finish--> loaded;  any --other context, wiped--> (none)
  *
+ * Redis may come back with a map of another context (an old snapshot): who asks for it loads it anew, and one that nobody asks for the
+ * auditor takes away.
+ *
  * One per process; callbacks run exactly once unless said otherwise, and never before the call has returned.
  */
 #ifndef SEAT_SEAT_MAP_H
@@ -97,7 +100,8 @@ struct seat_read_answer {
 typedef void seat_read_fn(void *arg, const struct seat_read_answer *answer);
 /* have: the version the caller knows, or "". Falls back to PostgreSQL when Redis is away. */
 void seat_map_read(struct seat_map *m, const struct uuid *show, struct str have, seat_read_fn *fn, void *arg);
-/* The same of a map that is there; none is made for it, SEAT_READ_FAILED when there is none. */
+/* The same of a map that is there; none is made for it, SEAT_READ_FAILED when there is none. One of another context is taken
+ * away. */
 void seat_map_read_made(struct seat_map *m, const struct uuid *show, seat_read_fn *fn, void *arg);
 
 /* The show's seats have other numbers by now: its map is made anew, under another epoch. Tried again until Redis took it, for up to

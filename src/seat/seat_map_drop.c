@@ -6,10 +6,13 @@
  *   SENT --taken--> WAITING (AGAIN_MS) --> SENT --taken--> done;   --failed--> WAITING (TRY_MS) --> SENT, for LIFE_MS
  *
  * Twice, because for a second another process may still have the show with its old plan at hand, and makes bodies of it.
+ *
+ * And the forgetting of maps of another context: once, whoever sees one again tries again.
  */
 #include "seat/seat_map_int.h"
 
 #include "base/xmalloc.h"
+#include "seat/seat_lua.h"
 
 #include <stdlib.h>
 
@@ -67,6 +70,18 @@ void seat_map_drop(struct seat_map *m, const struct uuid *show)
 	list_init(&d->link);
 	list_append(&m->drops, &d->link);
 	drop_send(d);
+}
+
+void seat_map_forget(struct seat_map *m, const struct uuid *show)
+{
+	char context[MAP_CONTEXT_MAX];
+	struct map_keys k;
+
+	map_context(m, context);
+	map_keys(show, &k);
+	struct str keys[] = {str_from(k.map), str_from(k.sessions), str_from(k.stream)}, args[] = {str_from(context)};
+
+	redis_eval_start(m->config.redis, &seat_lua_map_forget, keys, 3, args, 1, 0, NULL, NULL);
 }
 
 void seat_map_drop_init(struct seat_map *m)

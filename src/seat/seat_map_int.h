@@ -37,6 +37,8 @@ void seat_map_apply_init(struct seat_map *m);
 void seat_map_apply_done(struct seat_map *m);
 
 /* ---- seat_map_drop.c ---- */
+/* Takes the show's map away if it is of another context; whoever asks next loads it. */
+void seat_map_forget(struct seat_map *m, const struct uuid *show);
 void seat_map_drop_init(struct seat_map *m);
 void seat_map_drop_done(struct seat_map *m);
 

@@ -2,6 +2,7 @@
  * Owns the comparison of Redis with PostgreSQL: a round goes through the shows on sale in the order of their ids, reads both
  * and remembers where they differ. A seat that differed in the round before as well, in the same way, is repaired: the
  * truth is PostgreSQL's. Marks of admission on seats that are free in PostgreSQL are no difference; they end by themselves.
+ * A map of another context (seat_map.h) is taken away as soon as it is seen.
  *
  * Bounded: SHOWS_MAX shows at a time, so that a thousand shows on sale are gone through in turn instead of all at once; the
  * pause comes when all have been seen.

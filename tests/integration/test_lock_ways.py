@@ -232,6 +232,7 @@ def test_plans_of_the_quick_way(plant, rng):
                             ("auto_explain.log_format", "json"), ("auto_explain.log_level", "notice"),
                             ("plan_cache_mode", "force_generic_plan"), ("enable_seqscan", "off")):  # as the program has it
             shows.db.execute(f"SET {name} = '{value}'")
+        shows.db.execute("DISCARD PLANS")  # those of foreign keys, made before
         requests = [{"show": show, "lock": uuid.uuid4(), "session": session, "seats": [2 * i, 2 * i + 1], "hash": b"h", "known": True}
                     for show in shows.ids for i, session in enumerate(shows.sessions[6:9])]
         shows.db.add_notice_handler(lambda notice: plans.append(json.loads(notice.message_primary.split("plan:", 1)[1])["Plan"]))

@@ -195,6 +195,8 @@ class System:
         self.holder = subprocess.Popen(["unshare", "--mount", "--propagation", "private", *who, "sh", "-c", script], stdout=subprocess.PIPE,
                                        stderr=subprocess.STDOUT, text=True)
         said = self.holder.stdout.readline()
+        if "cannot change root filesystem propagation" in said:
+            pytest.skip("the root is no mount point here (a chroot): script/fresh-check --package installs it in a bare system")
         assert said == "mounted\n", said + self.holder.stdout.read()
 
     def enter(self, *command):

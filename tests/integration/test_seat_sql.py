@@ -76,7 +76,7 @@ def test_plans_inside_the_batch(shared_stand, full):
         db.execute("LOAD 'auto_explain'")
         for name, value in (("auto_explain.log_min_duration", "0"), ("auto_explain.log_nested_statements", "on"),
                             ("auto_explain.log_format", "json"), ("auto_explain.log_level", "notice"),
-                            ("plan_cache_mode", "force_generic_plan")):
+                            ("plan_cache_mode", "force_generic_plan"), ("enable_seqscan", "off")):  # as the program has it
             db.execute(f"SET {name} = '{value}'")
         db.add_notice_handler(lambda notice: plans.append(json.loads(notice.message_primary.split("plan:", 1)[1])["Plan"]))
         zero = uuid.UUID(int=0)

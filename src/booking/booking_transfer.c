@@ -189,7 +189,7 @@ static void on_revoked(void *arg, const struct pg_answer *a)
 	}
 	n = pg_get_uuids(a->result, 0, 2, arena, &revoked);
 	if (t->call->who.kind == WHO_STAFF)
-		actor = t->call->who.token_id;
+		actor = uuid_is_zero(&t->call->who.user_id) ? t->call->who.token_id : t->call->who.user_id;
 	else if (t->call->who.kind == WHO_SESSION)
 		actor = t->call->who.session_id;
 	pg_args_init(&args, arena);

@@ -74,6 +74,21 @@ def test_some_seats_get_another_holder(office, admin, db):
     assert sorted(types) == ["ticket.issued", "ticket.issued", "ticket.revoked"]
 
 
+def test_the_trail_names_who_of_the_staff_did_it(office, admin, db):
+    show = admin.make_show(seats=4)
+    _, booking = booked(office, show, 2)
+    user = admin.post("/v1/staff/users", {"email": f"{uuid.uuid4().hex}@example.org", "scopes": ["bookings"]}).expect(201)
+    person, password = office.api(), "a good long password"
+    person.post("/v1/staff/invitations/accept", {"token": user["invitation"]["token"], "password": password}).expect(204)
+    person.token = person.post("/v1/staff/login", {"email": user["email"], "password": password}).expect(200)["token"]
+    give(person, show, booking, [show.seats[0]]).expect(200)
+    give(admin, show, booking, [show.seats[1]]).expect(200)
+    known = hashlib.blake2b(admin.token.encode(), digest_size=32).digest()
+    [token] = db.execute("SELECT token_id::text FROM api_tokens WHERE token_hash = %s", [known]).fetchone()
+    who = db.execute("SELECT actor, actor_id::text FROM ticket_transfers WHERE booking_id = %s ORDER BY at", [booking["booking_id"]])
+    assert who.fetchall() == [("staff", user["user_id"]), ("staff", token)]
+
+
 def holders_link(office, show, transfer_id):
     """The token of the transfer, as whoever writes the mail makes it."""
     master = bytes.fromhex((office.dir / "secret/master.key").read_text().strip())

@@ -160,7 +160,7 @@ static void run_update(struct show_change *c)
 static void on_seats_gone(void *arg, const struct pg_answer *a)
 {
 	struct show_change *c = arg;
-	struct str *blocked;
+	struct str *texts;
 	struct pg_args args;
 	size_t n;
 
@@ -168,12 +168,14 @@ static void on_seats_gone(void *arg, const struct pg_answer *a)
 		change_failed(c, a);
 		return;
 	}
-	n = pg_get_texts(a->result, 0, 1, c->call->arena, &blocked);
 	pg_args_init(&args, c->call->arena);
 	pg_arg_uuid(&args, &c->show->show_id);
 	pg_arg_uuid(&args, &c->plan_id);
 	pg_arg_i32(&args, (int32_t)pg_get_int(a->result, 0, 0));
-	pg_arg_texts(&args, blocked, n);
+	for (int col = 1; col <= 4; col++) { /* the guids of blocked ones; whose reasons are known, and these */
+		n = pg_get_texts(a->result, 0, col, c->call->arena, &texts);
+		pg_arg_texts(&args, texts, n);
+	}
 	pg_tx_exec(c->tx, &event_sql_show_seats_new, &args, NULL, NULL);
 	run_update(c);
 }

@@ -164,7 +164,10 @@ def test_a_lock_that_is_just_decided_keeps_the_show_where_it_is(boxoffice, staff
 
 
 def test_blocked_seats_stay_blocked_by_their_guid(boxoffice, staff, show):
-    staff.post(f"{path_of(show)}/blocks", {"seats": ["A-1", "B-10"]}).expect(200)
+    blocks = f"{path_of(show)}/blocks"
+    staff.post(blocks, {"seats": ["A-1"], "reason": "camera"}).expect(200)
+    staff.post(blocks, {"seats": ["B-10"], "reason": "broken"}).expect(200)
+    [before, _] = staff.get(blocks).expect(200)["items"]
     assert staff.taken(show.show_id) == {"A-1": "blocked", "B-10": "blocked"}
     turned = backwards(show.plan)
     turned["zones"][0]["rows"][0]["seats"] = turned["zones"][0]["rows"][0]["seats"][1:]  # without B-10
@@ -172,6 +175,7 @@ def test_blocked_seats_stay_blocked_by_their_guid(boxoffice, staff, show):
     assert staff.patch(path_of(show), {"plan_id": plan["plan_id"]}).expect(200)["capacity"] == 19
     wait_until(lambda: staff.taken(show.show_id) == {"A-1": "blocked"}, "the block by its guid", 5)
     wait_until(lambda: all(client.taken(show.show_id) == {"A-1": "blocked"} for client in all_workers(boxoffice)), "in every process", 5)
+    assert staff.get(blocks).expect(200)["items"] == [before], "and why"
     boxoffice.session().lock(show.show_id, ["A-1"])
     staff.request("DELETE", f"{path_of(show)}/blocks", {"seats": ["A-1"]}).expect(200)
     wait_until(lambda: staff.taken(show.show_id) == {}, "all free", 5)

@@ -140,31 +140,48 @@ static void jobs_read(struct asking *k, pg_fn *fn)
 	pg_query_start(k->j->config.pg, &jobs_sql_jobs_of_show, &args, QUERY_MS, fn, k);
 }
 
-/* The newest of the kind that was asked for: a twin of the request made it, if not the request itself. */
+/* The row of the job that this key made; if there is none, of the newest of the kind that was asked for: a twin of the request made
+ * it. -1: there is none. */
+static int made_row(const struct asking *k, const struct pg_result *r)
+{
+	int newest = -1;
+
+	for (int row = 0; row < pg_rows(r) && !pg_is_null(r, row, COL_JOB); row++) {
+		struct uuid id = pg_get_uuid(r, row, COL_JOB);
+
+		if (!str_eqc(pg_get_text(r, row, COL_KIND), k->kind))
+			continue;
+		if (k->idem.has_key && uuid_eq(&id, &k->idem.id))
+			return row;
+		if (newest < 0)
+			newest = row;
+	}
+	return newest;
+}
+
 static void on_made(void *arg, const struct pg_answer *a)
 {
 	struct asking *k = arg;
-	struct str mine = idempotent_hash(&k->idem);
 	struct uuid id;
+	int row;
 
 	if (a->status != PG_OK) {
 		refuse_pg(k, a);
 		return;
 	}
-	for (int row = 0; row < pg_rows(a->result) && !pg_is_null(a->result, row, COL_JOB); row++) {
-		id = pg_get_uuid(a->result, row, COL_JOB);
-		if (!str_eqc(pg_get_text(a->result, row, COL_KIND), k->kind))
-			continue;
-		if (k->idem.has_key && uuid_eq(&id, &k->idem.id) &&
-		    !str_eq(pg_get_bytes(a->result, row, COL_HASH), mine)) {
-			web_refuse(k->call, ERR_IDEMPOTENCY_MISMATCH, NULL);
-			return;
-		}
-		job_write(web_json(k->call), a->result, row, k->call->arena);
-		web_json_end(k->call, 201);
+	row = made_row(k, a->result);
+	if (row < 0) {
+		web_refuse(k->call, ERR_INTERNAL, NULL);
 		return;
 	}
-	web_refuse(k->call, ERR_INTERNAL, NULL);
+	id = pg_get_uuid(a->result, row, COL_JOB);
+	if (k->idem.has_key && uuid_eq(&id, &k->idem.id) &&
+	    !str_eq(pg_get_bytes(a->result, row, COL_HASH), idempotent_hash(&k->idem))) {
+		web_refuse(k->call, ERR_IDEMPOTENCY_MISMATCH, NULL);
+		return;
+	}
+	job_write(web_json(k->call), a->result, row, k->call->arena);
+	web_json_end(k->call, 201);
 }
 
 /* ---- POST .../cancel ---- */

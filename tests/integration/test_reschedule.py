@@ -65,10 +65,18 @@ def test_the_same_request_is_the_same_job(office, admin):
     with concurrent.futures.ThreadPoolExecutor(4) as pool:
         answers = list(pool.map(lambda _: office.admin().post(path, body).expect(201)["job_id"], range(4)))
     assert len(set(answers)) == 1
-    other = admin.post(path, {"starts_at": from_now(21 * 86400)}, key="twice").expect(201)
+    other_time = from_now(21 * 86400)
+    other = admin.post(path, {"starts_at": other_time}, key="twice").expect(201)
     assert other["job_id"] != answers[0]
     admin.post(path, {"starts_at": from_now(22 * 86400)}, key="twice").expect(422, "idempotency_mismatch")
     assert len(jobs(admin, show)) == 2
+    # also when the show was put off once more since
+    again = {"starts_at": from_now(23 * 86400)}
+    newest = admin.post(path, again, key="thrice").expect(201)
+    assert admin.post(path, {"starts_at": other_time}, key="twice").expect(201)["job_id"] == other["job_id"]
+    admin.post(path, {"starts_at": from_now(24 * 86400)}, key="twice").expect(422, "idempotency_mismatch")
+    assert [job["job_id"] for job in jobs(admin, show)] == [newest["job_id"], other["job_id"], answers[0]]
+    assert seen(office, show)["starts_at"] == again["starts_at"]
 
 
 @pytest.mark.parametrize("cancellation", [CANCELLATION, NO_CANCELLATION, None])

@@ -370,5 +370,5 @@ void booking_post(struct web_call *call)
 
 	p->b = call->service;
 	p->call = call;
-	event_show_get(p->b->config.event, &call->ids[0], on_show, p);
+	event_show_get_numbered(p->b->config.event, &call->ids[0], on_show, p);
 }

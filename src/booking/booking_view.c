@@ -241,7 +241,7 @@ static void on_booking(void *arg, const struct pg_answer *a)
 		return;
 	}
 	booking_view_read(a->result, 0, l->arena, &l->view);
-	event_show_get(l->b->config.event, &l->show_id, on_show, l);
+	event_show_get_numbered(l->b->config.event, &l->show_id, on_show, l);
 }
 
 void booking_load(struct booking_service *b, struct arena *arena, const struct uuid *show, const struct uuid *booking,

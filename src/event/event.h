@@ -58,6 +58,7 @@ struct show {
 	int64_t refund_until_us;  /* who booked before it was put off gets everything back until then; INT64_MIN: no */
 	int32_t reschedules;	  /* how often it was put off */
 	bool transferable;	  /* buyers may give their tickets to somebody else */
+	bool keeps_plan;	  /* something of it was held once: it moves to no other plan */
 	const struct currency *currency;
 	int64_t prices_minor[PLAN_CATEGORIES_MAX]; /* by category of the plan */
 	int32_t capacity;
@@ -79,6 +80,9 @@ bool show_on_sale(const struct show *s, int64_t now_us);
  */
 typedef void event_show_fn(void *arg, enum err err, struct show *show);
 void event_show_get(struct event_service *ev, const struct uuid *show_id, event_show_fn *fn, void *arg);
+/* The same for who tells seats by numbers that stand in rows: the show is on the plan that a row named in the request was numbered
+ * by. Such a row is why it moves no more; a show that may still move is read anew. */
+void event_show_get_numbered(struct event_service *ev, const struct uuid *show_id, event_show_fn *fn, void *arg);
 /* The same for who lets PostgreSQL decide by the show's revision: one of half a minute ago will do. Whoever would refuse by
  * it asks event_show_get first. */
 void event_show_get_known(struct event_service *ev, const struct uuid *show_id, event_show_fn *fn, void *arg);

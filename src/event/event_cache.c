@@ -119,6 +119,7 @@ static struct show *show_read(const struct pg_result *r, struct loop *loop)
 	s->reschedules = (int32_t)pg_get_int(r, 0, 27);
 	s->refund_until_us = pg_get_time(r, 0, 28);
 	s->transferable = pg_get_bool(r, 0, 29);
+	s->keeps_plan = pg_get_bool(r, 0, 30);
 	s->read_at_us = loop_now_us(loop);
 	arena_init(&arena);
 	n = pg_get_ints(r, 0, 11, &arena, &prices);
@@ -422,6 +423,13 @@ static void cached_show_get(struct event_service *ev, const struct uuid *show_id
 void event_show_get(struct event_service *ev, const struct uuid *show_id, event_show_fn *fn, void *arg)
 {
 	cached_show_get(ev, show_id, SHOW_FRESH_US, fn, arg);
+}
+
+void event_show_get_numbered(struct event_service *ev, const struct uuid *show_id, event_show_fn *fn, void *arg)
+{
+	struct cached_show *c = map_get_uuid(ev->shows, show_id);
+
+	cached_show_get(ev, show_id, c && c->show && c->show->keeps_plan ? SHOW_FRESH_US : 0, fn, arg);
 }
 
 void event_show_get_known(struct event_service *ev, const struct uuid *show_id, event_show_fn *fn, void *arg)

@@ -174,7 +174,7 @@ static void lock_get_handler(struct web_call *call)
 
 	g->s = call->service;
 	g->call = call;
-	event_show_get(g->s->config.event, &call->ids[0], on_lock_show, g);
+	event_show_get_numbered(g->s->config.event, &call->ids[0], on_lock_show, g);
 }
 
 /* ---- releasing ---- */
@@ -373,7 +373,7 @@ static void on_mine(void *arg, const struct pg_answer *a)
 
 		ms->m = m;
 		ms->i = i;
-		event_show_get(m->s->config.event, &m->locks[i].show_id, on_mine_show, ms);
+		event_show_get_numbered(m->s->config.event, &m->locks[i].show_id, on_mine_show, ms);
 	}
 	if (--m->waiting == 0)
 		mine_answer(m);

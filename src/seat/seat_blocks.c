@@ -112,6 +112,7 @@ static void on_block_show(void *arg, enum err err, struct show *show)
 	pg_arg_uuid(&args, &b->show_id);
 	pg_arg_i32s(&args, (const int32_t *)numbers, n);
 	pg_arg_uuid(&args, &outbox);
+	pg_arg_uuid(&args, &show->plan_id);
 	if (!b->lift)
 		pg_arg_text(&args, reason);
 	pg_query_start(b->s->config.pg, b->lift ? &seat_sql_seats_unblock : &seat_sql_seats_block, &args, QUERY_MS,
@@ -126,7 +127,7 @@ static void block_start(struct web_call *call, bool lift)
 	b->call = call;
 	b->lift = lift;
 	b->show_id = call->ids[0];
-	event_show_get(b->s->config.event, &call->ids[0], on_block_show, b);
+	event_show_get_numbered(b->s->config.event, &call->ids[0], on_block_show, b);
 }
 
 void blocks_post(struct web_call *call)
@@ -158,11 +159,14 @@ static void on_listed(void *arg, const struct pg_answer *a)
 {
 	struct listing *l = arg;
 	char next[PAGE_CURSOR_TEXT];
-	struct uuid none = {{0}};
+	struct uuid none = {{0}}, plan;
 	struct jw *w;
 	int rows;
 
-	if (a->status != PG_OK) {
+	if (a->status == PG_OK && pg_rows(a->result))
+		plan = pg_get_uuid(a->result, 0, 3);
+	/* the show moved between its reading and this */
+	if (a->status != PG_OK || (pg_rows(a->result) && !uuid_eq(&plan, &l->show->plan_id))) {
 		web_refuse(l->call, ERR_UNAVAILABLE, NULL);
 		listing_end(l);
 		return;
@@ -227,5 +231,5 @@ void blocks_get(struct web_call *call)
 	l->s = call->service;
 	l->call = call;
 	l->from = from > INT32_MAX ? INT32_MAX : (int32_t)from;
-	event_show_get(l->s->config.event, &call->ids[0], on_listing_show, l);
+	event_show_get_numbered(l->s->config.event, &call->ids[0], on_listing_show, l);
 }

@@ -116,7 +116,7 @@ static void on_owner(void *arg, const struct pg_answer *a)
 		session = pg_get_uuid(a->result, 0, 0);
 		organizer = pg_get_uuid(a->result, 0, 1);
 		if (ticket_may_see(call, &call->ids[0], &call->ids[1], &session, &organizer)) {
-			event_show_get(l->t->config.event, &call->ids[0], on_listing_show, l);
+			event_show_get_numbered(l->t->config.event, &call->ids[0], on_listing_show, l);
 			return;
 		}
 	}

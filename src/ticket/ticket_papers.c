@@ -93,7 +93,7 @@ static void on_ticket(void *arg, const struct pg_answer *a)
 	p->buyer = arena_cstr(call->arena, pg_get_text(r, 0, COL_BUYER));
 	p->locale = arena_cstr(call->arena, pg_get_text(r, 0, COL_LOCALE));
 	p->organizer = arena_cstr(call->arena, pg_get_text(r, 0, COL_ORGANIZER_NAME));
-	event_show_get(p->t->config.event, &call->ids[0], on_paper_show, p);
+	event_show_get_numbered(p->t->config.event, &call->ids[0], on_paper_show, p);
 }
 
 static void paper_get(struct web_call *call, void (*draw)(struct paper *, struct show *))

@@ -136,7 +136,7 @@ BOOKING_PLANS = {
     "jobs/sql/jobs_due": {"show_jobs_due"},
     "jobs/sql/job_notify": {"bookings_pkey", "show_jobs_pkey"},
     "jobs/sql/job_step": {"bookings_pkey", "show_jobs_pkey"},
-    "seat/sql/blocks_of_show": {"show_seats_pkey", "seat_blocks_pkey"},
+    "seat/sql/blocks_of_show": {"show_seats_pkey", "seat_blocks_pkey", "shows_pkey"},
     "seat/sql/locks_call_off": {"seat_locks_pkey", "show_seats_pkey"},
     "payment/sql/payments_hurry": {"payments_pkey"},
     "work/sql/request_counts_purge": {"request_counts_by_age", "request_counts_pkey"},

@@ -182,6 +182,34 @@ def test_blocked_seats_stay_blocked_by_their_guid(boxoffice, staff, show):
     boxoffice.check()
 
 
+@pytest.mark.parametrize("how", ["blocked", "locked", "booked"])
+def test_who_knew_the_old_plan_tells_no_wrong_seat(boxoffice, staff, show, how):
+    """Every process has the show at hand when it moves to a larger plan with other numbers; what was taken on the new one, and what is
+    blocked by anybody, is told by its right name by all of them."""
+    clients = all_workers(boxoffice)
+    for client in clients:
+        client.get(path_of(show)).expect(200)
+    larger = backwards(seating_plan(30, 10, ["Front", "Back", "Front"]))
+    del larger["categories"][2]
+    plan = staff.make_plan(show.venue_id, larger)
+    staff.patch(path_of(show), {"plan_id": plan["plan_id"]}).expect(200)
+    if how == "blocked":
+        for number, client in enumerate(all_workers(boxoffice, staff.token)):
+            client.post(f"{path_of(show)}/blocks", {"seats": [f"A-{number + 1}"]}).expect(200)
+        for client in all_workers(boxoffice, staff.token):
+            listed = client.get(f"{path_of(show)}/blocks").expect(200)["items"]
+            assert sorted(block["seat"] for block in listed) == [f"A-{number + 1}" for number in range(8)]
+        return
+    buyer = boxoffice.session()
+    answer = buyer.lock(show.show_id, ["A-1"])
+    lock = (answer if answer.status != 503 else buyer.lock(show.show_id, ["A-1"])).expect(201)
+    path, token = f"{path_of(show)}/locks/{lock['lock_id']}", buyer.token
+    if how == "booked":
+        path = f"{path_of(show)}/bookings/{buyer.book(show.show_id, lock['lock_id']).expect(201)['booking_id']}"
+    for client in all_workers(boxoffice, token):
+        assert [seat["guid"] for seat in client.get(path).expect(200)["seats"]] == ["A-1"]
+
+
 @pytest.mark.parametrize("how", ["held", "released", "expired", "sold", "cancelled"])
 def test_a_show_of_which_something_was_held_stays(boxoffice, staff, show, how):
     buyer = boxoffice.session()

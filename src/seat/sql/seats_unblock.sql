@@ -1,5 +1,5 @@
--- blocked (or free already) -> free, all of them or none: seats that are held or sold are no blocks to lift. Locks the rows
--- ascending.
+-- blocked (or free already) -> free, all of them or none: seats that are held or sold are no blocks to lift. Numbered by
+-- plan $4, as in seats_block. Locks the rows ascending.
 WITH held AS (
   SELECT s.seat_no, s.state FROM show_seats s
    WHERE s.show_id = $1::uuid AND s.seat_no = ANY ($2::int[]) ORDER BY s.seat_no FOR NO KEY UPDATE),
@@ -19,4 +19,5 @@ told AS (
     FROM changed c HAVING count(*) > 0)
 SELECT (SELECT array_agg(r.seat_no ORDER BY r.seat_no) FROM refused r) AS refused,
        (SELECT array_agg(c.seat_no ORDER BY c.seat_no) FROM changed c) AS seats,
-       (SELECT array_agg(c.fence ORDER BY c.seat_no) FROM changed c) AS fences
+       (SELECT array_agg(c.fence ORDER BY c.seat_no) FROM changed c) AS fences,
+       show_plans_hold(ARRAY[$1::uuid], ARRAY[$4::uuid]) AS plans_hold

@@ -9,6 +9,7 @@ import pytest
 from api import Api
 from paying import CANCELLATION, locked, path_of
 from paying import admin, db, gateway, office, sound  # noqa: F401 (fixtures)
+from service import wait_until
 from test_cancel import at_once
 
 BOB = {"name": "Bob Holder", "email": "bob@example.org"}
@@ -87,6 +88,21 @@ def test_the_trail_names_who_of_the_staff_did_it(office, admin, db):
     [token] = db.execute("SELECT token_id::text FROM api_tokens WHERE token_hash = %s", [known]).fetchone()
     who = db.execute("SELECT actor, actor_id::text FROM ticket_transfers WHERE booking_id = %s ORDER BY at", [booking["booking_id"]])
     assert who.fetchall() == [("staff", user["user_id"]), ("staff", token)]
+
+
+def test_who_has_the_tickets_is_told_of_another_time_and_of_the_end(office, admin, db):
+    show = admin.make_show(seats=4)
+    buyer, booking = booked(office, show, 3)
+    give(buyer, show, booking, show.seats[:2]).expect(200)
+    give(admin, show, booking, [show.seats[0]], {"name": "Cy", "email": "cy@example.org"}).expect(200)
+    path = f"/v1/shows/{show.show_id}"
+    for what, body, kind in (("reschedule", {"starts_at": "2031-05-06T18:30:00Z"}, "show_rescheduled"), ("cancel", {}, "show_cancelled")):
+        admin.post(f"{path}/{what}", body).expect(201)
+        wait_until(lambda: admin.get(f"{path}/jobs").expect(200)["items"][0]["status"] == "done", "the job's end", 20, 0.1)
+        assert sorted(mails(db, kind, booking)) == [("ada@example.org",), ("bob@example.org",), ("cy@example.org",)]
+        assert admin.get(f"{path}/jobs").expect(200)["items"][0]["done"] == 1
+    # whose tickets were given on is none of them
+    assert mails(db, "transfer", booking) == [("bob@example.org",), ("cy@example.org",)]
 
 
 def holders_link(office, show, transfer_id):

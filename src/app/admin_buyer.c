@@ -1,6 +1,6 @@
 /*
- * `boxoffice admin erase` and `admin export`: what is kept about a person, and forgetting it. A name and an address stand in
- * buyers alone, a record for each booking; so erasing is one statement, and everything else points to records that say nothing.
+ * `boxoffice admin erase` and `admin export`: what is kept about a person, and forgetting it. A name and an address of a
+ * buyer stand in buyers alone, a record for each booking; so erasing is one statement, and everything else points to records that say nothing.
  * Blocks.
  */
 #include "app/admin_int.h"
@@ -72,8 +72,8 @@ int admin_buyer_erase(const struct asked *a)
 	PQclear(r);
 	if (future && !a->options[OPT_YES_FUTURE].value) {
 		fprintf(stderr,
-			"boxoffice: this person has %ld booking(s) for shows still to come. The tickets would stay "
-			"valid, but "
+			"boxoffice: this person has %ld booking(s), their own or with tickets given to them, for shows "
+			"still to come. The tickets would stay valid, but "
 			"nobody could be told of a change. Nothing was erased; --yes-future erases all the same\n",
 			future);
 		return 1;
@@ -87,6 +87,8 @@ int admin_buyer_erase(const struct asked *a)
 		       PQgetvalue(r, 0, 1), PQgetvalue(r, 0, 2));
 	else
 		printf("erased: 0 records; nobody is known by that %s\n", params[0][0] ? "address" : "id");
+	if (strcmp(PQgetvalue(r, 0, 3), "0") != 0)
+		printf("somebody of the staff has that address and was not erased: DELETE /v1/staff/users/{user}\n");
 	PQclear(r);
 	return 0;
 }

@@ -205,6 +205,35 @@ def test_one_record_of_one_organiser(office, db):
         office.run_admin("export", *wrong, status=2)
 
 
+def test_tickets_that_were_given_to_somebody_are_theirs(office, db):
+    giver, person = Person(office), Person(office)
+    show = office.admin().make_show()
+    booking = giver.book(show, 2).expect(201)["booking_id"]
+    path = f"/v1/shows/{show.show_id}/bookings/{booking}/transfer"
+    [ticket] = giver.buyer.post(path, {"seats": [show.seats[0]], "to": {"name": person.name, "email": person.email}}).expect(200)["tickets"]
+    assert places(person) == {"table buyers"}, places(person)
+    told = json.loads(office.run_admin("export", "--email", person.email))
+    [given], [mail] = told["tickets_given"], told["mails"]
+    assert (given["ticket_id"], given["seat"], given["status"]) == (ticket["ticket_id"], show.seats[0], "valid") and told["bookings"] == []
+    assert (mail["kind"], mail["booking_id"]) == ("transfer", booking) and giver.word not in json.dumps(told).lower()
+    assert "1 booking(s)" in office.run_admin("erase", "--email", person.email, status=1)
+    # given on: it is not theirs any more
+    office.admin().post(path, {"seats": [show.seats[0]], "to": {"name": "Cy", "email": "cy@erase.example"}}).expect(200)
+    assert office.run_admin("erase", "--email", person.email).startswith("erased: 1 records; 0 bookings")
+    assert places(person) == set()
+
+
+def test_who_is_of_the_staff_too_is_told_of(office):
+    person = Person(office)
+    user = office.admin().post("/v1/staff/users", {"email": person.email, "name": person.name, "scopes": ["events"]}).expect(201)
+    told = json.loads(office.run_admin("export", "--email", person.email))
+    assert [one["user_id"] for one in told["staff"]] == [user["user_id"]] and told["records"] == []
+    assert "was not erased: DELETE /v1/staff/users" in office.run_admin("erase", "--email", person.email)
+    office.admin().delete(f"/v1/staff/users/{user['user_id']}").expect(204)
+    assert "nobody is known" in office.run_admin("export", "--email", person.email, status=3)
+    assert places(person) == set()
+
+
 def test_a_leak_would_be_seen(office):
     """The search finds what is planted, in each kind of store."""
     person = Person(office)

@@ -1,4 +1,5 @@
--- All that is kept about a person (as in buyer_erase), as one JSON text; no row when nobody is known. Nothing that opens a door:
+-- All that is kept about a person (as in buyer_erase), as one JSON text: what they booked, tickets that were given to them, mails to
+-- them, and that they are of the staff; no row when nobody is known. Nothing that opens a door:
 -- no tokens, no ticket codes, no card. Reads only.
 WITH who AS (
   SELECT y.* FROM buyers y
@@ -30,11 +31,33 @@ booked AS (
     JOIN bookings b ON b.buyer_id = who.buyer_id
     JOIN shows s ON s.show_id = b.show_id
     JOIN events e ON e.event_id = s.event_id
-    JOIN venues v ON v.venue_id = s.venue_id)
+    JOIN venues v ON v.venue_id = s.venue_id),
+given AS (
+  SELECT f.at, jsonb_build_object('buyer_id', who.buyer_id, 'ticket_id', t.ticket_id, 'seat', q.guid, 'status', t.state, 'show_id', f.show_id,
+                                  'event', e.name, 'starts_at', s.starts_at, 'given_at', f.at) AS ticket
+    FROM who
+    JOIN ticket_transfers f ON f.to_buyer = who.buyer_id
+    JOIN tickets t ON t.show_id = f.show_id AND t.booking_id = f.booking_id AND t.transfer_id = f.transfer_id
+    JOIN shows s ON s.show_id = f.show_id
+    JOIN events e ON e.event_id = s.event_id
+    JOIN plan_seats q ON q.plan_id = s.plan_id AND q.seat_no = t.seat_no),
+mails AS (
+  SELECT n.created_at, jsonb_build_object('buyer_id', n.buyer_id, 'kind', n.kind, 'status', n.state, 'booking_id', n.booking_id,
+                                          'created_at', n.created_at) AS mail
+    FROM who JOIN notifications n ON n.buyer_id = who.buyer_id),
+people AS (
+  SELECT u.* FROM staff_users u
+   WHERE u.erased_at IS NULL AND $1::text <> '' AND u.email = lower($1::text)
+     AND ($3::text = '' OR u.organizer_id = (SELECT o.organizer_id FROM organizers o WHERE o.name = $3::text)))
 SELECT jsonb_pretty(jsonb_build_object(
-         'records', jsonb_agg(jsonb_build_object('buyer_id', who.buyer_id, 'organizer', o.name, 'name', who.name, 'email', who.email,
+         'records', (SELECT coalesce(jsonb_agg(jsonb_build_object('buyer_id', who.buyer_id, 'organizer', o.name, 'name', who.name, 'email', who.email,
                                                  'locale', who.locale, 'created_at', who.created_at)
-                              ORDER BY who.created_at, who.buyer_id),
-         'bookings', (SELECT coalesce(jsonb_agg(k.booking ORDER BY k.created_at), '[]') FROM booked k))) AS everything
-  FROM who JOIN organizers o ON o.organizer_id = who.organizer_id
-HAVING count(*) > 0
+                              ORDER BY who.created_at, who.buyer_id), '[]')
+                       FROM who JOIN organizers o ON o.organizer_id = who.organizer_id),
+         'bookings', (SELECT coalesce(jsonb_agg(k.booking ORDER BY k.created_at), '[]') FROM booked k),
+         'tickets_given', (SELECT coalesce(jsonb_agg(g.ticket ORDER BY g.at), '[]') FROM given g),
+         'mails', (SELECT coalesce(jsonb_agg(m.mail ORDER BY m.created_at), '[]') FROM mails m),
+         'staff', (SELECT coalesce(jsonb_agg(jsonb_build_object('user_id', u.user_id, 'organizer', o.name, 'name', u.name, 'email', u.email,
+                                                                'scopes', u.scopes, 'created_at', u.created_at)), '[]')
+                     FROM people u JOIN organizers o ON o.organizer_id = u.organizer_id))) AS everything
+ WHERE (SELECT count(*) FROM who) + (SELECT count(*) FROM people) > 0

@@ -3,7 +3,7 @@
  * transaction), also after Ctrl-C. The content of system_state is no part of a backup: what is restored is closed from its
  * commit on, until admin_reopen.c has opened it. Blocks.
  *
- *   manifest, checksum --> the database is empty? --> pg_restore --> rows counted --> closed, with its reason
+ *   manifest, checksum --> the database is empty? --> pg_restore --> rows counted --> logins ended --> closed, with its reason
  */
 #include "app/admin_int.h"
 #include "app/admin_sql.h"
@@ -118,6 +118,23 @@ static bool close_sales(PGconn *c, const json_t *manifest)
 	return r != NULL;
 }
 
+/* What was taken from the staff since the backup is theirs again: a person has to see to it. Backups of before there were any have
+ * none to end. */
+static bool end_logins(PGconn *c, const json_t *manifest)
+{
+	PGresult *r;
+
+	if (!json_object_get(json_object_get(manifest, "rows"), "staff_logins"))
+		return true;
+	r = pg_sync_ask(c, "restore", admin_sql_restore_logins.sql, 0, NULL);
+	if (r)
+		printf("%s API tokens and %s people of the staff are as they were then; %s logins were ended.\n"
+		       "Revoke, disable and erase once more what was revoked, disabled and erased since.\n",
+		       PQgetvalue(r, 0, 0), PQgetvalue(r, 0, 1), PQgetvalue(r, 0, 2));
+	PQclear(r);
+	return r != NULL;
+}
+
 static bool bring_back(const struct asked *a, const char *data, const json_t *manifest)
 {
 	/* the database stands in the environment; it has to be named all the same, or the dump would be printed */
@@ -163,7 +180,8 @@ int admin_restore(const struct asked *a)
 		goto out;
 	}
 	backup_tell("counting the rows");
-	if (!rows_agree(a->pg, manifest) || !close_sales(a->pg, manifest) || !pg_sync_do(a->pg, "restore", "ANALYZE")) {
+	if (!rows_agree(a->pg, manifest) || !end_logins(a->pg, manifest) || !close_sales(a->pg, manifest) ||
+	    !pg_sync_do(a->pg, "restore", "ANALYZE")) {
 		fprintf(stderr,
 			"boxoffice: the data is there, but it is not what the backup says; sales stay closed\n");
 		goto out;

@@ -109,6 +109,10 @@ def test_what_was_sold_after_the_backup_is_given_back(place):
     with place.plant.sql() as db:
         db.execute("UPDATE seat_locks SET expires_at = now() + interval '1 second' WHERE state = 'active'")
         db.execute("UPDATE show_seats SET expires_at = now() + interval '1 second' WHERE state = 1")
+    stand.admin().post("/v1/staff/users", {"email": "a@staff.example", "scopes": ["events"]}).expect(201)
+    with place.plant.sql() as db:
+        db.execute("INSERT INTO staff_logins (login_id, user_id, token_hash, ends_at) SELECT gen_random_uuid(), user_id, 'x', "
+                   "now() + interval '1 hour' FROM staff_users")
     folder = place.backup("one")
     manifest = json.loads((folder / "manifest.json").read_text())
     with place.plant.sql() as db:
@@ -126,6 +130,9 @@ def test_what_was_sold_after_the_backup_is_given_back(place):
     restored = place.database("restored")
     said = place.admin("restore", str(folder), plant=restored)
     assert "Sales are closed" in said and "bringing back bookings" in said
+    assert "API tokens and 1 people" in said and "1 logins were ended" in said, said
+    with restored.sql() as db:
+        assert db.execute("SELECT count(*) FROM staff_logins").fetchone() == (0,), "who has logged out since is not logged in again"
     stand = ClosedStand(restored, *place.payment, workers=1)
     try:
         refused = stand.session().lock(show.show_id, show.seats[8:9])

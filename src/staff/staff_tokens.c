@@ -56,6 +56,17 @@ static void token_read(struct token *t, pg_fn *fn)
 	pg_query_start(t->c.s->config.pg, &staff_sql_token_get, &args, STAFF_QUERY_MS, fn, t);
 }
 
+/* Of somebody else, who happened to take the same key: its secret is theirs, and what it does stands in their name. */
+static bool made_by_another(const struct token *t, const struct pg_result *r)
+{
+	struct uuid by;
+
+	if (pg_is_null(r, 0, 6))
+		return true;
+	by = pg_get_uuid(r, 0, 6);
+	return !uuid_eq(&by, &t->created_by);
+}
+
 /* Made now or before by the same key: the same body gets the same token. */
 static void on_token(void *arg, const struct pg_answer *a)
 {
@@ -67,7 +78,7 @@ static void on_token(void *arg, const struct pg_answer *a)
 	if (a->status != PG_OK) {
 		staff_refuse_pg(call, a);
 	} else if (pg_rows(a->result) == 0 || !str_eq(pg_get_bytes(a->result, 0, 7), mine) ||
-		   pg_get_bool(a->result, 0, 8)) {
+		   pg_get_bool(a->result, 0, 8) || made_by_another(t, a->result)) {
 		web_refuse(call, ERR_IDEMPOTENCY_MISMATCH, NULL);
 	} else {
 		call->audited = true; /* when it was made */

@@ -76,6 +76,14 @@ def test_the_same_key_gets_the_same_token(boxoffice, admin):
     admin.post("/v1/tokens", body, key=body["name"].split()[1]).expect(422, "idempotency_mismatch")  # it is not shown as good any more
 
 
+def test_the_key_of_somebody_else_shows_no_token(boxoffice, admin):
+    other = boxoffice.api(make(admin, ["admin", "events"]).expect(201)["token"])
+    body, key = {"name": f"till {uuid.uuid4()}", "scopes": ["events"]}, uuid.uuid4().hex
+    first = admin.post("/v1/tokens", body, key=key).expect(201)
+    other.post("/v1/tokens", body, key=key).expect(422, "idempotency_mismatch")
+    assert admin.post("/v1/tokens", body, key=key).expect(201) == first
+
+
 def test_revoked_and_expired_stop_with_the_next_request(boxoffice, admin, database):
     """In every process: boxoffice up runs several, and each connection may be another's."""
     revoked, expiring = make(admin).expect(201), make(admin, expires_at=from_now(3600)).expect(201)

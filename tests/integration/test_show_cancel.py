@@ -88,8 +88,11 @@ def test_everything_goes_back_in_full(office, admin, db, gateway):
 
     ended = done(admin, show)
     assert (ended["total"], ended["done"], ended["failed"], ended["errors"]) == (3, 3, 0, [])
-    told = office.session().get(f"/v1/shows/{show.show_id}").expect(200)
-    assert (told["status"], told["on_sale"]) == ("cancelled", False)
+    def told():  # by a process that read the show a moment before, too
+        seen = office.session().get(f"/v1/shows/{show.show_id}").expect(200)
+        return (seen["status"], seen["on_sale"]) == ("cancelled", False)
+
+    wait_until(told, "that the show is off, in every process", 3)
     assert call_off(admin, show, reason="again")["job_id"] == job["job_id"] == ended["job_id"]
     refunded(admin, show, 3)
     assert given_back(gateway, first) == [9000] and given_back(gateway, second) == [4500]

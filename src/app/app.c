@@ -5,6 +5,7 @@
 #include "base/times.h"
 
 #include "booking/booking_service.h"
+#include "io/http_stream.h"
 #include "jobs/jobs.h"
 #include "payment/payment_service.h"
 #include "staff/staff.h"
@@ -71,6 +72,8 @@ static void on_redis_state(void *arg, bool ready)
 	metric_set(app->metrics, METRIC_UP, 1, 0, ready);
 }
 
+enum { STREAM_RETRY_MS = 2000 };
+
 bool app_init(struct app *app, const struct config *config, struct metrics *metrics, const char *application)
 {
 	char error[256];
@@ -112,6 +115,16 @@ bool app_init(struct app *app, const struct config *config, struct metrics *metr
 	app->pg = pg_new(app->loop, &pg);
 	app->offload = offload_new(app->loop, (int)config->offload_threads, (size_t)config->offload_queue);
 	app->http = http_client_new(app->loop, 64, config->payment_ca_file[0] ? config->payment_ca_file : NULL);
+	struct http_streams_config streams = {.loop = app->loop,
+					      .metrics = metrics,
+					      .streams_max = (size_t)config->streams_max,
+					      .per_session_max = (size_t)config->streams_per_session,
+					      .per_network_max = (size_t)config->connections_per_network,
+					      .queue_max = (size_t)config->stream_queue_bytes,
+					      .heartbeat_ms = config->stream_heartbeat_ms,
+					      .retry_ms = STREAM_RETRY_MS};
+
+	app->streams = http_streams_new(&streams);
 	struct auth_config auth = {.master = app->master,
 				   .pg = app->pg,
 				   .session_lifetime_us = config->session_days * US_PER_DAY,
@@ -151,6 +164,7 @@ bool app_init(struct app *app, const struct config *config, struct metrics *metr
 					   .offload = app->offload,
 					   .metrics = metrics,
 					   .map = app->map,
+					   .streams = app->streams,
 					   .seats_per_lock = (uint32_t)config->seats_per_lock,
 					   .locks_per_session = (uint32_t)config->locks_per_session,
 					   .queue_max = (uint32_t)config->lock_queue,
@@ -210,6 +224,7 @@ bool app_init(struct app *app, const struct config *config, struct metrics *metr
 void app_done(struct app *app)
 {
 	/* the connections first: they drop the callbacks that point into the services */
+	http_streams_free(app->streams);
 	http_client_free(app->http);
 	redis_free(app->redis);
 	offload_free(app->offload);

@@ -29,6 +29,7 @@ struct app {
 	struct redis *redis;
 	struct offload *offload;
 	struct http_client *http;
+	struct http_streams *streams;
 	struct auth *auth;
 	struct staff_service *staff;
 	struct event_service *event;

@@ -10,6 +10,7 @@
 #include "base/times.h"
 #include "base/xmalloc.h"
 #include "booking/booking_service.h"
+#include "io/http_stream.h"
 #include "io/log.h"
 #include "io/verifier.h"
 #include "jobs/jobs.h"
@@ -319,6 +320,7 @@ static void on_term(void *arg, int signo)
 		return;
 	k->draining = true;
 	timer_set_ms(k->cut, k->app.config->drain_timeout_ms);
+	http_streams_drain(k->app.streams);
 	http_server_drain(k->server, LINGER_MS, on_drained, k);
 }
 

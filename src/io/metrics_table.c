@@ -15,6 +15,7 @@ static const char *const lock_values[] = {
 	"unavailable", "outcome_unknown", "overloaded",	    "internal",	  "rate_limited", NULL};
 static const char *const limit_values[] = {"requests_per_network", "requests_per_session", "sessions_per_network",
 					   "holds_per_session",	   "holds_per_network",	   NULL};
+static const char *const stream_end_values[] = {"left", "closed", "slow", "drained", NULL}; /* enum http_stream_end */
 static const char *const booking_values[] = {"payment_pending", "confirmed", "cancelled", "failed", NULL};
 static const char *const payment_values[] = {"created", "requires_action", "authorised",     "captured", "failed",
 					     "voided",	"abandoned",	   "capture_failed", NULL};

@@ -7,6 +7,7 @@
 #include "booking/booking_service.h"
 #include "io/http_stream.h"
 #include "jobs/jobs.h"
+#include "notify/notices_locks.h"
 #include "payment/payment_service.h"
 #include "staff/staff.h"
 #include "ticket/ticket_service.h"
@@ -54,6 +55,7 @@ static const struct pg_stmt *const *const *statement_lists(void)
 	lists[n++] = booking_sql;
 	lists[n++] = jobs_sql;
 	lists[n++] = work_sql;
+	lists[n++] = notices_sql;
 	lists[n] = NULL;
 	return lists;
 }

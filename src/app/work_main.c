@@ -6,6 +6,7 @@
 #include "base/times.h"
 #include "io/log.h"
 #include "jobs/jobs.h"
+#include "notify/notices_locks.h"
 #include "payment/payment_service.h"
 #include "work/work.h"
 
@@ -22,7 +23,7 @@ struct work {
 	struct app app;
 	struct web *web;
 	struct http_server *server;
-	struct duty *duties[9];
+	struct duty *duties[10];
 	size_t n;
 	struct orphan_scan *orphans;
 	struct payment_watch *watch;
@@ -144,6 +145,13 @@ static void scan_orphans(void *arg, struct duty *d)
 	orphan_scan_round(arg, on_settled, d);
 }
 
+static void tell_of_locks(void *arg, struct duty *d)
+{
+	struct app *app = arg;
+
+	notices_locks_round(app->pg, app->metrics, on_settled, d);
+}
+
 static void go_on_with_jobs(void *arg, struct duty *d)
 {
 	show_jobs_round(arg, on_settled, d);
@@ -212,6 +220,7 @@ int work_main(int argc, char **argv)
 		/* it knows itself when its next page or its next scan is due */
 		{.kind = DUTY_ORPHANS, .name = "orphans", .every_ms = 1000, .run = scan_orphans, .arg = w->orphans},
 		{.kind = DUTY_JOBS, .name = "jobs", .every_ms = 1000, .run = go_on_with_jobs, .arg = w->app.jobs},
+		{.kind = DUTY_NOTICES, .name = "notices", .every_ms = 1000, .run = tell_of_locks, .arg = &w->app},
 		{.kind = DUTY_RETENTION, .name = "retention", .every_ms = 60000, .run = keeper_run, .arg = keeper},
 		{.kind = DUTY_CHECK,
 		 .name = "check",

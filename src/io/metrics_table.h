@@ -46,6 +46,7 @@ enum metric_webhook_outcome {
 	WEBHOOK_OUTCOME_UNCONFIGURED,
 };
 
+enum metric_notices { NOTICES_OF_EVENTS, NOTICES_OF_LOCKS };
 enum metric_orphan_scan { ORPHAN_SCAN_COMPLETE, ORPHAN_SCAN_FAILED };
 
 /* Kinds of findings; the last is for those that this program does not know. */

@@ -23,7 +23,8 @@ enum duty_kind {
 	DUTY_CHECK,
 	DUTY_RETENTION,
 	DUTY_ORPHANS,
-	DUTY_JOBS
+	DUTY_JOBS,
+	DUTY_NOTICES
 };
 
 struct duty;

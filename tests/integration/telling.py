@@ -1,0 +1,48 @@
+"""What tests of notifications share: what was told to whom, and events told again."""
+
+import json
+import random
+import subprocess
+
+import servers
+
+ZERO = "00000000-0000-0000-0000-000000000000"
+
+
+def notices(db, show, booking=None):
+    """[(kind, address, data)] of a show, in the order in which they were made; of one booking only."""
+    return db.execute(
+        "SELECT n.kind, y.email, n.data FROM notifications n JOIN buyers y USING (buyer_id) WHERE n.show_id = %s"
+        " AND (%s::uuid IS NULL OR n.booking_id = %s::uuid) ORDER BY n.created_at, n.kind, y.email",
+        [show.show_id, booking, booking]).fetchall()
+
+
+def kinds(db, show, booking=None):
+    return sorted(kind for kind, _, _ in notices(db, show, booking))
+
+
+def events(db, show):
+    """All events of a show, as a consumer is given them."""
+    return [{"id": f"{outbox_id}:{i}", "topic": topic, "type": event["type"], "show_id": show.show_id, "time_us": 0, "data": event}
+            for outbox_id, topic, row in db.execute(
+                "SELECT outbox_id::text, topic, events FROM outbox_events WHERE show_id = %s AND topic IN ('booking', 'payment') ORDER BY seq",
+                [show.show_id]).fetchall() for i, event in enumerate(row)]
+
+
+def tell(office, batches):
+    """The consumer's own function over batches of events, however often they came before (bin/notices_probe)."""
+    text = "".join("".join(json.dumps(event) + "\n" for event in batch) + "\n" for batch in batches)
+    done = subprocess.run([servers.bin_dir() / "notices_probe", office.database_url], input=text, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0 and done.stdout.split() == ["done"] * len(batches), f"{done.stdout} {done.stderr[-2000:]}"
+
+
+def tell_again(office, db, show, seed):
+    """Everything once more, and some of it twice, cut into batches by chance."""
+    chance = random.Random(seed)
+    left = [event for event in events(db, show) for _ in range(chance.choice((1, 1, 2)))]
+    batches = []
+    while left:
+        n = chance.randint(1, 7)
+        batches.append(left[:n])
+        left = left[n:]
+    tell(office, batches)

@@ -168,6 +168,8 @@ test-long: asan $(B)/venv/made-from.txt ## what takes hours: everything breaks (
 	@BOXOFFICE_BUILD_DIR=$(B)/asan BOXOFFICE_EVERY_FAILURE=1 BOXOFFICE_SCHEMATHESIS_SECONDS='$(SCHEMATHESIS_SECONDS)' \
 		$(if $(SEED),BOXOFFICE_SEED='$(SEED)') $(B)/venv/bin/python -m pytest -s tests/faults/test_every_failure.py \
 		tests/integration/test_openapi.py -k 'nth_fails or generated_requests'
+	@BOXOFFICE_BUILD_DIR=$(B)/asan BOXOFFICE_CANCELLED_BOOKINGS='$(BOOKINGS)' $(if $(SEED),BOXOFFICE_SEED='$(SEED)') \
+		$(B)/venv/bin/python -m pytest -s tests/faults/test_show_cancel_faults.py -o timeout=3600
 	@$(MAKE) fuzz SECONDS='$(FUZZ_SECONDS)'
 
 .PHONY: coverage

@@ -29,14 +29,15 @@ def events(db, show):
                 [show.show_id]).fetchall() for i, event in enumerate(row)]
 
 
-def tell(office, batches):
-    """The consumer's own function over batches of events, however often they came before (bin/notices_probe)."""
+def tell(where, batches):
+    """The consumer's own function over batches of events, however often they came before (bin/notices_probe). where: a box office, or
+    the address of a database."""
     text = "".join("".join(json.dumps(event) + "\n" for event in batch) + "\n" for batch in batches)
-    done = subprocess.run([servers.bin_dir() / "notices_probe", office.database_url], input=text, capture_output=True, text=True, timeout=60)
+    done = subprocess.run([servers.bin_dir() / "notices_probe", getattr(where, "database_url", where)], input=text, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0 and done.stdout.split() == ["done"] * len(batches), f"{done.stdout} {done.stderr[-2000:]}"
 
 
-def tell_again(office, db, show, seed):
+def tell_again(where, db, show, seed):
     """Everything once more, and some of it twice, cut into batches by chance."""
     chance = random.Random(seed)
     left = [event for event in events(db, show) for _ in range(chance.choice((1, 1, 2)))]
@@ -45,4 +46,9 @@ def tell_again(office, db, show, seed):
         n = chance.randint(1, 7)
         batches.append(left[:n])
         left = left[n:]
-    tell(office, batches)
+    tell(where, batches)
+
+
+def came_by_itself(where, db, show, n):
+    """Waits until the worker's consumer has come to what was cancelled of n bookings."""
+    tell_again(where, db, show, 0)

@@ -6,6 +6,7 @@
 
 #include "booking/booking_service.h"
 #include "jobs/jobs.h"
+#include "notify/notify_sender.h"
 #include "payment/payment_service.h"
 #include "staff/staff.h"
 #include "ticket/ticket_service.h"
@@ -40,7 +41,7 @@ bool master_key_read(const char *path, struct crypto_key *ret)
 /* Every list of statements; a connection prepares them all. */
 static const struct pg_stmt *const *const *statement_lists(void)
 {
-	static const struct pg_stmt *const *lists[12];
+	static const struct pg_stmt *const *lists[13];
 	size_t n = 0;
 
 	lists[n++] = app_sql_statements;
@@ -52,6 +53,7 @@ static const struct pg_stmt *const *const *statement_lists(void)
 	lists[n++] = payment_sql;
 	lists[n++] = booking_sql;
 	lists[n++] = jobs_sql;
+	lists[n++] = notify_sql;
 	lists[n++] = work_sql;
 	lists[n] = NULL;
 	return lists;

@@ -32,6 +32,8 @@ static const char summary[] = "  admin organizer create NAME\n"
 			      "  admin payments list [--all]\n"
 			      "  admin payments settle FINDING-ID --how TEXT [--by WHO]\n"
 			      "  admin payments retry-refund REFUND-ID [--by WHO]\n"
+			      "  admin notifications list [--all]\n"
+			      "  admin notifications retry NOTIFICATION-ID | --all\n"
 			      "  admin export --email ADDRESS | --buyer ID [--organizer NAME]\n"
 			      "  admin erase --email ADDRESS | --buyer ID [--organizer NAME] [--yes-future]\n"
 			      "  admin backup FOLDER\n"
@@ -255,6 +257,8 @@ static const struct action {
 	{"payments", "list", NO_SUBJECT, admin_payments_list, false},
 	{"payments", "settle", A_SUBJECT, admin_payments_settle, false},
 	{"payments", "retry-refund", A_SUBJECT, admin_payments_retry, false},
+	{"notifications", "list", NO_SUBJECT, admin_notifications_list, false},
+	{"notifications", "retry", MAYBE_A_SUBJECT, admin_notifications_retry, false},
 	{"erase", "", NO_SUBJECT, admin_buyer_erase, false},
 	{"export", "", NO_SUBJECT, admin_buyer_export, false},
 	{"backup", "", A_SUBJECT, admin_backup, true},
@@ -278,7 +282,8 @@ int admin_main(int argc, char **argv)
 		[OPT_BUYER] = {"buyer", true, "Of erase and export: one record of a person.", NULL},
 		[OPT_YES_FUTURE] = {"yes-future", false,
 				    "Of erase: also somebody with bookings for shows that are still to come.", NULL},
-		[OPT_ALL] = {"all", false, "Of payments list: also what is settled.", NULL},
+		[OPT_ALL] = {"all", false, "Of payments list: also what is settled. Of notifications list: also what was sent; of retry: all "
+		     "that failed.", NULL},
 		[OPT_HOW] =
 			{"how", true,
 			 "Of payments settle: what was done, of close-sales and open-sales: why; a sentence without "

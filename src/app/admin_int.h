@@ -50,6 +50,8 @@ int admin_user_disable(const struct asked *a);
 /* ---- admin_payments.c: each returns the exit status ---- */
 
 int admin_payments_list(const struct asked *a);
+int admin_notifications_list(const struct asked *a);
+int admin_notifications_retry(const struct asked *a);
 int admin_payments_settle(const struct asked *a);
 int admin_payments_retry(const struct asked *a);
 

@@ -8,6 +8,7 @@
 #include "io/http_stream.h"
 #include "jobs/jobs.h"
 #include "notify/notices_locks.h"
+#include "notify/notify_sender.h"
 #include "payment/payment_service.h"
 #include "staff/staff.h"
 #include "ticket/ticket_service.h"
@@ -55,6 +56,7 @@ static const struct pg_stmt *const *const *statement_lists(void)
 	lists[n++] = payment_sql;
 	lists[n++] = booking_sql;
 	lists[n++] = jobs_sql;
+	lists[n++] = notify_sql;
 	lists[n++] = work_sql;
 	lists[n++] = notices_sql;
 	lists[n] = NULL;

@@ -123,6 +123,17 @@ static void get_style(struct web_call *call)
 	get_page(call, &web_file_front_css, STR("text/css; charset=utf-8"));
 }
 
+/* Where mails lead. Its token stands after the #, so it does not come here. */
+static void get_booking_page(struct web_call *call)
+{
+	get_page(call, &web_file_booking_html, STR("text/html; charset=utf-8"));
+}
+
+static void get_booking_script(struct web_call *call)
+{
+	get_page(call, &web_file_booking_js, STR("text/javascript; charset=utf-8"));
+}
+
 static const struct web_route always[] = {
 	{HTTP_GET, "/healthz", app_health_get, WEB_ANYBODY, 0, 0, false},
 	{HTTP_GET, "/readyz", get_ready, WEB_ANYBODY, 0, 0, false},
@@ -133,6 +144,8 @@ static const struct web_route pages[] = {
 	{HTTP_GET, "/", get_front, WEB_ANYBODY, 0, 0, false},
 	{HTTP_GET, "/front.js", get_script, WEB_ANYBODY, 0, 0, false},
 	{HTTP_GET, "/front.css", get_style, WEB_ANYBODY, 0, 0, false},
+	{HTTP_GET, "/booking", get_booking_page, WEB_ANYBODY, 0, 0, false},
+	{HTTP_GET, "/booking.js", get_booking_script, WEB_ANYBODY, 0, 0, false},
 };
 
 static void add_routes(struct web *web, struct worker *k)

@@ -243,13 +243,18 @@ static bool start_all(struct up *up)
 
 static void announce(struct up *up)
 {
+	char mails[PATH_MAX + 80] = "";
+
+	if (up_writes_mails(up))
+		up_path(mails, sizeof(mails), "  mails     none is sent: they are files in %s/mail\n", up->dir);
 	up_tell("\nReady after %.1f s.\n"
 		"  open      %s%s\n"
 		"  data      %s  (logs in %s/log)\n"
+		"%s"
 		"  API       token, database and Redis addresses are in %s/up.json\n"
 		"  stop      Ctrl-C; the data stays, and `up` goes on with it\n",
 		seconds(up->began_ms), up->url,
-		up->demo ? "  (a theatre with three evenings on sale; test card pm_card_visa)" : "", up->dir, up->dir,
+		up->demo ? "  (a theatre with three evenings on sale; test card pm_card_visa)" : "", up->dir, up->dir, mails,
 		up->dir);
 }
 

@@ -147,6 +147,8 @@ bool up_paysim_answers(struct up *up);
 void up_serve_start(struct up *up, struct child *c);
 bool up_serve_answers(struct up *up);
 void up_work_start(struct up *up, struct child *c);
+/* Nobody said where mails go: they are files in DIR/mail. */
+bool up_writes_mails(const struct up *up);
 
 /* ---- up_prepare.c, seed.c: run as a step, in a process of their own ---- */
 

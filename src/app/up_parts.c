@@ -195,9 +195,14 @@ bool up_paysim_answers(struct up *up)
 
 /* ---- serve and work ---- */
 
+bool up_writes_mails(const struct up *up)
+{
+	return !up->config.smtp_url[0] && !up->config.mail_dir[0];
+}
+
 static void start_own(struct up *up, struct child *c, const char *command)
 {
-	char key[PATH_MAX + 32], payment_key[PATH_MAX + 32], webhook_key[PATH_MAX + 32], port[16];
+	char key[PATH_MAX + 32], payment_key[PATH_MAX + 32], webhook_key[PATH_MAX + 32], mails[PATH_MAX + 32], port[16];
 	char *argv[UP_ARGS_MAX];
 	int n = 0;
 
@@ -212,6 +217,11 @@ static void start_own(struct up *up, struct child *c, const char *command)
 	argv[n++] = up_arg("2000");
 	argv[n++] = up_arg("--public-url");
 	argv[n++] = up->url;
+	if (up_writes_mails(up)) {
+		up_path(mails, sizeof(mails), "%s/mail", up->dir);
+		argv[n++] = up_arg("--mail-dir");
+		argv[n++] = mails;
+	}
 	for (int i = 0; i < up->n_passed; i++)
 		argv[n++] = up->passed[i];
 	argv[n++] = up_arg("--port");

@@ -6,8 +6,12 @@
 #include "base/times.h"
 #include "consume/consume.h"
 #include "io/log.h"
+#include "app/mail_setup.h"
 #include "jobs/jobs.h"
+#include "notify/notices.h"
+#include "notify/notices_consume.h"
 #include "notify/notices_locks.h"
+#include "notify/notify_sender.h"
 #include "payment/payment_service.h"
 #include "work/work.h"
 
@@ -18,29 +22,39 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { SETTLE_MAX = 50 };
+enum { SETTLE_MAX = 50, MAILS_END_MS = 2500 };
 
 struct work {
 	struct app app;
 	struct web *web;
 	struct http_server *server;
-	struct duty *duties[10 + CONSUMER_KINDS];
+	struct duty *duties[11 + CONSUMER_KINDS];
 	size_t n;
 	struct orphan_scan *orphans;
 	struct payment_watch *watch;
 	struct consumer *consumers[CONSUMER_KINDS];
 	size_t n_consumers;
+	struct notify_sender *sender;
+	struct notices *notices;
 	char holder[128];
 	bool stopping;
 	pid_t guard; /* looks at a database that was away when we started; 0: it was looked at */
 	int exit_status;
 };
 
-static void on_handed_on(void *arg)
+static void on_mails_ended(void *arg)
 {
 	struct work *w = arg;
 
 	loop_stop(w->app.loop);
+}
+
+static void on_handed_on(void *arg)
+{
+	struct work *w = arg;
+
+	/* a mail that is being said is worth waiting for: cut off, it would arrive twice */
+	notify_sender_finish(w->sender, MAILS_END_MS, on_mails_ended, w);
 }
 
 static void on_signal(void *arg, int signo)
@@ -160,6 +174,11 @@ static void go_on_with_jobs(void *arg, struct duty *d)
 	show_jobs_round(arg, on_settled, d);
 }
 
+static void send_mails(void *arg, struct duty *d)
+{
+	notify_sender_round(arg, on_settled, d);
+}
+
 /* ---- consumers of events: each is a duty with a lease of its own ---- */
 
 static void consume(void *arg, struct duty *d)
@@ -190,6 +209,8 @@ static void consumers_start(struct work *w, const struct config *c)
 					.tries_max = (int)c->consumer_tries};
 	const struct consumer_config consumers[] = {
 		{CONSUMER_RECOMMENDED, bookings, CONSUMER_FROM_BEGINNING, recommend_take, w->app.event},
+		/* who booked before there were mails is not told of it now */
+		{CONSUMER_NOTIFICATIONS, notice_topics, CONSUMER_FROM_NOW, notices_consume, w->notices},
 	};
 
 	for (size_t i = 0; i < sizeof(consumers) / sizeof(consumers[0]); i++) {
@@ -252,6 +273,10 @@ int work_main(int argc, char **argv)
 	metrics_use_slot(metrics, 0);
 	if (!app_init(&w->app, &config, metrics, "boxoffice work"))
 		return 2;
+	w->sender = mail_setup(&w->app, &config);
+	if (!w->sender)
+		return 2;
+	w->notices = notices_new(w->app.pg, metrics);
 	if (!watch_start(w, &config))
 		return 1;
 	gethostname(host, sizeof(host) - 1);
@@ -261,7 +286,8 @@ int work_main(int argc, char **argv)
 	w->orphans = orphan_scan_new(w->app.payment, config.orphan_scan_seconds * 1000, config.orphan_min_age_seconds);
 	w->watch = payment_watch_new(w->app.payment);
 	keeper = keeper_new(
-		&(struct keeper_config){w->app.pg, config.outbox_days, config.lock_history_days, config.findings_days});
+		&(struct keeper_config){w->app.pg, config.outbox_days, config.lock_history_days, config.findings_days,
+					config.notification_days});
 	invariants = invariants_new(w->app.pg, metrics, config.check_seconds);
 	const struct duty_config duties[] = {
 		{.kind = DUTY_SWEEP,
@@ -276,6 +302,7 @@ int work_main(int argc, char **argv)
 		{.kind = DUTY_ORPHANS, .name = "orphans", .every_ms = 1000, .run = scan_orphans, .arg = w->orphans},
 		{.kind = DUTY_JOBS, .name = "jobs", .every_ms = 1000, .run = go_on_with_jobs, .arg = w->app.jobs},
 		{.kind = DUTY_NOTICES, .name = "notices", .every_ms = 1000, .run = tell_of_locks, .arg = &w->app},
+		{.kind = DUTY_MAIL, .name = "mail", .every_ms = 500, .run = send_mails, .arg = w->sender},
 		{.kind = DUTY_RETENTION, .name = "retention", .every_ms = 60000, .run = keeper_run, .arg = keeper},
 		{.kind = DUTY_CHECK,
 		 .name = "check",
@@ -317,7 +344,9 @@ int work_main(int argc, char **argv)
 		http_server_free(w->server);
 	web_free(w->web);
 	payment_watch_free(w->watch);
+	notify_sender_free(w->sender);
 	app_done(&w->app);
+	notices_free(w->notices);
 	orphan_scan_free(w->orphans);
 	sweeper_free(sweeper);
 	auditor_free(auditor);

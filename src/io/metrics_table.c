@@ -23,7 +23,7 @@ static const char *const step_values[] = {"create", "confirm", "capture", "cance
 static const char *const dependency_values[] = {"postgresql", "redis", "gateway", NULL};
 static const char *const duty_values[] = {"sweep",     "archive", "audit", "settle",  "check",
 					  "retention", "orphans", "jobs",  "consume",
-					  "notices", NULL};
+					  "notices",  "mail",    NULL};
 static const char *const consumer_values[] = {
 #define CONSUMER(id, name) name,
 #include "io/consumers.def"
@@ -31,6 +31,7 @@ static const char *const consumer_values[] = {
 	NULL};
 static const char *const invariant_values[] = {"I1", "I2", "I3", "I4", "I5", "I6", "I7", NULL};
 
+static const char *const mail_values[] = {"sent", "later", "failed", "dropped", "unknown", "lost", NULL};
 static const char *const settled_values[] = {"attempt", "refund", NULL};
 static const char *const refund_values[] = {"requested", "pending", "succeeded", "failed", NULL};
 static const char *const webhook_values[] = {"taken", "ignored",   "repeated",	  "unsigned",	  "forged",

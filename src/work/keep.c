@@ -15,7 +15,7 @@
 
 #include <stdlib.h>
 
-enum { ROWS_MAX = 5000, WEEKS_AHEAD = 4, QUERY_MS = 10000, STEPS = 6 };
+enum { ROWS_MAX = 5000, WEEKS_AHEAD = 4, QUERY_MS = 10000, STEPS = 7 };
 
 struct keeper {
 	struct keeper_config config;
@@ -66,6 +66,7 @@ static void step_start(struct keeper *k)
 		{&work_sql_lock_history_purge, k->config.lock_history_days, ROWS_MAX},
 		{&work_sql_findings_purge, k->config.findings_days, ROWS_MAX},
 		{&work_sql_request_counts_purge, 0, ROWS_MAX},
+		{&work_sql_notifications_purge, k->config.notification_days, ROWS_MAX},
 	};
 	struct arena arena;
 	struct pg_args args;

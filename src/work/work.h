@@ -25,7 +25,8 @@ enum duty_kind {
 	DUTY_ORPHANS,
 	DUTY_JOBS,
 	DUTY_CONSUME,
-	DUTY_NOTICES
+	DUTY_NOTICES,
+	DUTY_MAIL
 };
 
 struct duty;
@@ -68,11 +69,11 @@ void auditor_free(struct auditor *a);
 duty_fn auditor_run;
 
 /* Drops what is older than it is kept: rows of the outbox, ended locks (by the week; makes the next weeks ahead), settled
- * findings. */
+ * findings, notifications that have ended. */
 struct keeper;
 struct keeper_config {
 	struct pg *pg;
-	int64_t outbox_days, lock_history_days, findings_days;
+	int64_t outbox_days, lock_history_days, findings_days, notification_days;
 };
 struct keeper *keeper_new(const struct keeper_config *config);
 void keeper_free(struct keeper *k);

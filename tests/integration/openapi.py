@@ -29,6 +29,28 @@ def compile_schema(document, schema):
     return jsonschema_rs.Draft202012Validator({**schema, "components": document["components"]}, validate_formats=True)
 
 
+class Schema:
+    """A validator that is made when it is asked for: each holds all components, and a test needs few of the hundreds."""
+
+    made = {}  # by what they judge: most answers of errors are the same Problem
+
+    def __init__(self, document, schema, strict=False):
+        self.document, self.schema = document, closed(schema) if strict else schema
+
+    @functools.cached_property
+    def validator(self):
+        key = id(self.document), json.dumps(self.schema)  # documents live as long as the judge
+        if key not in self.made:
+            self.made[key] = compile_schema(self.document, self.schema)
+        return self.made[key]
+
+    def iter_errors(self, value):
+        return self.validator.iter_errors(value)
+
+    def is_valid(self, value):
+        return self.validator.is_valid(value)
+
+
 def closed(node):
     """A copy in which every object with listed members has these only."""
     if isinstance(node, list):
@@ -47,15 +69,15 @@ class Operation:
         self.responses = {}
         for status, response in node["responses"].items():
             response = contract.resolve(response)
-            types = {kind: compile_schema(contract.closed, closed(media["schema"])) if kind.endswith("json") else None
+            types = {kind: Schema(contract.closed, media["schema"], strict=True) if kind.endswith("json") else None
                      for kind, media in response.get("content", {}).items()}
             headers = {}
             for name, header in response.get("headers", {}).items():
                 header = contract.resolve(header)
-                headers[name] = (header.get("required", False), compile_schema(contract.closed, header["schema"]))
+                headers[name] = (header.get("required", False), Schema(contract.closed, header["schema"]))
             self.responses[int(status)] = types, headers
         body = node.get("requestBody", {}).get("content", {}).get("application/json")
-        self.body = body and compile_schema(contract.document, body["schema"])
+        self.body = body and Schema(contract.document, body["schema"])
 
 
 class Contract:

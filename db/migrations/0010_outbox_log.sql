@@ -46,7 +46,8 @@ CREATE TABLE outbox_log (
   events json NOT NULL,
   created_at timestamptz NOT NULL,
   published_at timestamptz NOT NULL DEFAULT statement_timestamp(),
-  seq bigint NOT NULL
+  seq bigint NOT NULL,
+  on_broker boolean NOT NULL DEFAULT false       -- a broker has it (but for those of its events that are parked)
 ) PARTITION BY RANGE (published_at);
 CREATE INDEX outbox_log_by_position ON outbox_log (partition, position);
 CREATE INDEX outbox_log_by_age ON outbox_log USING brin (published_at) WITH (autosummarize = on);

@@ -9,6 +9,7 @@
 #include "payment/payment_service.h"
 #include "staff/staff.h"
 #include "ticket/ticket_service.h"
+#include "relay/relay.h"
 #include "work/work.h"
 
 #include <errno.h>
@@ -40,7 +41,7 @@ bool master_key_read(const char *path, struct crypto_key *ret)
 /* Every list of statements; a connection prepares them all. */
 static const struct pg_stmt *const *const *statement_lists(void)
 {
-	static const struct pg_stmt *const *lists[12];
+	static const struct pg_stmt *const *lists[16];
 	size_t n = 0;
 
 	lists[n++] = app_sql_statements;
@@ -53,6 +54,7 @@ static const struct pg_stmt *const *const *statement_lists(void)
 	lists[n++] = booking_sql;
 	lists[n++] = jobs_sql;
 	lists[n++] = work_sql;
+	lists[n++] = relay_sql;
 	lists[n] = NULL;
 	return lists;
 }

@@ -24,6 +24,7 @@ static const char *const duty_values[] = {"sweep",     "archive", "audit", "sett
 					  "retention", "orphans", "jobs",  NULL};
 static const char *const invariant_values[] = {"I1", "I2", "I3", "I4", "I5", "I6", "I7", NULL};
 
+static const char *const relay_values[] = {"kafka", "log", NULL};
 static const char *const settled_values[] = {"attempt", "refund", NULL};
 static const char *const refund_values[] = {"requested", "pending", "succeeded", "failed", NULL};
 static const char *const webhook_values[] = {"taken", "ignored",   "repeated",	  "unsigned",	  "forged",

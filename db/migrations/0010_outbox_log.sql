@@ -35,6 +35,7 @@ CREATE TABLE outbox_partitions (
 ) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 200);
 INSERT INTO outbox_partitions (partition) SELECT generate_series(0, 15);
 GRANT SELECT, UPDATE ON outbox_partitions TO boxoffice_app;
+GRANT DELETE ON leases TO boxoffice_app; -- of relays that are no more
 
 -- Positions begin at 1 and have no gaps within a partition. Events of one aggregate stand in its order, by position and place in the array.
 CREATE TABLE outbox_log (

@@ -32,6 +32,9 @@ static const char summary[] = "  admin organizer create NAME\n"
 			      "  admin payments list [--all]\n"
 			      "  admin payments settle FINDING-ID --how TEXT [--by WHO]\n"
 			      "  admin payments retry-refund REFUND-ID [--by WHO]\n"
+			      "  admin outbox list [--all]\n"
+			      "  admin outbox retry EVENT-ID\n"
+			      "  admin outbox skip EVENT-ID\n"
 			      "  admin export --email ADDRESS | --buyer ID [--organizer NAME]\n"
 			      "  admin erase --email ADDRESS | --buyer ID [--organizer NAME] [--yes-future]\n"
 			      "  admin backup FOLDER\n"
@@ -255,6 +258,9 @@ static const struct action {
 	{"payments", "list", NO_SUBJECT, admin_payments_list, false},
 	{"payments", "settle", A_SUBJECT, admin_payments_settle, false},
 	{"payments", "retry-refund", A_SUBJECT, admin_payments_retry, false},
+	{"outbox", "list", NO_SUBJECT, admin_outbox_list, false},
+	{"outbox", "retry", A_SUBJECT, admin_outbox_retry, false},
+	{"outbox", "skip", A_SUBJECT, admin_outbox_skip, false},
 	{"erase", "", NO_SUBJECT, admin_buyer_erase, false},
 	{"export", "", NO_SUBJECT, admin_buyer_export, false},
 	{"backup", "", A_SUBJECT, admin_backup, true},
@@ -278,7 +284,7 @@ int admin_main(int argc, char **argv)
 		[OPT_BUYER] = {"buyer", true, "Of erase and export: one record of a person.", NULL},
 		[OPT_YES_FUTURE] = {"yes-future", false,
 				    "Of erase: also somebody with bookings for shows that are still to come.", NULL},
-		[OPT_ALL] = {"all", false, "Of payments list: also what is settled.", NULL},
+		[OPT_ALL] = {"all", false, "Of payments list: also what is settled; of outbox list: also what was left out.", NULL},
 		[OPT_HOW] =
 			{"how", true,
 			 "Of payments settle: what was done, of close-sales and open-sales: why; a sentence without "

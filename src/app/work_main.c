@@ -193,10 +193,10 @@ int work_main(int argc, char **argv)
 	struct keeper *keeper;
 	struct invariants *invariants;
 	char host[64] = "";
-	int status =
-		config_read("boxoffice work",
-			    "Runs the background duties: expiry, audit, settling of payments, events out, invariants, retention.",
-			    argc, argv, NULL, &config);
+	int status = config_read(
+		"boxoffice work",
+		"Runs the background duties: expiry, audit, settling of payments, events out, invariants, retention.",
+		argc, argv, NULL, &config);
 
 	if (status >= 0)
 		return status;

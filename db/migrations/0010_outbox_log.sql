@@ -35,6 +35,7 @@ CREATE TABLE outbox_partitions (
 ) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 200);
 INSERT INTO outbox_partitions (partition) SELECT generate_series(0, 15);
 GRANT SELECT, UPDATE ON outbox_partitions TO boxoffice_app;
+GRANT DELETE ON leases TO boxoffice_app; -- of relays that are no more
 
 -- Positions begin at 1 and have no gaps within a partition. Events of one aggregate stand in its order, by position and place in the array.
 CREATE TABLE outbox_log (
@@ -46,7 +47,8 @@ CREATE TABLE outbox_log (
   events json NOT NULL,
   created_at timestamptz NOT NULL,
   published_at timestamptz NOT NULL DEFAULT statement_timestamp(),
-  seq bigint NOT NULL
+  seq bigint NOT NULL,
+  on_broker boolean NOT NULL DEFAULT false       -- a broker has it (but for those of its events that are parked)
 ) PARTITION BY RANGE (published_at);
 CREATE INDEX outbox_log_by_position ON outbox_log (partition, position);
 CREATE INDEX outbox_log_by_age ON outbox_log USING brin (published_at) WITH (autosummarize = on);

@@ -34,6 +34,9 @@ static const char summary[] = "  admin organizer create NAME\n"
 			      "  admin payments retry-refund REFUND-ID [--by WHO]\n"
 			      "  admin notifications list [--all]\n"
 			      "  admin notifications retry NOTIFICATION-ID | --all\n"
+			      "  admin outbox list [--all]\n"
+			      "  admin outbox retry EVENT-ID\n"
+			      "  admin outbox skip EVENT-ID\n"
 			      "  admin export --email ADDRESS | --buyer ID [--organizer NAME]\n"
 			      "  admin erase --email ADDRESS | --buyer ID [--organizer NAME] [--yes-future]\n"
 			      "  admin backup FOLDER\n"
@@ -259,6 +262,9 @@ static const struct action {
 	{"payments", "retry-refund", A_SUBJECT, admin_payments_retry, false},
 	{"notifications", "list", NO_SUBJECT, admin_notifications_list, false},
 	{"notifications", "retry", MAYBE_A_SUBJECT, admin_notifications_retry, false},
+	{"outbox", "list", NO_SUBJECT, admin_outbox_list, false},
+	{"outbox", "retry", A_SUBJECT, admin_outbox_retry, false},
+	{"outbox", "skip", A_SUBJECT, admin_outbox_skip, false},
 	{"erase", "", NO_SUBJECT, admin_buyer_erase, false},
 	{"export", "", NO_SUBJECT, admin_buyer_export, false},
 	{"backup", "", A_SUBJECT, admin_backup, true},
@@ -282,8 +288,8 @@ int admin_main(int argc, char **argv)
 		[OPT_BUYER] = {"buyer", true, "Of erase and export: one record of a person.", NULL},
 		[OPT_YES_FUTURE] = {"yes-future", false,
 				    "Of erase: also somebody with bookings for shows that are still to come.", NULL},
-		[OPT_ALL] = {"all", false, "Of payments list: also what is settled. Of notifications list: also what was sent; of retry: all "
-		     "that failed.", NULL},
+		[OPT_ALL] = {"all", false, "Of payments list: also what is settled; of outbox list: also what was left out; of "
+		     "notifications list: also what was sent; of retry: all that failed.", NULL},
 		[OPT_HOW] =
 			{"how", true,
 			 "Of payments settle: what was done, of close-sales and open-sales: why; a sentence without "

@@ -55,6 +55,12 @@ int admin_notifications_retry(const struct asked *a);
 int admin_payments_settle(const struct asked *a);
 int admin_payments_retry(const struct asked *a);
 
+/* ---- admin_outbox.c: each returns the exit status ---- */
+
+int admin_outbox_list(const struct asked *a);
+int admin_outbox_retry(const struct asked *a);
+int admin_outbox_skip(const struct asked *a);
+
 /* ---- admin_backup.c, admin_restore.c, admin_reopen.c: each returns the exit status ---- */
 
 int admin_backup(const struct asked *a);

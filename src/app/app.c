@@ -12,6 +12,7 @@
 #include "payment/payment_service.h"
 #include "staff/staff.h"
 #include "ticket/ticket_service.h"
+#include "relay/relay.h"
 #include "work/work.h"
 
 #include <errno.h>
@@ -59,6 +60,7 @@ static const struct pg_stmt *const *const *statement_lists(void)
 	lists[n++] = notify_sql;
 	lists[n++] = work_sql;
 	lists[n++] = notices_sql;
+	lists[n++] = relay_sql;
 	lists[n] = NULL;
 	return lists;
 }

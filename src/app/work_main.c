@@ -13,6 +13,7 @@
 #include "notify/notices_locks.h"
 #include "notify/notify_sender.h"
 #include "payment/payment_service.h"
+#include "relay/relay.h"
 #include "work/work.h"
 
 #include <errno.h>
@@ -36,6 +37,7 @@ struct work {
 	size_t n_consumers;
 	struct notify_sender *sender;
 	struct notices *notices;
+	struct relay *relay;
 	char holder[128];
 	bool stopping;
 	pid_t guard; /* looks at a database that was away when we started; 0: it was looked at */
@@ -57,6 +59,13 @@ static void on_handed_on(void *arg)
 	notify_sender_finish(w->sender, MAILS_END_MS, on_mails_ended, w);
 }
 
+static void on_relay_stopped(void *arg)
+{
+	struct work *w = arg;
+
+	duties_hand_on(w->app.pg, w->holder, on_handed_on, w);
+}
+
 static void on_signal(void *arg, int signo)
 {
 	struct work *w = arg;
@@ -70,7 +79,7 @@ static void on_signal(void *arg, int signo)
 	/* every statement is whole in itself: a round that is cut is taken up by the next holder of the lease */
 	for (size_t i = 0; i < w->n; i++)
 		duty_stop(w->duties[i]);
-	duties_hand_on(w->app.pg, w->holder, on_handed_on, w);
+	relay_stop(w->relay, on_relay_stopped, w);
 }
 
 /* The database was reached: it is one for us, or there is nothing to wait for. */
@@ -150,6 +159,27 @@ static bool watch_start(struct work *w, const struct config *c)
 	http_server_listen(w->server, fd);
 	log_line(LOG_INFO, "metrics", LOG_C("host", c->host), LOG_I("port", port));
 	return true;
+}
+
+static bool relay_begin(struct work *w, const struct config *c)
+{
+	struct relay_config relay = {.loop = w->app.loop,
+				     .pg = w->app.pg,
+				     .offload = w->app.offload,
+				     .metrics = w->app.metrics,
+				     .holder = w->holder,
+				     .lease_ms = c->lease_seconds * 1000,
+				     .poll_ms = c->relay_poll_ms,
+				     .kafka = {c->kafka_brokers, c->kafka_config, "boxoffice"},
+				     .topic_prefix = c->kafka_topic_prefix,
+				     .kafka_partitions = (int)c->kafka_partitions,
+				     .kafka_replication = (int)c->kafka_replication};
+	char error[KAFKA_ERROR_MAX];
+
+	w->relay = relay_new(&relay, error);
+	if (!w->relay)
+		fprintf(stderr, "boxoffice: %s\n", error);
+	return w->relay != NULL;
 }
 
 static void settle(void *arg, struct duty *d)
@@ -247,10 +277,10 @@ int work_main(int argc, char **argv)
 	struct keeper *keeper;
 	struct invariants *invariants;
 	char host[64] = "";
-	int status =
-		config_read("boxoffice work",
-			    "Runs the background duties: expiry, audit, settling of payments, invariants, retention.",
-			    argc, argv, NULL, &config);
+	int status = config_read(
+		"boxoffice work",
+		"Runs the background duties: expiry, audit, settling of payments, events out, invariants, retention.",
+		argc, argv, NULL, &config);
 
 	if (status >= 0)
 		return status;
@@ -281,6 +311,8 @@ int work_main(int argc, char **argv)
 		return 1;
 	gethostname(host, sizeof(host) - 1);
 	snprintf(w->holder, sizeof(w->holder), "%s/%d/%lld", host, (int)getpid(), (long long)wall_now_us());
+	if (!relay_begin(w, &config))
+		return 2;
 	sweeper = sweeper_new(w->app.pg, w->app.loop, w->app.map, metrics);
 	auditor = auditor_new(w->app.pg, w->app.loop, w->app.map, metrics);
 	w->orphans = orphan_scan_new(w->app.payment, config.orphan_scan_seconds * 1000, config.orphan_min_age_seconds);
@@ -340,6 +372,7 @@ int work_main(int argc, char **argv)
 		consumer_free(w->consumers[i]);
 	for (size_t i = 0; i < w->n; i++)
 		duty_free(w->duties[i]);
+	relay_free(w->relay);
 	if (w->server)
 		http_server_free(w->server);
 	web_free(w->web);

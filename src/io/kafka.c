@@ -165,6 +165,10 @@ static void slot_report(struct slot *slot, rd_kafka_resp_err_t err)
 	s->outcomes[slot - s->slots] = !err ? KAFKA_OUT : is_refusal(err) ? KAFKA_REFUSED : KAFKA_LOST;
 	if (err)
 		snprintf(s->error, sizeof(s->error), "%s", rd_kafka_err2str(err));
+	/* after a fatal error every message ends with that one's code */
+	if (s->outcomes[slot - s->slots] == KAFKA_LOST && s->producer->rk &&
+	    rd_kafka_fatal_error(s->producer->rk, NULL, 0))
+		s->producer->broken = true;
 }
 
 static rd_kafka_resp_err_t give(struct kafka_producer *p, const struct kafka_message *m, struct slot *slot)
@@ -211,7 +215,7 @@ struct kafka_send *kafka_send_start(struct kafka_producer *p, const struct kafka
 	if (!p->rk)
 		handle_open(p, p->trouble);
 	for (size_t i = 0; i < n; i++) {
-		rd_kafka_resp_err_t err = p->rk ? give(p, &messages[i], &s->slots[i]) : RD_KAFKA_RESP_ERR__FATAL;
+		rd_kafka_resp_err_t err = p->rk ? give(p, &messages[i], &s->slots[i]) : RD_KAFKA_RESP_ERR__DESTROY;
 
 		s->slots[i].send = s;
 		if (err)
@@ -227,12 +231,34 @@ void kafka_send_cancel(struct kafka_send *s)
 	s->fn = NULL;
 }
 
+static void rebuild(struct kafka_producer *p)
+{
+	char why[KAFKA_ERROR_MAX];
+
+	p->rebuilds++;
+	if (p->rk)
+		handle_close(p, false);
+	for (struct list *at = p->sends.next; at != &p->sends; at = at->next) {
+		struct kafka_send *s = list_entry(at, struct kafka_send, link);
+
+		for (size_t i = 0; i < s->n && s->left > 0; i++)
+			if (s->slots[i].send)
+				slot_report(&s->slots[i], RD_KAFKA_RESP_ERR__DESTROY);
+	}
+	/* the same properties as before: it fails for want of memory or descriptors only, and is tried again with the next send */
+	if (!handle_open(p, why))
+		snprintf(p->trouble, sizeof(p->trouble), "%s", why);
+	deferred_post(p->finish);
+}
+
 static void on_finish(void *arg)
 {
 	struct kafka_producer *p = arg;
 	struct list *at;
 	bool found;
 
+	if (p->broken)
+		rebuild(p);
 	/* from the beginning after each: what is told may start and cancel others */
 	do {
 		found = false;
@@ -249,25 +275,6 @@ static void on_finish(void *arg)
 }
 
 /* ---- what librdkafka has to tell ---- */
-
-static void rebuild(struct kafka_producer *p)
-{
-	char why[KAFKA_ERROR_MAX];
-
-	p->rebuilds++;
-	handle_close(p, false);
-	for (struct list *at = p->sends.next; at != &p->sends; at = at->next) {
-		struct kafka_send *s = list_entry(at, struct kafka_send, link);
-
-		for (size_t i = 0; i < s->n && s->left > 0; i++)
-			if (s->slots[i].send)
-				slot_report(&s->slots[i], RD_KAFKA_RESP_ERR__FATAL);
-	}
-	/* the same properties as before: it fails for want of memory or descriptors only, and is tried again with the next send */
-	if (!handle_open(p, why))
-		snprintf(p->trouble, sizeof(p->trouble), "%s", why);
-	deferred_post(p->finish);
-}
 
 static void on_reports(struct kafka_producer *p, rd_kafka_event_t *event)
 {

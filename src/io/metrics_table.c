@@ -32,6 +32,7 @@ static const char *const consumer_values[] = {
 static const char *const invariant_values[] = {"I1", "I2", "I3", "I4", "I5", "I6", "I7", NULL};
 
 static const char *const mail_values[] = {"sent", "later", "failed", "dropped", "unknown", "lost", NULL};
+static const char *const relay_values[] = {"kafka", "log", NULL};
 static const char *const settled_values[] = {"attempt", "refund", NULL};
 static const char *const refund_values[] = {"requested", "pending", "succeeded", "failed", NULL};
 static const char *const webhook_values[] = {"taken", "ignored",   "repeated",	  "unsigned",	  "forged",

@@ -68,7 +68,7 @@ struct auditor *auditor_new(struct pg *pg, struct loop *loop, struct seat_map *m
 void auditor_free(struct auditor *a);
 duty_fn auditor_run;
 
-/* Drops what is older than it is kept: rows of the outbox, ended locks (by the week; makes the next weeks ahead), settled
+/* Drops what is older than it is kept: events that are out (by the day), ended locks (by the week), both made ahead; settled
  * findings, notifications that have ended. */
 struct keeper;
 struct keeper_config {

@@ -119,6 +119,7 @@ class Stand:
         # so that the next one need not wait for the lease to end
         with contextlib.suppress(psycopg.Error), self.plant.sql() as db:
             db.execute("DELETE FROM leases")
+            db.execute("UPDATE outbox_partitions SET holder = '', until = '-infinity'")
 
     def stop_serve(self, sig=signal.SIGTERM):
         self.serve.send_signal(sig)

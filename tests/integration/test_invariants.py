@@ -56,7 +56,7 @@ def test_faults_are_shown_and_said_once(office):
         try:
             wait_until(lambda: {key: n for key, n in gauges(office).items() if n} == dict.fromkeys(BROKEN, 1), "each shown")
             # long ago by now, for the outbox: it is looked at until it is mended
-            db.execute("UPDATE outbox SET created_at = created_at - interval '2 hours'")
+            db.execute("UPDATE outbox_log SET created_at = created_at - interval '2 hours'")
             rounds = duty_rounds(office)
             wait_until(lambda: duty_rounds(office) >= rounds + 2, "two more rounds")
             assert {key: n for key, n in gauges(office).items() if n} == dict.fromkeys(BROKEN, 1)

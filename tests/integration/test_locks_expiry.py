@@ -41,7 +41,7 @@ def test_its_seats_are_free_again(stand):
     buyer.release(show.show_id, lock["lock_id"]).expect(204)  # also when already ended
     assert set(stand.api().taken(show.show_id)) == set(show.seats[:3]), "a lock that is over gives nobody's seats back"
     with stand.plant.sql() as db:
-        events = [event for (row,) in db.execute("SELECT events FROM outbox WHERE show_id = %s ORDER BY created_at",
+        events = [event for (row,) in db.execute("SELECT events FROM outbox_events WHERE show_id = %s ORDER BY seq",
                                                  [show.show_id]) for event in row]
     # whether the sweeper ended it or the one who took over
     assert [event["type"] for event in events] == ["seat.locked", "seat.lock_expired", "seat.locked"]

@@ -70,7 +70,7 @@ def test_some_seats_get_another_holder(office, admin, db):
     actor, seats, gone = db.execute("SELECT actor, seats, revoked::text[] FROM ticket_transfers WHERE booking_id = %s",
                                     [booking["booking_id"]]).fetchone()
     assert (actor, seats, set(gone)) == ("buyer", [0, 2], revoked(office, show))
-    types = [event["type"] for (events,) in db.execute("SELECT events FROM outbox WHERE show_id = %s AND topic = 'ticket' ORDER BY created_at",
+    types = [event["type"] for (events,) in db.execute("SELECT events FROM outbox_events WHERE show_id = %s AND topic = 'ticket' ORDER BY seq",
                                                        [show.show_id]) for event in events]
     assert sorted(types) == ["ticket.issued", "ticket.issued", "ticket.revoked"]
 

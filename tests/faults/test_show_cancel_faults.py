@@ -15,7 +15,7 @@ import time
 import pytest
 
 from service import wait_until
-from telling import came_by_itself, tell_again
+from telling import came, tell_again
 from till import PRICE, Till
 
 BOOKINGS = int(os.environ.get("BOXOFFICE_CANCELLED_BOOKINGS", "200"))
@@ -117,7 +117,7 @@ def test_everybody_is_given_back_and_told_once(till, rng):
 
     # told: once that it was booked, once that it is off; and of nothing else, however often the events come
     with till.real.sql() as db:
-        came_by_itself(till.real.postgres.url, db, show, BOOKINGS)
+        came(db, show, DONE_WITHIN_S)
         for _ in range(2):
             rows = db.execute("SELECT n.kind, n.booking_id::text, y.email FROM notifications n JOIN buyers y USING (buyer_id)"
                               " WHERE n.show_id = %s", [show.show_id]).fetchall()

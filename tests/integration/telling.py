@@ -5,6 +5,7 @@ import random
 import subprocess
 
 import servers
+from service import wait_until
 
 ZERO = "00000000-0000-0000-0000-000000000000"
 
@@ -49,6 +50,14 @@ def tell_again(where, db, show, seed):
     tell(where, batches)
 
 
-def came_by_itself(where, db, show, n):
-    """Waits until the worker's consumer has come to what was cancelled of n bookings."""
-    tell_again(where, db, show, 0)
+def came(db, show, timeout_s=20):
+    """Waits until the worker's consumer has had all events of the show that there are now, without a broker."""
+    [(last,)] = db.execute("SELECT coalesce(max(seq), -1) FROM outbox_events WHERE show_id = %s", [show.show_id]).fetchall()
+
+    def done():
+        return db.execute(
+            "SELECT count(*) = 0 FROM outbox_events e WHERE e.show_id = %s AND e.seq <= %s AND (e.position IS NULL OR e.position > coalesce("
+            "(SELECT c.position FROM consumer_cursors c WHERE c.consumer = 'notifications' AND c.partition = e.partition), 0))",
+            [show.show_id, last]).fetchone()[0]
+
+    wait_until(done, "the consumer of notifications", timeout_s, 0.1)

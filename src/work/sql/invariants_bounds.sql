@@ -28,7 +28,7 @@ UNION ALL
 (SELECT 4, r.show_id, r.refund_id, 'refund ' || r.refund_id || ' (' || r.state || ') should have been looked at long ago'
   FROM refunds r
  WHERE r.settle_at < 'infinity' AND r.settle_at < statement_timestamp() - interval '1 minute' - $1::interval
- ORDER BY r.settle_at LIMIT $2::int))
+ ORDER BY r.settle_at LIMIT $2::int)
 UNION ALL
 (SELECT 5, o.show_id, o.outbox_id, 'the row ' || o.outbox_id || ' waits to go out since ' || date_trunc('second', o.created_at)
   FROM outbox_partitions p
@@ -37,7 +37,7 @@ UNION ALL
  WHERE o.created_at < statement_timestamp() - interval '15 minutes' - $1::interval
  LIMIT $2::int)
 UNION ALL
-(SELECT 5, '00000000-0000-0000-0000-000000000000', ('00000000-0000-0000-0000-' || lpad(p.partition::text, 12, '0'))::uuid,
+(SELECT 5, '00000000-0000-0000-0000-000000000000'::uuid, ('00000000-0000-0000-0000-' || lpad(p.partition::text, 12, '0'))::uuid,
        'partition ' || p.partition || ' of the log has a gap, or does not end with the last position given out'
   FROM outbox_partitions p
  CROSS JOIN LATERAL (SELECT count(*) AS n, min(k.position) AS first, max(k.position) AS last

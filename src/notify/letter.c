@@ -193,10 +193,14 @@ static enum letter_value decline_value(const char *code)
 	static const struct {
 		const char *begins;
 		enum letter_value value;
-	} known[] = {{"insufficient_funds", LETTER_decline_funds}, {"expired_card", LETTER_decline_expired},
-		     {"incorrect_", LETTER_decline_typing},	   {"invalid_cvc", LETTER_decline_typing},
-		     {"invalid_expiry", LETTER_decline_typing},	   {"invalid_number", LETTER_decline_typing},
-		     {"authentication_", LETTER_decline_confirm},  {"payment_intent_authentication_failure", LETTER_decline_confirm}};
+	} known[] = {{"insufficient_funds", LETTER_decline_funds},
+		     {"expired_card", LETTER_decline_expired},
+		     {"incorrect_", LETTER_decline_typing},
+		     {"invalid_cvc", LETTER_decline_typing},
+		     {"invalid_expiry", LETTER_decline_typing},
+		     {"invalid_number", LETTER_decline_typing},
+		     {"authentication_", LETTER_decline_confirm},
+		     {"payment_intent_authentication_failure", LETTER_decline_confirm}};
 
 	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
 		if (strncmp(code, known[i].begins, strlen(known[i].begins)) == 0)
@@ -222,6 +226,9 @@ bool letter_facts(struct letter *l, const struct letter_facts *f)
 	set(l, LETTER_link, f->link);
 	set(l, LETTER_holder, f->holder ? "1" : "");
 	set(l, LETTER_partly, f->partly ? "1" : "");
+	set(l, LETTER_lost, f->lost ? "1" : "");
+	set(l, LETTER_by_staff, f->by_staff ? "1" : "");
+	set(l, LETTER_stuck, f->stuck ? "1" : "");
 	if (when_zone_local(zone, f->starts_at_us, &w)) {
 		when_date(&w, l->tag, &b);
 		take(l, LETTER_date, &b);

@@ -24,7 +24,7 @@ struct letter {
 	struct arena arena;
 	enum notify_kind kind;
 	enum notify_locale locale;
-	const char *tag; /* of dates and money: the reader's, as far as there are templates in it */
+	const char *tag;		   /* of dates and money: the reader's, as far as there are templates in it */
 	const char *values[LETTER_VALUES]; /* never NULL */
 };
 
@@ -41,6 +41,7 @@ struct letter_facts {
 	size_t n_seats;
 	struct money total, refund, fee;
 	bool declined, holder, partly; /* holder: of tickets that somebody else paid for */
+	bool lost, by_staff, stuck;    /* why a booking ended; a refund that did not get through */
 };
 
 struct letter *letter_new(enum notify_kind kind, struct str locale);

@@ -53,7 +53,8 @@ enum {
 
 #define PUT_OFF_US (10 * US_PER_MINUTE)
 
-/* What its writer noted, over what the tables say: {"seats": [numbers], "amount_minor", "fee_minor", "decline_code"}. */
+/* What its writer noted, over what the tables say: {"seats": [numbers], "amount_minor", "fee_minor", "decline_code", "reason", "outcome"}.
+ */
 static void read_data(struct mail_job *j, struct str text)
 {
 	json_t *data = json_loadb(text.p, text.n, 0, NULL), *seats = json_object_get(data, "seats"), *v;
@@ -75,6 +76,11 @@ static void read_data(struct mail_job *j, struct str text)
 	v = json_object_get(data, "decline_code");
 	if (json_is_string(v))
 		j->decline_code = arena_strdup(&j->arena, json_string_value(v));
+	v = json_object_get(data, "reason");
+	j->lost = json_is_string(v) && strcmp(json_string_value(v), "payment_lost") == 0;
+	j->by_staff = json_is_string(v) && strcmp(json_string_value(v), "staff") == 0;
+	v = json_object_get(data, "outcome");
+	j->stuck = json_is_string(v) && strcmp(json_string_value(v), "failed") == 0;
 	json_decref(data);
 }
 
@@ -122,9 +128,12 @@ static const char *overtaken(const struct mail_job *j, struct str lock_state)
 	case NOTIFY_SHOW_RESCHEDULED:
 		return j->confirmed ? NULL : "overtaken: the booking is not confirmed any more";
 	case NOTIFY_LOCK_ENDING:
-		return str_eqc(lock_state, "active") && j->lock_open ? NULL : "overtaken: the lock does not wait any more";
+		return str_eqc(lock_state, "active") && j->lock_open ? NULL
+								     : "overtaken: the lock does not wait any more";
 	case NOTIFY_LOCK_ENDED:
-		return str_eqc(lock_state, "booked") || str_eqc(lock_state, "paying") ? "overtaken: the seats were booked" : NULL;
+		return str_eqc(lock_state, "booked") || str_eqc(lock_state, "paying")
+			       ? "overtaken: the seats were booked"
+			       : NULL;
 	case NOTIFY_PAYMENT_FAILED:
 		return j->confirmed ? "overtaken: it was paid in another attempt" : NULL;
 	default:
@@ -164,9 +173,9 @@ static void seat_facts(struct mail_job *j, struct letter_facts *f)
 
 	for (size_t i = 0; i < j->n_seats; i++) {
 		bool released = among(j->released, j->n_released, j->seats[i]);
-		bool said = partly			      ? released
-			    : j->confirmed || j->tickets      ? !released
-							      : true; /* of what has ended, all that it had */
+		bool said = partly			 ? released
+			    : j->confirmed || j->tickets ? !released
+							 : true; /* of what has ended, all that it had */
 
 		if (j->kind == NOTIFY_TRANSFER && j->tickets)
 			said = false; /* below */
@@ -174,9 +183,12 @@ static void seat_facts(struct mail_job *j, struct letter_facts *f)
 			seat_fact(j, i, &seats[f->n_seats++]);
 	}
 	for (size_t i = 0; j->kind == NOTIFY_TRANSFER && j->tickets && i < j->tickets->n_seats; i++)
-		seats[f->n_seats++] = (struct letter_seat){
-			j->tickets->seats[i].zone, j->tickets->seats[i].row, j->tickets->seats[i].seat,
-			j->tickets->seats[i].category ? j->tickets->seats[i].category : "", {0, NULL}};
+		seats[f->n_seats++] =
+			(struct letter_seat){j->tickets->seats[i].zone,
+					     j->tickets->seats[i].row,
+					     j->tickets->seats[i].seat,
+					     j->tickets->seats[i].category ? j->tickets->seats[i].category : "",
+					     {0, NULL}};
 	f->seats = seats;
 	f->partly = partly;
 }
@@ -206,7 +218,8 @@ static const char *link_of(struct mail_job *j)
 
 static bool gives_back(const struct mail_job *j)
 {
-	return j->own && (j->kind == NOTIFY_SHOW_CANCELLED || j->kind == NOTIFY_BOOKING_CANCELLED || j->kind == NOTIFY_REFUNDED);
+	return j->own &&
+	       (j->kind == NOTIFY_SHOW_CANCELLED || j->kind == NOTIFY_BOOKING_CANCELLED || j->kind == NOTIFY_REFUNDED);
 }
 
 static void job_write(struct mail_job *j)
@@ -245,6 +258,9 @@ static void job_write(struct mail_job *j)
 		f.refund = (struct money){j->refund_minor, j->currency};
 	if (j->kind == NOTIFY_BOOKING_CANCELLED && j->own)
 		f.fee = (struct money){j->fee_minor, j->currency};
+	f.lost = j->lost;
+	f.by_staff = j->by_staff;
+	f.stuck = j->stuck;
 	seat_facts(j, &f);
 	c->from = j->s->from;
 	c->to = j->to;
@@ -255,7 +271,8 @@ static void job_write(struct mail_job *j)
 	c->tickets = j->tickets;
 	j->tickets = NULL;
 	if (j->s->folder)
-		c->path = arena_printf(a, "%s/%s-%s.eml", j->s->folder, notify_kind_name(j->kind), uuid_format(&j->id, id));
+		c->path = arena_printf(a, "%s/%s-%s.eml", j->s->folder, notify_kind_name(j->kind),
+				       uuid_format(&j->id, id));
 	if (!letter_facts(l, &f)) {
 		composition_free(c);
 		job_end_as(j, JOB_FAILED, 0, "the venue's time zone is unknown here");

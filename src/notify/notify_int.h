@@ -40,7 +40,13 @@ void composition_run(void *c);
 
 /* ---- mail_job.c: from a claim to a composition ---- */
 
-enum job_end { JOB_SENT, JOB_LATER, JOB_FAILED, JOB_DROPPED, JOB_LOST /* the database was away, or another has the claim */ };
+enum job_end {
+	JOB_SENT,
+	JOB_LATER,
+	JOB_FAILED,
+	JOB_DROPPED,
+	JOB_LOST /* the database was away, or another has the claim */
+};
 
 struct mail_job {
 	struct list link;
@@ -58,7 +64,8 @@ struct mail_job {
 	size_t n_seats, n_released;
 	const struct currency *currency;
 	int64_t total_minor, refund_minor, fee_minor, lock_expires_us;
-	bool lock_open; /* the lock still holds its seats */
+	bool lock_open;		    /* the lock still holds its seats */
+	bool lost, by_staff, stuck; /* why a booking ended; a refund that did not get through */
 	const char *failure, *decline_code;
 	struct show *show;
 	struct ticket_document *tickets;

@@ -102,7 +102,8 @@ def assert_told_is_the_outbox(db, kafka, prefix, without=()):
         partitions[topic, key].add(partition)
         if topic == "booking":
             before = versions.get(key, 0)
-            assert event["version"] == before + 1, f"{event} after version {before}"
+            assert event["version"] == before + 1, f"{event} after version {before}: " \
+                f"{[(p, h['ce_id'], e['version']) for _, p, k, h, e in messages if k == key]}"
             versions[key] = event["version"]
         if topic == "seat":
             for seat, version in event["seats"].items():

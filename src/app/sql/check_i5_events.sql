@@ -32,7 +32,7 @@ UNION ALL
 SELECT o.show_id, 'the row ' || o.outbox_id || ' is out and waits to go out'
   FROM outbox o JOIN outbox_log l ON l.partition = outbox_partition(o.show_id) AND l.outbox_id = o.outbox_id
 UNION ALL
-SELECT o.show_id, o.topic || ' ' || o.aggregate || ': version ' || o.version || ' is told after ' || o.before
+SELECT o.show_id, o.aggregate || ': version ' || o.version || ' is told after ' || o.before
   FROM ordered o WHERE o.version < o.before
 UNION ALL
 SELECT NULL, count(*) || ' rows of partition ' || outbox_partition(o.show_id) || ' wait to go out, the oldest since '

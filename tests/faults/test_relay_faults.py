@@ -100,7 +100,7 @@ STEPS = [
     ("relay_parked", HOLD, "it begins"),
     ("relay_next", NEVER, "it has asked what is next"),
     ("relay_next", HOLD, "it was told what is next"),
-    ("relay_move", BEFORE, "everything is acknowledged, nothing is moved"),
+    ("relay_move", NEVER, "everything is acknowledged, nothing is moved"),
     ("relay_move", HOLD, "everything is moved, nobody heard of it"),
 ]
 

@@ -85,6 +85,7 @@ CREATE TABLE outbox_parked (
   PRIMARY KEY (show_id, outbox_id, place)
 );
 CREATE INDEX outbox_parked_by_order ON outbox_parked (partition, seq, place);
+CREATE INDEX outbox_parked_refused ON outbox_parked (parked_at) WHERE state = 'refused';
 GRANT SELECT, INSERT, UPDATE, DELETE ON outbox_parked TO boxoffice_app;
 
 -- A reader of the log has done everything up to its position. seen_at: when it last said that it is there; who has not been seen for

@@ -339,7 +339,8 @@ static void on_poll(void *arg)
 		relay_poll_in(r, r->config.poll_ms);
 		return;
 	}
-	if (r->broker == RELAY_OPEN && (r->stale || r->wished)) {
+	/* without a broker nothing waits; but what is no event is shown, until somebody says that it has been seen */
+	if (r->wished || (r->broker == RELAY_OPEN && r->stale)) {
 		if (r->n_batches == 0)
 			relay_park_start(r);
 		return;

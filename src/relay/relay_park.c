@@ -149,8 +149,10 @@ static void sort(struct unpark *u, const struct pg_result *rows)
 			u->n_skipped++;
 		} else if ((refused && !retry) || relay_set_has_any(&u->blocked, e->aggregates, e->n_aggregates)) {
 			relay_set_add_all(&u->blocked, e->aggregates, e->n_aggregates);
-		} else {
+		} else if (u->r->producer) {
 			u->items[u->n_items++] = (struct relay_item){e, RELAY_WAITING, NULL};
+		} else if (retry) {
+			u->items[u->n_items++] = (struct relay_item){e, RELAY_REFUSED, "no broker is configured"};
 		}
 	}
 }
@@ -170,7 +172,7 @@ static void on_parked(void *arg, const struct pg_answer *a)
 	sort(u, a->result);
 	r->wished = r->stale = false;
 	r->n_parked = u->n;
-	if (u->n_items > 0) {
+	if (u->n_items > 0 && r->producer) {
 		struct relay_send_spec spec = {.producer = r->producer,
 					       .topics = (const char *const *)r->topics,
 					       .source = "/boxoffice",
@@ -183,7 +185,7 @@ static void on_parked(void *arg, const struct pg_answer *a)
 		u->send = relay_send_start(r->config.loop, &spec, on_sent, u);
 		return;
 	}
-	if (u->n_skipped > 0) {
+	if (u->n_skipped + u->n_items > 0) {
 		keep(u);
 		return;
 	}

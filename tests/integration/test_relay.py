@@ -1,5 +1,7 @@
 """The relay: what is written to the outbox comes to the log, or to Kafka and then to the log, in the order of each aggregate."""
 
+import os
+import subprocess
 import threading
 import uuid
 
@@ -72,6 +74,25 @@ def test_a_row_that_is_no_array_is_shown_and_stops_nobody(plant, stand):
         assert db.execute("SELECT outbox_id, place, state, cause FROM outbox_parked").fetchall() == [
             (bad, -1, "refused", "the row is no array of events")]
         wait_until(lambda: metric(started, port, "boxoffice_relay_parked_events") == 1, "the gauge")
+
+        def admin(*command):
+            return subprocess.run([plant.program, "admin", "outbox", *command, "--database-url", plant.postgres.url_as("boxoffice_app")],
+                                  capture_output=True, text=True, check=False, env={**os.environ, "ASAN_OPTIONS": "detect_leaks=0"})
+
+        shown = admin("list")
+        assert shown.returncode == 0 and shown.stdout.startswith(f"{bad}:-1\trefused\tbooking\titself\t{show}\t0 behind it\t"), shown
+        assert "the row is no array of events" in shown.stdout
+        assert admin("retry", f"{bad}:-1").returncode == 0
+        wait_until(lambda: "no broker is configured" in admin("list").stdout, "it was tried")
+        done = admin("skip", f"{bad}:-1")
+        assert (done.returncode, done.stdout) == (0, "The relay leaves it out, and goes on with those behind it.\n")
+        wait_until(lambda: "No event is set aside." in admin("list").stdout, "it is seen to")
+        assert "skipped" in admin("list", "--all").stdout
+        wait_until(lambda: metric(started, port, "boxoffice_relay_parked_events") == 0, "the gauge")
+        for wrong, said in (("x", "takes an event's id"), (f"{bad}:x", "takes an event's id"), (str(bad), "takes an event's id"),
+                            (f"{uuid.uuid4()}:0", "is set aside"), (f"{bad}:-1", "was left out already")):
+            refused = admin("retry", wrong)
+            assert refused.returncode in (1, 2) and said in refused.stderr, refused
 
 
 def test_a_sale_comes_to_the_log(plant, stand):

@@ -34,7 +34,7 @@ UNION ALL
   FROM outbox_partitions p
  CROSS JOIN LATERAL (SELECT q.show_id, q.outbox_id, q.created_at FROM outbox q WHERE outbox_partition(q.show_id) = p.partition
                       ORDER BY q.seq LIMIT 1) o
- WHERE o.created_at < statement_timestamp() - interval '15 minutes' - $1::interval
+ WHERE p.partition >= 0 AND o.created_at < statement_timestamp() - interval '15 minutes' - $1::interval
  LIMIT $2::int)
 UNION ALL
 (SELECT 5, '00000000-0000-0000-0000-000000000000'::uuid, ('00000000-0000-0000-0000-' || lpad(p.partition::text, 12, '0'))::uuid,
@@ -43,8 +43,8 @@ UNION ALL
  CROSS JOIN LATERAL (SELECT count(*) AS n, min(k.position) AS first, max(k.position) AS last
                        FROM (SELECT l.position FROM outbox_log l WHERE l.partition = p.partition
                               ORDER BY l.position DESC LIMIT 100) k) l
- WHERE l.n > 0 AND (l.last <> p.position OR l.last - l.first + 1 <> l.n)
+ WHERE p.partition >= 0 AND l.n > 0 AND (l.last <> p.position OR l.last - l.first + 1 <> l.n)
  LIMIT $2::int)
 UNION ALL
 (SELECT 5, p.show_id, p.outbox_id, 'event ' || p.outbox_id || ':' || p.place || ' (' || p.aggregate || ') is set aside: ' || p.cause
-  FROM outbox_parked p WHERE p.state = 'refused' LIMIT $2::int)) f
+  FROM outbox_parked p WHERE p.state = 'refused' ORDER BY p.parked_at LIMIT $2::int)) f

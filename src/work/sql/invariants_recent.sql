@@ -2,8 +2,12 @@
 -- $2 of the log, the newest; and of those ($3 shows, $4 bookings) that were at fault before. Reads only. Each table is read by the keys of one booking at
 -- a time, whatever the planner believes of their sizes: hence LATERAL with LIMIT, and counts where EXISTS would do.
 WITH told AS (
-  (SELECT o.show_id, o.events FROM outbox o
-    WHERE o.created_at > statement_timestamp() - $1::interval AND o.topic IN ('booking', 'payment') LIMIT $2::int)
+  (SELECT o.show_id, o.events
+     FROM outbox_partitions p
+    CROSS JOIN LATERAL (SELECT q.show_id, q.events FROM outbox q
+                         WHERE outbox_partition(q.show_id) = p.partition AND q.topic IN ('booking', 'payment')
+                           AND q.created_at > statement_timestamp() - $1::interval LIMIT $2::int) o
+    WHERE p.partition >= 0 LIMIT $2::int)
   UNION ALL
   (SELECT l.show_id, l.events FROM outbox_log l
     WHERE l.published_at > statement_timestamp() - $1::interval AND l.created_at > statement_timestamp() - $1::interval

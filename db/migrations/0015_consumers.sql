@@ -4,11 +4,13 @@
 -- Whether a broker has it. A consumer that reads Kafka reads here what is not there.
 ALTER TABLE outbox_log ADD COLUMN on_broker boolean NOT NULL DEFAULT false;
 
--- A row once it has run for the first time; how far it is: consumer_cursors.
+-- A row once it has run for the first time; how far it is: consumer_cursors. While source is 'log' everything behind the cursor is
+-- to be read in outbox_log. Else it is 'kafka ' and the cluster's id: then what is behind the cursor and on the broker is read there,
+-- and the cursor follows.
 CREATE TABLE consumers (
   consumer text PRIMARY KEY,
-  source text NOT NULL CHECK (source IN ('log', 'kafka')), -- where it read last
-  wish text NOT NULL DEFAULT '' CHECK (wish IN ('', 'now', 'beginning')), -- where it shall begin anew; done when it runs
+  source text NOT NULL DEFAULT 'log',
+  generation bigint NOT NULL DEFAULT 0,          -- rises when it is put elsewhere: who runs it begins anew
   failures int NOT NULL DEFAULT 0,               -- of the batch under way, one after the other; 0: all is well
   trouble text NOT NULL DEFAULT '',              -- what was last said
   made_at timestamptz NOT NULL DEFAULT statement_timestamp(),

@@ -41,10 +41,11 @@ bool master_key_read(const char *path, struct crypto_key *ret)
 /* Every list of statements; a connection prepares them all. */
 static const struct pg_stmt *const *const *statement_lists(void)
 {
-	static const struct pg_stmt *const *lists[16];
+	static const struct pg_stmt *const *lists[20];
 	size_t n = 0;
 
 	lists[n++] = app_sql_statements;
+	lists[n++] = consume_sql;
 	lists[n++] = auth_sql;
 	lists[n++] = staff_sql;
 	lists[n++] = event_sql;

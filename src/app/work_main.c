@@ -4,6 +4,7 @@
 #include "app/schema.h"
 
 #include "base/times.h"
+#include "consume/consume.h"
 #include "io/log.h"
 #include "jobs/jobs.h"
 #include "payment/payment_service.h"
@@ -23,11 +24,13 @@ struct work {
 	struct app app;
 	struct web *web;
 	struct http_server *server;
-	struct duty *duties[9];
+	struct duty *duties[9 + CONSUMER_KINDS];
 	size_t n;
 	struct orphan_scan *orphans;
 	struct payment_watch *watch;
 	struct relay *relay;
+	struct consumer *consumers[CONSUMER_KINDS];
+	size_t n_consumers;
 	char holder[128];
 	bool stopping;
 	pid_t guard; /* looks at a database that was away when we started; 0: it was looked at */
@@ -179,6 +182,58 @@ static void go_on_with_jobs(void *arg, struct duty *d)
 	show_jobs_round(arg, on_settled, d);
 }
 
+/* ---- consumers of events: each is a duty with a lease of its own ---- */
+
+static void consume(void *arg, struct duty *d)
+{
+	consumer_round(arg, on_settled, d);
+}
+
+static void consumer_lease_lost(void *arg)
+{
+	consumer_lost(arg);
+}
+
+static void on_wake(void *arg)
+{
+	duty_wake(arg);
+}
+
+static void consumers_start(struct work *w, const struct config *c)
+{
+	static const char *const bookings[] = {"booking", NULL};
+	const struct consume_env env = {.loop = w->app.loop,
+					.pg = w->app.pg,
+					.offload = w->app.offload,
+					.metrics = w->app.metrics,
+					.kafka = {c->kafka_brokers, c->kafka_config, "boxoffice-consumer"},
+					.topic_prefix = c->kafka_topic_prefix,
+					.batch_max = (size_t)c->consumer_batch,
+					.tries_max = (int)c->consumer_tries};
+	const struct consumer_config consumers[] = {
+		{CONSUMER_RECOMMENDED, bookings, CONSUMER_FROM_BEGINNING, recommend_take, w->app.event},
+	};
+
+	for (size_t i = 0; i < sizeof(consumers) / sizeof(consumers[0]); i++) {
+		struct consumer *consumer = consumer_new(&env, &consumers[i]);
+		struct duty *duty = duty_new(&(struct duty_config){.kind = DUTY_CONSUME,
+								   .name = consumer_lease(consumer),
+								   .holder = w->holder,
+								   .every_ms = c->consumer_poll_ms,
+								   .lease_ms = c->lease_seconds * 1000,
+								   .loop = w->app.loop,
+								   .pg = w->app.pg,
+								   .metrics = w->app.metrics,
+								   .run = consume,
+								   .lost = consumer_lease_lost,
+								   .arg = consumer});
+
+		consumer_on_wake(consumer, on_wake, duty);
+		w->consumers[w->n_consumers++] = consumer;
+		w->duties[w->n++] = duty;
+	}
+}
+
 int work_main(int argc, char **argv)
 {
 	static struct metric_def defs[METRIC_COUNT_OF_ALL];
@@ -265,6 +320,7 @@ int work_main(int argc, char **argv)
 		d.metrics = metrics;
 		w->duties[w->n++] = duty_new(&d);
 	}
+	consumers_start(w, &config);
 	term = signal_watch_new(w->app.loop, SIGTERM, on_signal, w);
 	ctrl_c = signal_watch_new(w->app.loop, SIGINT, on_signal, w);
 	child = signal_watch_new(w->app.loop, SIGCHLD, on_child, w);
@@ -276,6 +332,8 @@ int work_main(int argc, char **argv)
 	signal_watch_free(term);
 	signal_watch_free(ctrl_c);
 	signal_watch_free(child);
+	for (size_t i = 0; i < w->n_consumers; i++)
+		consumer_free(w->consumers[i]);
 	for (size_t i = 0; i < w->n; i++)
 		duty_free(w->duties[i]);
 	relay_free(w->relay);

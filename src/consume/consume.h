@@ -25,7 +25,7 @@ extern const struct pg_stmt *const *const consume_sql; /* to prepare */
 
 enum consumer_kind {
 #define CONSUMER(id, name) CONSUMER_##id,
-#include "consume/consumers.def"
+#include "io/consumers.def"
 #undef CONSUMER
 	CONSUMER_KINDS,
 };

@@ -20,8 +20,13 @@ static const char *const payment_values[] = {"created", "requires_action", "auth
 					     "voided",	"abandoned",	   "capture_failed", NULL};
 static const char *const step_values[] = {"create", "confirm", "capture", "cancel", "refund", "retrieve", "list", NULL};
 static const char *const dependency_values[] = {"postgresql", "redis", "gateway", NULL};
-static const char *const duty_values[] = {"sweep",     "archive", "audit", "settle", "check",
-					  "retention", "orphans", "jobs",  NULL};
+static const char *const duty_values[] = {"sweep",     "archive", "audit", "settle",  "check",
+					  "retention", "orphans", "jobs",  "consume", NULL};
+static const char *const consumer_values[] = {
+#define CONSUMER(id, name) name,
+#include "io/consumers.def"
+#undef CONSUMER
+	NULL};
 static const char *const invariant_values[] = {"I1", "I2", "I3", "I4", "I5", "I6", "I7", NULL};
 
 static const char *const relay_values[] = {"kafka", "log", NULL};

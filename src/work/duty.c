@@ -110,6 +110,12 @@ void duty_done(struct duty *d, bool ok, bool more)
 							  : 500);
 }
 
+void duty_wake(struct duty *d)
+{
+	if (d->state == IDLE && d->held && !d->stopped)
+		timer_set_ms(d->timer, 0);
+}
+
 struct hand_on {
 	loop_fn *fn;
 	void *arg;

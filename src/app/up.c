@@ -20,7 +20,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { READY_MS = 60000, POLL_MS = 15 };
+enum { READY_MS = 60000, READY_KAFKA_MS = 120000, POLL_MS = 15 };
 /* Each until then after the stop began; PostgreSQL has the rest of five seconds. */
 enum { STOP_SERVE_MS = 2900, STOP_WORK_MS = 3300, STOP_PAYSIM_MS = 3600, STOP_REDIS_MS = 3900, STOP_PG_MS = 4500 };
 enum { STOP_KAFKA_MS = 20000 };
@@ -156,7 +156,8 @@ static void begin(struct up *up, int which, const char *name, void (*start)(stru
 static bool ready(struct up *up, int which, bool (*answers)(struct up *up))
 {
 	struct child *c = &up->children[which];
-	int64_t until = up_now_ms() + READY_MS;
+	int patience_ms = which == CHILD_KAFKA ? READY_KAFKA_MS : READY_MS;
+	int64_t until = up_now_ms() + patience_ms;
 	char how[32], words[512];
 
 	while (!up_stop_wanted()) {
@@ -170,7 +171,7 @@ static bool ready(struct up *up, int which, bool (*answers)(struct up *up))
 			return true;
 		}
 		if (up_now_ms() > until)
-			return up_say("%s was not ready within %d s (%s/log/%s.log)", c->name, READY_MS / 1000, up->dir,
+			return up_say("%s was not ready within %d s (%s/log/%s.log)", c->name, patience_ms / 1000, up->dir,
 				      c->name);
 		up_pump(up, POLL_MS);
 	}

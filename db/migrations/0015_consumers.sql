@@ -1,7 +1,6 @@
 -- Consumers of events: where each stands, what it could not do; what buyers of an event also booked.
 -- Adds only: the program before this one works on.
 
-
 -- A row once it has run for the first time; how far it is: consumer_cursors. While source is 'log' everything behind the cursor is
 -- to be read in outbox_log. Else it is 'kafka ' and the cluster's id: then what is behind the cursor and on the broker is read there,
 -- and the cursor follows.

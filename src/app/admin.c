@@ -37,6 +37,11 @@ static const char summary[] = "  admin organizer create NAME\n"
 			      "  admin outbox list [--all]\n"
 			      "  admin outbox retry EVENT-ID\n"
 			      "  admin outbox skip EVENT-ID\n"
+			      "  admin consumers list\n"
+			      "  admin consumers parked [CONSUMER]\n"
+			      "  admin consumers retry CONSUMER [--event EVENT-ID]\n"
+			      "  admin consumers skip CONSUMER [--event EVENT-ID]\n"
+			      "  admin consumers reset CONSUMER --to now|beginning\n"
 			      "  admin export --email ADDRESS | --buyer ID [--organizer NAME]\n"
 			      "  admin erase --email ADDRESS | --buyer ID [--organizer NAME] [--yes-future]\n"
 			      "  admin backup FOLDER\n"
@@ -265,6 +270,11 @@ static const struct action {
 	{"outbox", "list", NO_SUBJECT, admin_outbox_list, false},
 	{"outbox", "retry", A_SUBJECT, admin_outbox_retry, false},
 	{"outbox", "skip", A_SUBJECT, admin_outbox_skip, false},
+	{"consumers", "list", NO_SUBJECT, admin_consumers_list, false},
+	{"consumers", "parked", MAYBE_A_SUBJECT, admin_consumers_parked, false},
+	{"consumers", "retry", A_SUBJECT, admin_consumers_retry, false},
+	{"consumers", "skip", A_SUBJECT, admin_consumers_skip, false},
+	{"consumers", "reset", A_SUBJECT, admin_consumers_reset, false},
 	{"erase", "", NO_SUBJECT, admin_buyer_erase, false},
 	{"export", "", NO_SUBJECT, admin_buyer_export, false},
 	{"backup", "", A_SUBJECT, admin_backup, true},
@@ -300,6 +310,9 @@ int admin_main(int argc, char **argv)
 				"Of restore: everything was brought back; reconcile, check and open sales.", NULL},
 		[OPT_REFUND_ORPHANS] = {"refund-orphans", false,
 					"Of restore --finish: give back what was paid after the backup.", NULL},
+		[OPT_EVENT] = {"event", true,
+			       "Of consumers retry and skip: only the event of this id. [all that are parked]", NULL},
+		[OPT_TO] = {"to", true, "Of consumers reset: now or beginning.", NULL},
 		{0},
 	};
 	const struct action *action = NULL;

@@ -20,7 +20,9 @@ enum {
 	OPT_HOW,
 	OPT_BY,
 	OPT_FINISH,
-	OPT_REFUND_ORPHANS
+	OPT_REFUND_ORPHANS,
+	OPT_EVENT,
+	OPT_TO
 };
 
 struct asked {
@@ -54,6 +56,14 @@ int admin_notifications_list(const struct asked *a);
 int admin_notifications_retry(const struct asked *a);
 int admin_payments_settle(const struct asked *a);
 int admin_payments_retry(const struct asked *a);
+
+/* ---- admin_consumers.c: each returns the exit status ---- */
+
+int admin_consumers_list(const struct asked *a);
+int admin_consumers_parked(const struct asked *a);
+int admin_consumers_retry(const struct asked *a);
+int admin_consumers_skip(const struct asked *a);
+int admin_consumers_reset(const struct asked *a);
 
 /* ---- admin_outbox.c: each returns the exit status ---- */
 

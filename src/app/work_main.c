@@ -29,7 +29,7 @@ struct work {
 	struct app app;
 	struct web *web;
 	struct http_server *server;
-	struct duty *duties[11 + CONSUMER_KINDS];
+	struct duty *duties[16 + CONSUMER_KINDS];
 	size_t n;
 	struct orphan_scan *orphans;
 	struct payment_watch *watch;

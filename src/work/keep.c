@@ -16,7 +16,7 @@
 
 #include <stdlib.h>
 
-enum { ROWS_MAX = 5000, WEEKS_AHEAD = 4, DAYS_AHEAD = 4, QUERY_MS = 10000, STEPS = 10 };
+enum { ROWS_MAX = 5000, EVENTS_MAX = 20, WEEKS_AHEAD = 4, DAYS_AHEAD = 4, QUERY_MS = 10000, STEPS = 10 };
 
 struct keeper {
 	struct keeper_config config;
@@ -71,6 +71,7 @@ static void step_start(struct keeper *k)
 		{&work_sql_findings_purge, k->config.findings_days, ROWS_MAX},
 		{&work_sql_request_counts_purge, 0, ROWS_MAX},
 		{&work_sql_notifications_purge, k->config.notification_days, ROWS_MAX},
+		{&work_sql_recommended_purge, 0, EVENTS_MAX},
 	};
 	struct arena arena;
 	struct pg_args args;

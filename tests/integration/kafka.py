@@ -25,7 +25,7 @@ from servers import free_port, wait_for
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 SETTINGS = ROOT / "deploy/kafka"
 LIBS = ROOT / "build/kafka/libs"
-READY_S = 60
+READY_S = 120  # on an idle machine 6
 STOP_S = 20
 
 

@@ -40,6 +40,9 @@ def wait_until(condition, what, timeout_s=10, interval_s=0.02):
 class Boxoffice:
     """States: new -> start() -> running -> stop() or kill() -> stopped -> start() again on the same folder."""
 
+    START_WITHIN_S = 60
+    STOP_WITHIN_S = STOP_WITHIN_S
+
     def __init__(self, build_dir, directory, *args, demo=False, env=None, port=None):
         self.build_dir = Path(build_dir)
         self.dir = Path(directory)
@@ -77,7 +80,7 @@ class Boxoffice:
             self.process = subprocess.Popen(
                 [*command, *self.args], stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=env, start_new_session=True)
         try:
-            self.up = wait_until(self._ready, f"{self.dir}/up.json", timeout_s=60 * self.patience)
+            self.up = wait_until(self._ready, f"{self.dir}/up.json", timeout_s=self.START_WITHIN_S * self.patience)
         except BaseException:
             self.kill()
             raise
@@ -99,11 +102,11 @@ class Boxoffice:
         process.send_signal(sig)
         begun = time.monotonic()
         try:
-            process.wait(STOP_WITHIN_S * self.patience)
+            process.wait(self.STOP_WITHIN_S * self.patience)
         except subprocess.TimeoutExpired:
             left = self.processes()
             self._kill_all(process)
-            raise AssertionError(f"not ended {STOP_WITHIN_S} s after {sig!r}; still there: {left}") from None
+            raise AssertionError(f"not ended {self.STOP_WITHIN_S} s after {sig!r}; still there: {left}") from None
         took_s = time.monotonic() - begun
         left = self.processes()
         self._kill_all(process)

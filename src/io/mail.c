@@ -193,8 +193,9 @@ static void say(struct mail_send *s, struct str line)
 	static const struct {
 		const char *verb;
 		enum phase phase;
-	} verbs[] = {{"EHLO ", PHASE_HELLO}, {"HELO ", PHASE_HELLO}, {"STARTTLS", PHASE_TLS}, {"AUTH ", PHASE_LOGIN},
-		     {"MAIL FROM", PHASE_MAIL}, {"RCPT TO", PHASE_RCPT}, {"DATA", PHASE_DATA}};
+	} verbs[] = {{"EHLO ", PHASE_HELLO}, {"HELO ", PHASE_HELLO},	{"STARTTLS", PHASE_TLS},
+		     {"AUTH ", PHASE_LOGIN}, {"MAIL FROM", PHASE_MAIL}, {"RCPT TO", PHASE_RCPT},
+		     {"DATA", PHASE_DATA}};
 
 	if (str_starts(line, STR("QUIT")))
 		return; /* what came before it is what counts */
@@ -484,8 +485,8 @@ static void go(void *arg)
 	}
 }
 
-struct mail_send *mail_send_start(struct mail_client *c, const char *from, const char *to, bool utf8, char *message_take,
-				  size_t message_n, mail_fn *fn, void *arg)
+struct mail_send *mail_send_start(struct mail_client *c, const char *from, const char *to, bool utf8,
+				  char *message_take, size_t message_n, mail_fn *fn, void *arg)
 {
 	struct mail_send *s = xcalloc(1, sizeof(*s));
 	char bracketed[512];

@@ -21,7 +21,8 @@ enum mail_tls {
 
 struct mail_client_config {
 	struct loop *loop;
-	const char *url; /* smtp://host[:port][/name said in EHLO], smtps:// for TLS from the start (then tls says nothing) */
+	const char *
+		url; /* smtp://host[:port][/name said in EHLO], smtps:// for TLS from the start (then tls says nothing) */
 	enum mail_tls tls;
 	const char *ca_file;	     /* NULL: the system's; else only what is in it. Certificates are always checked */
 	const char *user, *password; /* NULL: no login */
@@ -44,16 +45,17 @@ enum mail_status {
 
 struct mail_answer {
 	enum mail_status status;
-	int smtp_status;   /* 0: the server said nothing */
-	const char *words; /* the server's last, or what went wrong; one line, never NULL. May name the recipient: not for logs as it is */
+	int smtp_status; /* 0: the server said nothing */
+	const char *
+		words; /* the server's last, or what went wrong; one line, never NULL. May name the recipient: not for logs as it is */
 	int64_t took_us;
 };
 typedef void mail_fn(void *arg, const struct mail_answer *answer);
 
 /* from, to: addresses as mail_address has them (io/mail_message.h); utf8: the recipient needs SMTPUTF8. message_take: malloc'ed. fn may
  * start and cancel sends, not free the client; the handle ends when it begins. */
-struct mail_send *mail_send_start(struct mail_client *c, const char *from, const char *to, bool utf8, char *message_take,
-				  size_t message_n, mail_fn *fn, void *arg);
+struct mail_send *mail_send_start(struct mail_client *c, const char *from, const char *to, bool utf8,
+				  char *message_take, size_t message_n, mail_fn *fn, void *arg);
 /* fn will not run. What was said was said: the server may have it. */
 void mail_send_cancel(struct mail_send *s);
 

@@ -28,10 +28,8 @@ static const struct {
 static const char *const states[NOTIFY_STATES] = {"queued", "sent", "failed", "dropped"};
 
 const struct notify_arrow notify_arrows[] = {
-	{NOTIFY_QUEUED, NOTIFY_SENT, "notification_sent"},
-	{NOTIFY_QUEUED, NOTIFY_FAILED, "notification_fail"},
-	{NOTIFY_QUEUED, NOTIFY_DROPPED, "notification_drop"},
-	{NOTIFY_QUEUED, NOTIFY_DROPPED, "notifications_expire"},
+	{NOTIFY_QUEUED, NOTIFY_SENT, "notification_sent"},    {NOTIFY_QUEUED, NOTIFY_FAILED, "notification_fail"},
+	{NOTIFY_QUEUED, NOTIFY_DROPPED, "notification_drop"}, {NOTIFY_QUEUED, NOTIFY_DROPPED, "notifications_expire"},
 	{NOTIFY_FAILED, NOTIFY_QUEUED, "notification_again"},
 };
 const size_t notify_arrows_n = sizeof(notify_arrows) / sizeof(notify_arrows[0]);

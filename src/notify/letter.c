@@ -193,10 +193,14 @@ static enum letter_value decline_value(const char *code)
 	static const struct {
 		const char *begins;
 		enum letter_value value;
-	} known[] = {{"insufficient_funds", LETTER_decline_funds}, {"expired_card", LETTER_decline_expired},
-		     {"incorrect_", LETTER_decline_typing},	   {"invalid_cvc", LETTER_decline_typing},
-		     {"invalid_expiry", LETTER_decline_typing},	   {"invalid_number", LETTER_decline_typing},
-		     {"authentication_", LETTER_decline_confirm},  {"payment_intent_authentication_failure", LETTER_decline_confirm}};
+	} known[] = {{"insufficient_funds", LETTER_decline_funds},
+		     {"expired_card", LETTER_decline_expired},
+		     {"incorrect_", LETTER_decline_typing},
+		     {"invalid_cvc", LETTER_decline_typing},
+		     {"invalid_expiry", LETTER_decline_typing},
+		     {"invalid_number", LETTER_decline_typing},
+		     {"authentication_", LETTER_decline_confirm},
+		     {"payment_intent_authentication_failure", LETTER_decline_confirm}};
 
 	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
 		if (strncmp(code, known[i].begins, strlen(known[i].begins)) == 0)

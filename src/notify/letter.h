@@ -24,7 +24,7 @@ struct letter {
 	struct arena arena;
 	enum notify_kind kind;
 	enum notify_locale locale;
-	const char *tag; /* of dates and money: the reader's, as far as there are templates in it */
+	const char *tag;		   /* of dates and money: the reader's, as far as there are templates in it */
 	const char *values[LETTER_VALUES]; /* never NULL */
 };
 

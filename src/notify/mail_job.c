@@ -122,9 +122,12 @@ static const char *overtaken(const struct mail_job *j, struct str lock_state)
 	case NOTIFY_SHOW_RESCHEDULED:
 		return j->confirmed ? NULL : "overtaken: the booking is not confirmed any more";
 	case NOTIFY_LOCK_ENDING:
-		return str_eqc(lock_state, "active") && j->lock_open ? NULL : "overtaken: the lock does not wait any more";
+		return str_eqc(lock_state, "active") && j->lock_open ? NULL
+								     : "overtaken: the lock does not wait any more";
 	case NOTIFY_LOCK_ENDED:
-		return str_eqc(lock_state, "booked") || str_eqc(lock_state, "paying") ? "overtaken: the seats were booked" : NULL;
+		return str_eqc(lock_state, "booked") || str_eqc(lock_state, "paying")
+			       ? "overtaken: the seats were booked"
+			       : NULL;
 	case NOTIFY_PAYMENT_FAILED:
 		return j->confirmed ? "overtaken: it was paid in another attempt" : NULL;
 	default:
@@ -164,9 +167,9 @@ static void seat_facts(struct mail_job *j, struct letter_facts *f)
 
 	for (size_t i = 0; i < j->n_seats; i++) {
 		bool released = among(j->released, j->n_released, j->seats[i]);
-		bool said = partly			      ? released
-			    : j->confirmed || j->tickets      ? !released
-							      : true; /* of what has ended, all that it had */
+		bool said = partly			 ? released
+			    : j->confirmed || j->tickets ? !released
+							 : true; /* of what has ended, all that it had */
 
 		if (j->kind == NOTIFY_TRANSFER && j->tickets)
 			said = false; /* below */
@@ -174,9 +177,12 @@ static void seat_facts(struct mail_job *j, struct letter_facts *f)
 			seat_fact(j, i, &seats[f->n_seats++]);
 	}
 	for (size_t i = 0; j->kind == NOTIFY_TRANSFER && j->tickets && i < j->tickets->n_seats; i++)
-		seats[f->n_seats++] = (struct letter_seat){
-			j->tickets->seats[i].zone, j->tickets->seats[i].row, j->tickets->seats[i].seat,
-			j->tickets->seats[i].category ? j->tickets->seats[i].category : "", {0, NULL}};
+		seats[f->n_seats++] =
+			(struct letter_seat){j->tickets->seats[i].zone,
+					     j->tickets->seats[i].row,
+					     j->tickets->seats[i].seat,
+					     j->tickets->seats[i].category ? j->tickets->seats[i].category : "",
+					     {0, NULL}};
 	f->seats = seats;
 	f->partly = partly;
 }
@@ -206,7 +212,8 @@ static const char *link_of(struct mail_job *j)
 
 static bool gives_back(const struct mail_job *j)
 {
-	return j->own && (j->kind == NOTIFY_SHOW_CANCELLED || j->kind == NOTIFY_BOOKING_CANCELLED || j->kind == NOTIFY_REFUNDED);
+	return j->own &&
+	       (j->kind == NOTIFY_SHOW_CANCELLED || j->kind == NOTIFY_BOOKING_CANCELLED || j->kind == NOTIFY_REFUNDED);
 }
 
 static void job_write(struct mail_job *j)
@@ -255,7 +262,8 @@ static void job_write(struct mail_job *j)
 	c->tickets = j->tickets;
 	j->tickets = NULL;
 	if (j->s->folder)
-		c->path = arena_printf(a, "%s/%s-%s.eml", j->s->folder, notify_kind_name(j->kind), uuid_format(&j->id, id));
+		c->path = arena_printf(a, "%s/%s-%s.eml", j->s->folder, notify_kind_name(j->kind),
+				       uuid_format(&j->id, id));
 	if (!letter_facts(l, &f)) {
 		composition_free(c);
 		job_end_as(j, JOB_FAILED, 0, "the venue's time zone is unknown here");

@@ -40,7 +40,13 @@ void composition_run(void *c);
 
 /* ---- mail_job.c: from a claim to a composition ---- */
 
-enum job_end { JOB_SENT, JOB_LATER, JOB_FAILED, JOB_DROPPED, JOB_LOST /* the database was away, or another has the claim */ };
+enum job_end {
+	JOB_SENT,
+	JOB_LATER,
+	JOB_FAILED,
+	JOB_DROPPED,
+	JOB_LOST /* the database was away, or another has the claim */
+};
 
 struct mail_job {
 	struct list link;

@@ -35,7 +35,8 @@ enum {
 };
 #define EXPIRE_EVERY_US (30 * US_PER_SECOND)
 #define LOOK_EVERY_US (5 * US_PER_SECOND)
-#define CLAIM_MARGIN_US (2 * US_PER_MINUTE) /* over the time of one mail: gathering, drawing, waiting for a connection */
+#define CLAIM_MARGIN_US \
+	(2 * US_PER_MINUTE) /* over the time of one mail: gathering, drawing, waiting for a connection */
 #define PAUSE_MAX_US (60 * US_PER_SECOND)
 #define SLOW_US (60 * US_PER_SECOND)
 
@@ -117,8 +118,8 @@ static void on_written(void *arg, const struct pg_answer *a)
 		timer_set_ms(j->again, WRITE_AGAIN_MS);
 		return;
 	}
-	log_line(LOG_ERROR, "what became of a mail could not be written: it may be sent again", LOG_U("notification", &j->id),
-		 LOG_C("error", a->message));
+	log_line(LOG_ERROR, "what became of a mail could not be written: it may be sent again",
+		 LOG_U("notification", &j->id), LOG_C("error", a->message));
 	j->s->ok = false;
 	job_over(j);
 }
@@ -163,8 +164,9 @@ void job_end_as(struct mail_job *j, enum job_end end, int smtp_status, const cha
 	notify_words_clean(words, str_from(j->email ? j->email : ""), j->words, sizeof(j->words));
 	metric_add(s->config.metrics, METRIC_MAILS, outcomes[end], 0, 1);
 	if (end == JOB_FAILED)
-		log_line(LOG_WARN, "a mail failed", LOG_U("notification", &j->id), LOG_C("kind", notify_kind_name(j->kind)),
-			 LOG_I("smtp_status", smtp_status), LOG_C("words", j->words));
+		log_line(LOG_WARN, "a mail failed", LOG_U("notification", &j->id),
+			 LOG_C("kind", notify_kind_name(j->kind)), LOG_I("smtp_status", smtp_status),
+			 LOG_C("words", j->words));
 	if (end == JOB_LOST) {
 		s->ok = false; /* the claim ends by itself */
 		job_over(j);

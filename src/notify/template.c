@@ -147,7 +147,8 @@ static bool walk(struct walk *w, struct str text)
 		char sign = inside.n ? *inside.p : '\0';
 
 		if (!sign)
-			return fail(w, "a tag that does not end or is empty", (struct str){text.p + begin, text.n - begin});
+			return fail(w, "a tag that does not end or is empty",
+				    (struct str){text.p + begin, text.n - begin});
 		if (w->out)
 			buf_add(w->out, text.p + at, begin - at);
 		name = strchr("#^/>", sign) ? (struct str){inside.p + 1, inside.n - 1} : inside;
@@ -193,8 +194,8 @@ bool template_render(struct str text, const struct template_source *source, cons
 	return walk(&w, text);
 }
 
-bool template_names(struct str text, const struct template_source *source, void (*fn)(void *arg, struct str name), void *arg,
-		    char error[160])
+bool template_names(struct str text, const struct template_source *source, void (*fn)(void *arg, struct str name),
+		    void *arg, char error[160])
 {
 	struct walk w = {.source = source, .name = fn, .arg = arg, .error = error};
 

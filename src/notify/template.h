@@ -31,8 +31,8 @@ struct template_source {
 bool template_render(struct str text, const struct template_source *source, const struct template_value *values,
 		     struct buf *out, char error[160]);
 /* Calls fn for each name that a value is asked for by, partials included; false as above. For tests. */
-bool template_names(struct str text, const struct template_source *source, void (*fn)(void *arg, struct str name), void *arg,
-		    char error[160]);
+bool template_names(struct str text, const struct template_source *source, void (*fn)(void *arg, struct str name),
+		    void *arg, char error[160]);
 /* For texts: no control characters but ends of lines. */
 void template_plain(const char *value, struct buf *out);
 

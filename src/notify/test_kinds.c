@@ -16,9 +16,9 @@ static void languages(void **state)
 	static const struct {
 		const char *tag;
 		enum notify_locale l;
-	} rows[] = {{"de-AT", NOTIFY_DE},      {"de", NOTIFY_DE},    {"DE_de.UTF-8", NOTIFY_DE}, {"zh-Hans-CN", NOTIFY_ZH},
-		    {"zh_TW", NOTIFY_ZH},      {"zh", NOTIFY_ZH},    {"en-US", NOTIFY_EN},	 {"fr", NOTIFY_EN},
-		    {"", NOTIFY_EN},	       {"d", NOTIFY_EN},     {"den", NOTIFY_EN},	 {"zha", NOTIFY_EN},
+	} rows[] = {{"de-AT", NOTIFY_DE}, {"de", NOTIFY_DE}, {"DE_de.UTF-8", NOTIFY_DE}, {"zh-Hans-CN", NOTIFY_ZH},
+		    {"zh_TW", NOTIFY_ZH}, {"zh", NOTIFY_ZH}, {"en-US", NOTIFY_EN},	 {"fr", NOTIFY_EN},
+		    {"", NOTIFY_EN},	  {"d", NOTIFY_EN},  {"den", NOTIFY_EN},	 {"zha", NOTIFY_EN},
 		    {"x-de", NOTIFY_EN}};
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
@@ -60,9 +60,11 @@ static void without_addresses(void **state)
 		 "550 5.1.1 <<address>>: Recipient address rejected: User unknown"},
 		{"550 no mailbox bob here", "bob@example.com", "550 no mailbox <address> here"},
 		{"550 bobsled is fine", "bob@example.com", "550 bobsled is fine"},
-		{"450 greylisted, see https://x.org/?a=someone@else.org&b=1 now", "bob@example.com", "450 greylisted, see https:<address> now"},
+		{"450 greylisted, see https://x.org/?a=someone@else.org&b=1 now", "bob@example.com",
+		 "450 greylisted, see https:<address> now"},
 		{"451 4.7.1 try later", "bob@example.com", "451 4.7.1 try later"},
-		{"550 \xe5\xbc\xa0\xe4\xb8\x89@\xe4\xbe\x8b.cn unknown", "\xe5\xbc\xa0\xe4\xb8\x89@\xe4\xbe\x8b.cn", "550 <address> unknown"},
+		{"550 \xe5\xbc\xa0\xe4\xb8\x89@\xe4\xbe\x8b.cn unknown", "\xe5\xbc\xa0\xe4\xb8\x89@\xe4\xbe\x8b.cn",
+		 "550 <address> unknown"},
 		{"(bob@example.com)", "", "(<address>)"},
 		{"", "bob@example.com", ""},
 	};
@@ -75,15 +77,16 @@ static void without_addresses(void **state)
 			assert_string_equal(out, rows[i].clean);
 		assert_null(strchr(out, '@'));
 	}
-	notify_words_clean("\xe5\xbc\xa0\xe4\xb8\x89\xe5\xbc\xa0\xe4\xb8\x89\xe5\xbc\xa0\xe4\xb8\x89\xe5\xbc\xa0\xe4\xb8\x89", STR(""), small,
-			   sizeof(small));
+	notify_words_clean(
+		"\xe5\xbc\xa0\xe4\xb8\x89\xe5\xbc\xa0\xe4\xb8\x89\xe5\xbc\xa0\xe4\xb8\x89\xe5\xbc\xa0\xe4\xb8\x89",
+		STR(""), small, sizeof(small));
 	assert_true(str_utf8_valid(str_from(small)));
 }
 
 int main(int argc, char **argv)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(languages), cmocka_unit_test(again_later_and_later), cmocka_unit_test(names),
-					   cmocka_unit_test(without_addresses)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(languages), cmocka_unit_test(again_later_and_later),
+					   cmocka_unit_test(names), cmocka_unit_test(without_addresses)};
 
 	if (argc == 2 && strcmp(argv[1], "--arrows") == 0) {
 		for (size_t i = 0; i < notify_arrows_n; i++)

@@ -69,8 +69,8 @@ static void templates(void **state)
 				if (!letter_template((enum notify_kind)k, (enum notify_locale)l, (enum letter_part)p).n)
 					fail_msg("no template: %s, %s, part %d", notify_kind_name((enum notify_kind)k),
 						 notify_locale_name((enum notify_locale)l), p);
-				if (!letter_names((enum notify_kind)k, (enum notify_locale)l, (enum letter_part)p, note, &parts[p],
-						  error))
+				if (!letter_names((enum notify_kind)k, (enum notify_locale)l, (enum letter_part)p, note,
+						  &parts[p], error))
 					fail_msg("%s, %s: %s", notify_kind_name((enum notify_kind)k),
 						 notify_locale_name((enum notify_locale)l), error);
 				for (size_t i = 0; i < parts[p].n; i++) {
@@ -79,8 +79,8 @@ static void templates(void **state)
 					for (size_t v = 0; v < LETTER_VALUES; v++)
 						there |= strcmp(known[v], parts[p].all[i]) == 0;
 					if (!there)
-						fail_msg("%s: there is no value {{%s}}", notify_kind_name((enum notify_kind)k),
-							 parts[p].all[i]);
+						fail_msg("%s: there is no value {{%s}}",
+							 notify_kind_name((enum notify_kind)k), parts[p].all[i]);
 				}
 			}
 			same(&parts[LETTER_HTML], &parts[LETTER_TEXT], "of text and HTML", k, l);
@@ -132,10 +132,12 @@ static void facts(void **state)
 	static const struct {
 		const char *locale, *date, *time, *until, *total, *seat;
 	} rows[] = {
-		{"en", "Friday, 4 December 2026", "19:30", "Friday, 27 November 2026, 12:05 (CET)", "1234.50 EUR", "Row 3, Seat 12"},
+		{"en", "Friday, 4 December 2026", "19:30", "Friday, 27 November 2026, 12:05 (CET)", "1234.50 EUR",
+		 "Row 3, Seat 12"},
 		{"en-US", "Friday, December 4, 2026", "7:30 PM", "12:05 PM (CET)", "1234.50 EUR", "Row 3, Seat 12"},
 		{"fr", "Friday, 4 December 2026", "19:30", "12:05 (CET)", "1234.50 EUR", "Row 3, Seat 12"},
-		{"de-AT", "Freitag, 4. Dezember 2026", "19:30 Uhr", "12:05 Uhr (CET)", "1234,50 EUR", "Reihe 3, Platz 12"},
+		{"de-AT", "Freitag, 4. Dezember 2026", "19:30 Uhr", "12:05 Uhr (CET)", "1234,50 EUR",
+		 "Reihe 3, Platz 12"},
 		{"zh-Hans-CN", "2026年12月4日 星期五", "19:30", "12:05（CET）", "1234.50 EUR", "座位 12"},
 	};
 	char error[160];
@@ -155,8 +157,10 @@ static void facts(void **state)
 					fail_msg("%s: %s", notify_kind_name((enum notify_kind)k), error);
 				text = buf_str(&out);
 				assert_null(memmem(text.p, text.n, "{{", 2));
-				assert_true(letter_names((enum notify_kind)k, l->locale, (enum letter_part)p, note, &names, error));
-				contains(text, p == LETTER_HTML ? "Faust &amp; Co" : "Faust & Co", (enum notify_kind)k, rows[i].locale);
+				assert_true(letter_names((enum notify_kind)k, l->locale, (enum letter_part)p, note,
+							 &names, error));
+				contains(text, p == LETTER_HTML ? "Faust &amp; Co" : "Faust & Co", (enum notify_kind)k,
+					 rows[i].locale);
 				if (p != LETTER_SUBJECT) {
 					contains(text, rows[i].date, (enum notify_kind)k, rows[i].locale);
 					contains(text, rows[i].time, (enum notify_kind)k, rows[i].locale);
@@ -185,7 +189,8 @@ static void bare(void **state)
 
 	for (int k = 0; k < NOTIFY_KINDS; k++)
 		for (int i = 0; i < NOTIFY_LOCALES; i++) {
-			struct letter *l = letter_new((enum notify_kind)k, str_from(notify_locale_name((enum notify_locale)i)));
+			struct letter *l =
+				letter_new((enum notify_kind)k, str_from(notify_locale_name((enum notify_locale)i)));
 			struct letter_facts f = {.event = "E", .timezone = "UTC", .organizer = "O"};
 			struct buf out;
 
@@ -209,7 +214,9 @@ static void unknown_zone(void **state)
 
 static int show_one(char **argv)
 {
-	enum letter_part part = strcmp(argv[3], "html") == 0 ? LETTER_HTML : strcmp(argv[3], "text") == 0 ? LETTER_TEXT : LETTER_SUBJECT;
+	enum letter_part part = strcmp(argv[3], "html") == 0   ? LETTER_HTML
+				: strcmp(argv[3], "text") == 0 ? LETTER_TEXT
+							       : LETTER_SUBJECT;
 	enum notify_kind k;
 	struct letter *l;
 	struct buf out;

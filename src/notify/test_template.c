@@ -17,7 +17,8 @@ static struct str find(void *arg, struct str name)
 	return STR_NULL;
 }
 
-static const struct template_value values[] = {{"a", "A"}, {"evil", "<b>&\"'\r\nx"}, {"none", ""}, {"null", NULL}, {NULL, NULL}};
+static const struct template_value values[] = {
+	{"a", "A"}, {"evil", "<b>&\"'\r\nx"}, {"none", ""}, {"null", NULL}, {NULL, NULL}};
 
 static void is(const char *text, bool html, const char *expected)
 {

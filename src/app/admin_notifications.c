@@ -19,11 +19,12 @@ int admin_notifications_list(const struct asked *a)
 	if (!r)
 		return 1;
 	for (int i = 0; i < PQntuples(r); i++) {
-		const char *words = PQgetvalue(r, i, 6), *reference = PQgetvalue(r, i, 8), *status = PQgetvalue(r, i, 5);
+		const char *words = PQgetvalue(r, i, 6), *reference = PQgetvalue(r, i, 8),
+			   *status = PQgetvalue(r, i, 5);
 
 		failed += strcmp(PQgetvalue(r, i, 2), "failed") == 0;
-		printf("%s %s  %s  made %s, tried %s times\n", PQgetvalue(r, i, 2), PQgetvalue(r, i, 0), PQgetvalue(r, i, 1),
-		       PQgetvalue(r, i, 3), PQgetvalue(r, i, 4));
+		printf("%s %s  %s  made %s, tried %s times\n", PQgetvalue(r, i, 2), PQgetvalue(r, i, 0),
+		       PQgetvalue(r, i, 1), PQgetvalue(r, i, 3), PQgetvalue(r, i, 4));
 		if (*reference)
 			printf("    booking %s (%s)\n", reference, PQgetvalue(r, i, 7));
 		if (*words)
@@ -34,7 +35,8 @@ int admin_notifications_list(const struct asked *a)
 	if (PQntuples(r) == 0)
 		printf("Nothing waits for a person: no mail failed, and none waits for long.\n");
 	else if (failed)
-		printf("Failed: %d. `boxoffice admin notifications retry ID` (or --all) sends one again, once its cause is mended.\n",
+		printf("Failed: %d. `boxoffice admin notifications retry ID` (or --all) sends one again, once its "
+		       "cause is mended.\n",
 		       failed);
 	PQclear(r);
 	return 0;
@@ -49,7 +51,8 @@ int admin_notifications_retry(const struct asked *a)
 	int status = 0;
 
 	if (all == (a->subject != NULL) || (a->subject && !uuid_parse(str_from(a->subject), &id))) {
-		fprintf(stderr, "boxoffice: notifications retry takes the id that `admin notifications list` shows, or --all\n");
+		fprintf(stderr, "boxoffice: notifications retry takes the id that `admin notifications list` shows, or "
+				"--all\n");
 		return 2;
 	}
 	r = pg_sync_ask(a->pg, "notifications retry", admin_sql_notification_again.sql, 1, params);

@@ -45,7 +45,8 @@ static bool url_is_good(const char *url)
 		return say("smtp-url is smtp://host[:port] or smtps://host[:port]");
 	for (const char *p = url; *p; p++)
 		if ((unsigned char)*p <= ' ' || (unsigned char)*p >= 0x7F || *p == '@')
-			return say("smtp-url has a character that no such address has (name and password are smtp-user and "
+			return say("smtp-url has a character that no such address has (name and password are smtp-user "
+				   "and "
 				   "smtp-password-file)");
 	return true;
 }
@@ -84,15 +85,18 @@ static bool settings_fit(const struct config *c, enum mail_tls tls)
 	if (!c->smtp_url[0] && !c->mail_dir[0])
 		return true;
 	if (!c->public_url[0])
-		return say("mails have links: with smtp-url or mail-dir, public-url must say where this service is reached");
+		return say("mails have links: with smtp-url or mail-dir, public-url must say where this service is "
+			   "reached");
 	if (!begins(c->public_url, "http://") && !begins(c->public_url, "https://"))
 		return say("public-url is no http:// or https:// address, and mails have links");
 	if (c->smtp_url[0] && !url_is_good(c->smtp_url))
 		return false;
 	if (!!c->smtp_user[0] != !!c->smtp_password_file[0])
 		return say("smtp-user and smtp-password-file belong together");
-	if (c->smtp_user[0] && tls != MAIL_TLS_REQUIRED && !begins(c->smtp_url, "smtps://") && !on_this_machine(c->smtp_url))
-		return say("smtp-user needs smtp-tls = required or an smtps:// address: the password would go out readable");
+	if (c->smtp_user[0] && tls != MAIL_TLS_REQUIRED && !begins(c->smtp_url, "smtps://") &&
+	    !on_this_machine(c->smtp_url))
+		return say("smtp-user needs smtp-tls = required or an smtps:// address: the password would go out "
+			   "readable");
 	if (c->smtp_url[0] && strstr(c->mail_from, "@localhost"))
 		return say("with smtp-url, mail-from must say who mails come from");
 	return true;

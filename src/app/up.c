@@ -273,8 +273,8 @@ static void announce(struct up *up)
 		"  API       token, database and Redis addresses are in %s/up.json\n"
 		"  stop      Ctrl-C; the data stays, and `up` goes on with it\n",
 		seconds(up->began_ms), up->url,
-		up->demo ? "  (a theatre with three evenings on sale; test card pm_card_visa)" : "", up->dir, up->dir, mails,
-		up->dir);
+		up->demo ? "  (a theatre with three evenings on sale; test card pm_card_visa)" : "", up->dir, up->dir,
+		mails, up->dir);
 }
 
 /* ---- stopping ---- */

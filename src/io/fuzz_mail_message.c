@@ -41,7 +41,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	struct str parts[PARTS] = {{0}}, rest = {(const char *)data, n};
 	struct mail_part attachment = {"text/calendar; charset=utf-8", "show-1.ics", STR("x")};
 	struct mail_address from, to, read;
-	struct mail_message m = {.from = &from, .to = &to, .message_id = "<0198@boxoffice>", .parts = &attachment, .n_parts = 1};
+	struct mail_message m = {
+		.from = &from, .to = &to, .message_id = "<0198@boxoffice>", .parts = &attachment, .n_parts = 1};
 	struct buf out;
 	struct str name;
 	const char *end;

@@ -1,5 +1,5 @@
 /*
- * Owns a libcurl multi handle and the open calls. Callers: the payment adapter.
+ * Owns a libcurl multi handle, its sockets' watches, its timer, and the open calls. Callers: the payment adapter.
  *
  *   http_call_start --> OPEN (in `open`) --answer, error, timeout--> finish(): callback, gone
  *                                        --http_call_cancel--> gone
@@ -13,7 +13,8 @@
  * where doing it twice is doing it once: GET and its like, and requests with an Idempotency-Key. All others get a fresh
  * connection, which it never repeats.
  *
- * libcurl runs on the loop by io/curl_loop. The total time is our own timer, because libcurl does not look at the clock of a transfer
+ * Nothing calls back from inside libcurl: finished transfers are taken from its queue afterwards, so that callbacks may
+ * start and cancel calls. The total time is our own timer, because libcurl does not look at the clock of a transfer
  * that waits for one of the connections_max.
  *
  * No proxy from the environment, no .netrc, no cookies, no decompression. Name lookups run in libcurl's own threads.
@@ -23,9 +24,9 @@
 #include "base/buf.h"
 #include "base/list.h"
 #include "base/xmalloc.h"
-#include "io/curl_loop.h"
 
 #include <assert.h>
+#include <curl/curl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -36,10 +37,17 @@ enum { HEADERS_MAX = 64 << 10, REQUEST_ID_MAX = 128, ERROR_MAX = CURL_ERROR_SIZE
 
 struct http_client {
 	struct loop *loop;
-	struct curl_loop *curl;
-	CURLM *multi; /* of curl */
-	struct list open;
+	CURLM *multi;
+	struct timer *timer;
+	struct list sockets, open;
 	char *ca_file;
+};
+
+struct client_socket {
+	struct list link;
+	struct http_client *client;
+	curl_socket_t fd;
+	struct fd_watch *watch;
 };
 
 struct http_call {
@@ -116,22 +124,30 @@ static void finish(struct http_call *call, const char *error)
 	call_free(call);
 }
 
-static void on_finished(void *arg, CURL *easy, CURLcode code)
+static void take_finished(struct http_client *c)
 {
-	struct http_call *call = NULL;
-	char error[ERROR_MAX];
+	CURLMsg *message;
+	int left;
 
-	curl_easy_getinfo(easy, CURLINFO_PRIVATE, (char **)&call);
-	if (code == CURLE_OK) {
-		finish(call, NULL);
-		return;
+	while ((message = curl_multi_info_read(c->multi, &left))) {
+		struct http_call *call = NULL;
+		CURLcode code = message->data.result;
+		char error[ERROR_MAX];
+
+		if (message->msg != CURLMSG_DONE)
+			continue;
+		curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **)&call);
+		if (code == CURLE_OK) {
+			finish(call, NULL);
+			continue;
+		}
+		snprintf(error, sizeof(error), "%s", call->error[0] ? call->error : curl_easy_strerror(code));
+		if (call->body.failed)
+			snprintf(error, sizeof(error), "the answer is larger than %zu bytes", call->body.max);
+		else if (call->headers_size > HEADERS_MAX)
+			snprintf(error, sizeof(error), "the answer's headers are larger than %d bytes", HEADERS_MAX);
+		finish(call, error);
 	}
-	snprintf(error, sizeof(error), "%s", call->error[0] ? call->error : curl_easy_strerror(code));
-	if (call->body.failed)
-		snprintf(error, sizeof(error), "the answer is larger than %zu bytes", call->body.max);
-	else if (call->headers_size > HEADERS_MAX)
-		snprintf(error, sizeof(error), "the answer's headers are larger than %d bytes", HEADERS_MAX);
-	finish(call, error);
 }
 
 static void on_total_timer(void *arg)
@@ -145,6 +161,78 @@ static void on_total_timer(void *arg)
 	}
 	snprintf(error, sizeof(error), "no complete answer within %" PRId64 " ms", call->total_timeout_ms);
 	finish(call, error);
+}
+
+/* ---- libcurl on the loop ---- */
+
+static void on_socket_event(void *arg, int events)
+{
+	struct client_socket *s = arg;
+	struct http_client *c = s->client;
+	int running, what = 0;
+
+	if (events & LOOP_READ)
+		what |= CURL_CSELECT_IN;
+	if (events & LOOP_WRITE)
+		what |= CURL_CSELECT_OUT;
+	curl_multi_socket_action(c->multi, s->fd, what, &running); /* may free s */
+	take_finished(c);
+}
+
+static void on_curl_timer(void *arg)
+{
+	struct http_client *c = arg;
+	int running;
+
+	curl_multi_socket_action(c->multi, CURL_SOCKET_TIMEOUT, 0, &running);
+	take_finished(c);
+}
+
+static int want_timer(CURLM *multi, long timeout_ms, void *arg)
+{
+	struct http_client *c = arg;
+
+	if (timeout_ms < 0)
+		timer_clear(c->timer);
+	else
+		timer_set_ms(c->timer, timeout_ms);
+	return 0;
+}
+
+static void socket_free(struct client_socket *s)
+{
+	list_remove(&s->link);
+	fd_watch_free(s->watch);
+	free(s);
+}
+
+static int want_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *socket_arg)
+{
+	struct http_client *c = arg;
+	struct client_socket *s = socket_arg;
+	int events = 0;
+
+	if (what == CURL_POLL_REMOVE) {
+		if (s) {
+			curl_multi_assign(c->multi, fd, NULL);
+			socket_free(s);
+		}
+		return 0;
+	}
+	if (!s) {
+		s = xcalloc(1, sizeof(*s));
+		s->client = c;
+		s->fd = fd;
+		s->watch = fd_watch_new(c->loop, fd, on_socket_event, s);
+		list_append(&c->sockets, &s->link);
+		curl_multi_assign(c->multi, fd, s);
+	}
+	if (what == CURL_POLL_IN || what == CURL_POLL_INOUT)
+		events |= LOOP_READ;
+	if (what == CURL_POLL_OUT || what == CURL_POLL_INOUT)
+		events |= LOOP_WRITE;
+	fd_watch_set(s->watch, events);
+	return 0;
 }
 
 /* ---- the answer ---- */
@@ -243,7 +331,12 @@ static const char *spec_fault(const struct http_call_spec *spec)
 	return NULL;
 }
 
-#define SET CURL_SET
+#define SET(easy, option, value) \
+	do { \
+		CURLcode set_ = curl_easy_setopt((easy), (option), (value)); \
+		assert(set_ == CURLE_OK); \
+		(void)set_; \
+	} while (0)
 
 static void set_security(struct http_call *call)
 {
@@ -305,11 +398,21 @@ struct http_client *http_client_new(struct loop *loop, size_t connections_max, c
 	struct http_client *c = xcalloc(1, sizeof(*c));
 
 	assert(connections_max > 0);
+	/* out of memory is the end of a process, in libraries too (xmalloc.h) */
+	if (curl_global_init_mem(CURL_GLOBAL_DEFAULT, xmalloc, free, xrealloc, xstrdup, xcalloc))
+		abort();
 	c->loop = loop;
 	c->ca_file = ca_file ? xstrdup(ca_file) : NULL;
+	list_init(&c->sockets);
 	list_init(&c->open);
-	c->curl = curl_loop_new(loop, on_finished, c);
-	c->multi = curl_loop_multi(c->curl);
+	c->timer = timer_new(loop, on_curl_timer, c);
+	c->multi = curl_multi_init();
+	if (!c->multi)
+		abort();
+	curl_multi_setopt(c->multi, CURLMOPT_SOCKETFUNCTION, want_socket);
+	curl_multi_setopt(c->multi, CURLMOPT_SOCKETDATA, c);
+	curl_multi_setopt(c->multi, CURLMOPT_TIMERFUNCTION, want_timer);
+	curl_multi_setopt(c->multi, CURLMOPT_TIMERDATA, c);
 	curl_multi_setopt(c->multi, CURLMOPT_MAX_TOTAL_CONNECTIONS, (long)connections_max);
 	curl_multi_setopt(c->multi, CURLMOPT_MAXCONNECTS, (long)connections_max);
 	curl_multi_setopt(c->multi, CURLMOPT_PIPELINING, (long)CURLPIPE_NOTHING);
@@ -319,12 +422,17 @@ struct http_client *http_client_new(struct loop *loop, size_t connections_max, c
 void http_client_free(struct http_client *c)
 {
 	struct http_call *call;
+	struct client_socket *s;
 
 	if (!c)
 		return;
 	while ((call = list_first(&c->open, struct http_call, link)))
 		call_free(call);
-	curl_loop_free(c->curl);
+	curl_multi_cleanup(c->multi); /* may still call want_socket and want_timer */
+	while ((s = list_first(&c->sockets, struct client_socket, link)))
+		socket_free(s);
+	timer_free(c->timer);
+	curl_global_cleanup();
 	free(c->ca_file);
 	free(c);
 }

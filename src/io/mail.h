@@ -1,8 +1,8 @@
 /*
- * Mails handed to one SMTP server (the operator's own, or a provider's) by libcurl on the loop: STARTTLS or TLS from the start,
- * login, connections that are used again. Sending is an object: started, perhaps cancelled; done_cb runs exactly once unless it
- * was cancelled, and never before mail_send_start has returned. One recipient each. Nothing here blocks but the lookup of a name
- * when a client is freed.
+ * Mails handed to one SMTP server (the operator's own, or a provider's) by libcurl, on threads of its own: STARTTLS or TLS from the
+ * start, login, connections that are used again. Sending is an object: started, perhaps cancelled; done_cb runs on the loop, exactly
+ * once unless it was cancelled, and never before mail_send_start has returned. One recipient each. Nothing blocks but
+ * mail_client_free: for a second at most, while threads come to their end. Not before a fork.
  */
 #ifndef IO_MAIL_H
 #define IO_MAIL_H
@@ -21,7 +21,8 @@ enum mail_tls {
 
 struct mail_client_config {
 	struct loop *loop;
-	const char *url; /* smtp://host[:port][/name said in EHLO], smtps:// for TLS from the start (then tls says nothing) */
+	const char *
+		url; /* smtp://host[:port][/name said in EHLO], smtps:// for TLS from the start (then tls says nothing) */
 	enum mail_tls tls;
 	const char *ca_file;	     /* NULL: the system's; else only what is in it. Certificates are always checked */
 	const char *user, *password; /* NULL: no login */
@@ -44,16 +45,18 @@ enum mail_status {
 
 struct mail_answer {
 	enum mail_status status;
-	int smtp_status;   /* 0: the server said nothing */
-	const char *words; /* the server's last, or what went wrong; one line, never NULL. May name the recipient: not for logs as it is */
+	int smtp_status; /* 0: the server said nothing */
+	const char *
+		words; /* the server's last, or what went wrong; one line, never NULL. May name the recipient: not for logs as it is */
 	int64_t took_us;
 };
 typedef void mail_fn(void *arg, const struct mail_answer *answer);
 
-/* from, to: addresses as mail_address has them (io/mail_message.h); utf8: the recipient needs SMTPUTF8. The message is not copied and
- * must stay until the end. fn may start and cancel sends, not free the client. */
-struct mail_send *mail_send_start(struct mail_client *c, const char *from, const char *to, bool utf8, struct str message,
-				  mail_fn *fn, void *arg);
+/* from, to: addresses as mail_address has them (io/mail_message.h); utf8: the recipient needs SMTPUTF8. message_take: malloc'ed. fn may
+ * start and cancel sends, not free the client; the handle ends when it begins. */
+struct mail_send *mail_send_start(struct mail_client *c, const char *from, const char *to, bool utf8,
+				  char *message_take, size_t message_n, mail_fn *fn, void *arg);
+/* fn will not run. What was said was said: the server may have it. */
 void mail_send_cancel(struct mail_send *s);
 
 #endif

@@ -26,7 +26,8 @@ static size_t next_character(struct str s, struct str *ret_c)
 {
 	static const char replacement[] = "\xEF\xBF\xBD";
 	size_t n = str_utf8_sequence(s);
-	unsigned char c = (unsigned char)s.p[0], d = n > 1 ? (unsigned char)s.p[1] : 0, e = n > 2 ? (unsigned char)s.p[2] : 0;
+	unsigned char c = (unsigned char)s.p[0], d = n > 1 ? (unsigned char)s.p[1] : 0,
+		      e = n > 2 ? (unsigned char)s.p[2] : 0;
 
 	*ret_c = (struct str){s.p, n};
 	if (n == 0) {
@@ -208,8 +209,8 @@ static void header_date(struct buf *out, int64_t us)
 	int month, date, in_day = (int)(s % 86400);
 
 	civil_from_days(day, &year, &month, &date);
-	buf_addf(out, "Date: %s, %d %s %04d %02d:%02d:%02d +0000\r\n", days[day % 7], date, months[month - 1], (int)year,
-		 in_day / 3600, in_day / 60 % 60, in_day % 60);
+	buf_addf(out, "Date: %s, %d %s %04d %02d:%02d:%02d +0000\r\n", days[day % 7], date, months[month - 1],
+		 (int)year, in_day / 3600, in_day / 60 % 60, in_day % 60);
 }
 
 /* ---- the whole ---- */
@@ -236,8 +237,8 @@ static void add_text(struct buf *out, const char *boundary, const char *type, st
 	for (size_t i = 0; i < text.n; i++)
 		beyond += (unsigned char)text.p[i] >= 0x80;
 	words = beyond * 4 <= text.n;
-	buf_addf(out, "--%s\r\nContent-Type: %s; charset=utf-8\r\nContent-Transfer-Encoding: %s\r\n\r\n", boundary, type,
-		 words ? "quoted-printable" : "base64");
+	buf_addf(out, "--%s\r\nContent-Type: %s; charset=utf-8\r\nContent-Transfer-Encoding: %s\r\n\r\n", boundary,
+		 type, words ? "quoted-printable" : "base64");
 	if (words) {
 		quoted_printable(out, text);
 		return;
@@ -351,7 +352,8 @@ const char *mail_address_read(struct str address, struct mail_address *ret)
 	memcpy(domain, at + 1, address.n);
 	domain[address.n] = '\0';
 	if (strlen(domain) != address.n ||
-	    idn2_to_ascii_8z(domain, &ascii, IDN2_NFC_INPUT | IDN2_NONTRANSITIONAL) != IDN2_OK || !domain_is_sound(ascii)) {
+	    idn2_to_ascii_8z(domain, &ascii, IDN2_NFC_INPUT | IDN2_NONTRANSITIONAL) != IDN2_OK ||
+	    !domain_is_sound(ascii)) {
 		idn2_free(ascii);
 		return "the domain is none";
 	}

@@ -38,9 +38,25 @@ static void addresses(void **state)
 		{"a@b@example.org", "\"a@b\"@example.org", false},
 		{"a>b@example.org", "\"a>b\"@example.org", false},
 	};
-	static const char *const bad[] = {"",	       "a",	      "@b",	       "a@",	    "a@-b",	"a@b-",	 "a@b..c", "a@.b",
-					  "a\r\nb@c.d", "a@b\r\nc.d", "a\x01@b.c",     "a\xff@b.c", "a@b c.d",	"a@b>c", "a@b_c",
-					  "a@b\xff",   "a\u202e@b.c", "a@[127.0.0.1]", "a@b.c\r\nRCPT TO:<x@y>"};
+	static const char *const bad[] = {"",
+					  "a",
+					  "@b",
+					  "a@",
+					  "a@-b",
+					  "a@b-",
+					  "a@b..c",
+					  "a@.b",
+					  "a\r\nb@c.d",
+					  "a@b\r\nc.d",
+					  "a\x01@b.c",
+					  "a\xff@b.c",
+					  "a@b c.d",
+					  "a@b>c",
+					  "a@b_c",
+					  "a@b\xff",
+					  "a\u202e@b.c",
+					  "a@[127.0.0.1]",
+					  "a@b.c\r\nRCPT TO:<x@y>"};
 	struct mail_address a;
 	char long_local[80];
 
@@ -88,7 +104,8 @@ static char *built(const struct mail_message *m)
 
 static void nothing_gets_out(void **state)
 {
-	static const char evil[] = "x\r\nBcc: everybody@example.org\r\n\r\nbody\n\tfolded \x01\x7f\xff\u2028\u202e =?UTF-8?B?AAAA?= \"\\";
+	static const char evil[] =
+		"x\r\nBcc: everybody@example.org\r\n\r\nbody\n\tfolded \x01\x7f\xff\u2028\u202e =?UTF-8?B?AAAA?= \"\\";
 	struct mail_address from = addr("from@example.org"), to = addr("to@example.org");
 	struct mail_message m = {.from_name = STR(evil),
 				 .to_name = STR(evil),
@@ -151,8 +168,8 @@ static void plain_stays_plain(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(addresses), cmocka_unit_test(mailboxes), cmocka_unit_test(nothing_gets_out),
-					   cmocka_unit_test(plain_stays_plain)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(addresses), cmocka_unit_test(mailboxes),
+					   cmocka_unit_test(nothing_gets_out), cmocka_unit_test(plain_stays_plain)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -286,8 +286,10 @@ static void on_composed(void *arg, void *data)
 		server_is_there(j->s);
 		job_end_as(j, JOB_SENT, 0, "");
 	} else {
-		j->send = mail_send_start(j->s->client, c->from.text, c->to.text, c->to.utf8, buf_str(&c->mail),
-					  on_mailed, j);
+		size_t n;
+		char *mail = buf_take(&c->mail, &n);
+
+		j->send = mail_send_start(j->s->client, c->from.text, c->to.text, c->to.utf8, mail, n, on_mailed, j);
 	}
 }
 

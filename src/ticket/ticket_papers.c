@@ -271,8 +271,8 @@ void ticket_pdf_get(struct web_call *call)
 
 /* ---- all of a holder's tickets, for a mail ---- */
 
-void tickets_of_holder_read(struct ticket_service *t, struct arena *a, const struct uuid *show, const struct uuid *booking,
-			    const struct uuid *transfer, pg_fn *fn, void *arg)
+void tickets_of_holder_read(struct ticket_service *t, struct arena *a, const struct uuid *show,
+			    const struct uuid *booking, const struct uuid *transfer, pg_fn *fn, void *arg)
 {
 	struct pg_args args;
 
@@ -283,8 +283,8 @@ void tickets_of_holder_read(struct ticket_service *t, struct arena *a, const str
 	pg_query_start(t->config.pg, &ticket_sql_tickets_of_holder, &args, TICKET_QUERY_MS, fn, arg);
 }
 
-struct ticket_document *ticket_bundle_document(struct ticket_service *t, const struct show *show, const struct pg_result *r,
-					       const struct ticket_bundle *b)
+struct ticket_document *ticket_bundle_document(struct ticket_service *t, const struct show *show,
+					       const struct pg_result *r, const struct ticket_bundle *b)
 {
 	enum { ISSUED = TICKET_COLS, PRICE, CURRENCY };
 	struct ticket_document *d = document_of(show, b, pg_get_time(r, 0, ISSUED), (size_t)pg_rows(r));

@@ -147,7 +147,7 @@ class Server:
         [recipient] = envelope.rcpt_tos
         answer = self.data_answers.pop(0) if self.data_answers else "250 2.0.0 queued as 4711"
         if answer.startswith("2"):
-            login = session.auth_data.login.decode() if session.auth_data else ""
+            login = session.auth_data.login.decode() if self.users else ""
             self.received.append(Received(session.our_number, envelope.mail_from, recipient, envelope.content, session.ssl is not None,
                                           login, envelope.mail_options))
         if self.cut_after_data > 0:
@@ -157,7 +157,7 @@ class Server:
 
     def _authenticate(self, server, session, envelope, mechanism, data):
         ok = self.users.get(data.login.decode()) == data.password.decode()
-        return AuthResult(success=ok, handled=not ok, message=None if ok else "535 5.7.8 no", auth_data=data)
+        return AuthResult(success=ok, handled=False, auth_data=data)
 
     # ---- running -----------------------------------------------------------------------------------------------------
 

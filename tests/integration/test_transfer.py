@@ -39,7 +39,7 @@ def revoked(office, show):
 
 def mails(db, kind, booking):
     return db.execute("SELECT y.email FROM notifications n JOIN buyers y USING (buyer_id) WHERE n.kind = %s AND n.booking_id = %s "
-                      "AND n.state = 'queued' ORDER BY n.created_at", [kind, booking["booking_id"]]).fetchall()
+                      "AND n.state IN ('queued', 'sent', 'dropped') ORDER BY n.created_at", [kind, booking["booking_id"]]).fetchall()
 
 
 def test_some_seats_get_another_holder(office, admin, db):

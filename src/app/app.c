@@ -6,6 +6,7 @@
 
 #include "booking/booking_service.h"
 #include "io/http_stream.h"
+#include "hooks/hooks.h"
 #include "jobs/jobs.h"
 #include "notify/notices_locks.h"
 #include "notify/notify_sender.h"
@@ -58,6 +59,7 @@ static const struct pg_stmt *const *const *statement_lists(void)
 	lists[n++] = booking_sql;
 	lists[n++] = jobs_sql;
 	lists[n++] = notify_sql;
+	lists[n++] = hooks_sql;
 	lists[n++] = work_sql;
 	lists[n++] = notices_sql;
 	lists[n++] = relay_sql;
@@ -225,6 +227,27 @@ bool app_init(struct app *app, const struct config *config, struct metrics *metr
 					.booking = app->booking,
 					.metrics = metrics};
 	app->jobs = show_jobs_new(&jobs);
+	struct hooks_config hooks = {.loop = app->loop,
+				     .pg = app->pg,
+				     .auth = app->auth,
+				     .metrics = metrics,
+				     .source = config->public_url[0] ? config->public_url : "boxoffice",
+				     .per_organizer = config->webhooks_per_organizer,
+				     .queue_max = config->webhook_queue,
+				     .concurrency = config->webhook_concurrency,
+				     .timeout_ms = config->webhook_timeout_ms,
+				     .suspend_seconds = config->webhook_suspend_seconds,
+				     .days = config->webhook_days,
+				     .retry_seconds = config->webhook_retry_seconds,
+				     .allow_networks = config->webhooks_allow_networks,
+				     .ca_file = config->webhook_ca_file,
+				     .allow_http = config->webhooks_allow_http == 1};
+
+	app->hooks = hooks_new(&hooks, error, sizeof(error));
+	if (!app->hooks) {
+		fprintf(stderr, "boxoffice: %s\n", error);
+		return false;
+	}
 	return true;
 }
 
@@ -238,6 +261,7 @@ void app_done(struct app *app)
 	staff_service_free(app->staff);
 	seat_service_free(app->seat); /* its lane belongs to pg */
 	pg_free(app->pg);
+	hooks_free(app->hooks);
 	show_jobs_free(app->jobs);
 	booking_service_free(app->booking);
 	payment_service_free(app->payment);

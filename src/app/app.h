@@ -15,6 +15,7 @@
 #include "seat/seat_service.h"
 
 struct booking_service;
+struct hooks;
 struct payment_service;
 struct staff_service;
 struct show_jobs;
@@ -39,6 +40,7 @@ struct app {
 	struct payment_service *payment;
 	struct booking_service *booking;
 	struct show_jobs *jobs;
+	struct hooks *hooks;
 	int64_t schema_wanted;
 };
 

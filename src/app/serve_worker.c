@@ -13,6 +13,7 @@
 #include "io/http_stream.h"
 #include "io/log.h"
 #include "io/verifier.h"
+#include "hooks/hooks.h"
 #include "jobs/jobs.h"
 #include "payment/payment_service.h"
 #include "staff/staff.h"
@@ -159,6 +160,7 @@ static void add_routes(struct web *web, struct worker *k)
 	seat_routes(k ? k->app.seat : NULL, web);
 	booking_routes(k ? k->app.booking : NULL, web);
 	show_jobs_routes(k ? k->app.jobs : NULL, web);
+	hooks_routes(k ? k->app.hooks : NULL, web);
 	payment_routes(k ? k->app.payment : NULL, web);
 	ticket_routes(k ? k->app.ticket : NULL, web);
 }

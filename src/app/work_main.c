@@ -6,6 +6,7 @@
 #include "app/mail_setup.h"
 #include "base/times.h"
 #include "consume/consume.h"
+#include "hooks/hooks.h"
 #include "io/log.h"
 #include "jobs/jobs.h"
 #include "notify/notices.h"
@@ -209,6 +210,11 @@ static void send_mails(void *arg, struct duty *d)
 	notify_sender_round(arg, on_settled, d);
 }
 
+static void send_webhooks(void *arg, struct duty *d)
+{
+	hooks_round(arg, on_settled, d);
+}
+
 /* ---- consumers of events: each is a duty with a lease of its own ---- */
 
 static void consume(void *arg, struct duty *d)
@@ -334,6 +340,12 @@ int work_main(int argc, char **argv)
 		{.kind = DUTY_JOBS, .name = "jobs", .every_ms = 1000, .run = go_on_with_jobs, .arg = w->app.jobs},
 		{.kind = DUTY_NOTICES, .name = "notices", .every_ms = 1000, .run = tell_of_locks, .arg = &w->app},
 		{.kind = DUTY_MAIL, .name = "mail", .every_ms = 500, .run = send_mails, .arg = w->sender},
+		{.kind = DUTY_WEBHOOKS,
+		 .name = "webhooks",
+		 .every_ms = config.webhook_ms,
+		 .run = send_webhooks,
+		 .lost = hooks_lost,
+		 .arg = w->app.hooks},
 		{.kind = DUTY_RETENTION, .name = "retention", .every_ms = 60000, .run = keeper_run, .arg = keeper},
 		{.kind = DUTY_CHECK,
 		 .name = "check",
@@ -354,6 +366,8 @@ int work_main(int argc, char **argv)
 		d.pg = w->app.pg;
 		d.metrics = metrics;
 		w->duties[w->n++] = duty_new(&d);
+		if (d.kind == DUTY_WEBHOOKS)
+			hooks_on_wake(w->app.hooks, on_wake, w->duties[w->n - 1]);
 	}
 	consumers_start(w, &config);
 	term = signal_watch_new(w->app.loop, SIGTERM, on_signal, w);

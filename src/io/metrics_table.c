@@ -23,7 +23,7 @@ static const char *const step_values[] = {"create", "confirm", "capture", "cance
 static const char *const dependency_values[] = {"postgresql", "redis", "gateway", NULL};
 static const char *const duty_values[] = {"sweep",     "archive", "audit", "settle",  "check",
 					  "retention", "orphans", "jobs",  "consume",
-					  "notices",  "mail",    NULL};
+					  "notices",  "mail",    "webhooks", NULL};
 static const char *const consumer_values[] = {
 #define CONSUMER(id, name) name,
 #include "io/consumers.def"
@@ -38,6 +38,8 @@ static const char *const refund_values[] = {"requested", "pending", "succeeded",
 static const char *const webhook_values[] = {"taken", "ignored",   "repeated",	  "unsigned",	  "forged",
 					     "stale", "malformed", "unavailable", "unconfigured", NULL};
 static const char *const notice_values[] = {"events", "locks", NULL};
+static const char *const hook_values[] = {"delivered", "retried", "failed", NULL};
+static const char *const hook_state_values[] = {"fine", "failing", "disabled", "suspended", NULL};
 static const char *const scan_values[] = {"complete", "failed", NULL};
 static const char *const orphan_values[] = {"fine",
 					    "void",

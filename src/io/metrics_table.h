@@ -56,6 +56,12 @@ enum metric_mail_outcome {
 	MAIL_OUTCOME_LOST,    /* our database was away: tried again when the claim ends */
 };
 
+enum metric_hook_outcome {
+	HOOK_OUTCOME_DELIVERED,
+	HOOK_OUTCOME_RETRIED,
+	HOOK_OUTCOME_FAILED, /* given up */
+};
+
 enum metric_orphan_scan { ORPHAN_SCAN_COMPLETE, ORPHAN_SCAN_FAILED };
 
 /* Kinds of findings; the last is for those that this program does not know. */

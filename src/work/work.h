@@ -26,7 +26,8 @@ enum duty_kind {
 	DUTY_JOBS,
 	DUTY_CONSUME,
 	DUTY_NOTICES,
-	DUTY_MAIL
+	DUTY_MAIL,
+	DUTY_WEBHOOKS
 };
 
 struct duty;
@@ -51,7 +52,7 @@ void duty_free(struct duty *d);
 /* No further rounds; one under way still ends with duty_done. */
 void duty_stop(struct duty *d);
 void duty_done(struct duty *d, bool ok, bool more);
-/* There is something to do: the next round begins at once, unless one runs or the lease is somebody else's. */
+/* There is something to do: the next round begins at once, or right after the one that runs. Nothing when the lease is somebody else's. */
 void duty_wake(struct duty *d);
 /* Gives up every lease of a holder; fn runs when it is done or cannot be (the leases then end by time). */
 void duties_hand_on(struct pg *pg, const char *holder, loop_fn *fn, void *arg);

@@ -1,6 +1,7 @@
 """Webhooks of organisers on their way: what fails is repeated, and at last given up or suspended; where nothing may be sent to; who dies
 in between. Receivers are real HTTP servers."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -35,12 +36,18 @@ def office(build_dir, base_dir):
     office.close()
 
 
-@pytest.fixture(scope="module")
-def hasty(build_dir, base_dir):
-    """What fails for two seconds is suspended."""
-    office = start(build_dir, base_dir, WORK_PORT=free_port(), WEBHOOK_RETRY_SECONDS="0 1 1 1 1 1 1 1 1", WEBHOOK_SUSPEND_SECONDS=2)
-    yield office
-    office.close()
+@contextlib.contextmanager
+def other_settings(plant, env=(), **settings):
+    """serve and work of their own, on the servers that these tests share."""
+    named = {**SETTINGS, "BOXOFFICE_WORK_PORT": str(free_port()), **{"BOXOFFICE_" + name: str(value) for name, value in settings.items()}, **dict(env)}
+    stand = Stand(plant, workers=1, env=named)
+    stand.database_url = plant.postgres.url
+    try:
+        yield stand
+    finally:
+        stand.close()
+        with plant.sql() as db:
+            db.execute("DELETE FROM leases")
 
 
 @pytest.fixture
@@ -202,7 +209,12 @@ def test_so_many_at_a_time(staff, receivers):
 # ---- suspended -----------------------------------------------------------------------------------------------------------
 
 
-def test_failed_for_long(hasty, receivers):
+def test_failed_for_long(plant, receivers):
+    with other_settings(plant, WEBHOOK_RETRY_SECONDS="0 1 1 1 1 1 1 1 1", WEBHOOK_SUSPEND_SECONDS=2) as hasty:
+        fail_for_long(hasty, receivers)
+
+
+def fail_for_long(hasty, receivers):
     staff = make_staff(hasty)
     state = {"status": 500}
     receiver = receivers(lambda received: state["status"])
@@ -215,7 +227,7 @@ def test_failed_for_long(hasty, receivers):
     assert (row["action"], row["detail"], row["objects"]) == ("webhook suspended", "failing", [hook])
     wait_until(lambda: metrics(hasty)["boxoffice_webhook_suspensions_total"] == before + 1, "the metric")
     wait_until(lambda: metrics(hasty)['boxoffice_webhook_endpoints{state="suspended"}'] >= 1, "the gauge", 15)
-    assert f'"webhook_id":"{hook}"' in (hasty.dir / "log/work.log").read_text()
+    assert f'"webhook_id":"{hook}"' in hasty.log()
     queued = hook_of(staff, hook)["queued"]
     assert queued > 0
     came = len(receiver.received)
@@ -261,29 +273,27 @@ def test_disabled_collects_enabled_goes_on(staff, receivers):
 # ---- who dies in between --------------------------------------------------------------------------------------------------
 
 
-def test_killed_between_answer_and_row(build_dir, base_dir, receivers):
+def test_killed_between_answer_and_row(plant, receivers):
     """The receiver has taken it, nobody has written that down: it comes again, with the same id."""
-    office = start(build_dir, base_dir, LEASE_SECONDS=1, WEBHOOK_TIMEOUT_MS=500)
-    try:
-        staff = make_staff(office)
+    with other_settings(plant, WEBHOOK_TIMEOUT_MS=500) as stand:
+        staff, killed = make_staff(stand), threading.Event()
 
-        def kill_first(received):
-            pids = office.pids(" work")
-            assert pids
-            for pid in pids:
-                os.kill(pid, signal.SIGKILL)
+        def kill(received):
+            os.kill(stand.work.pid, signal.SIGKILL)
+            killed.set()
             return 204
 
-        receiver = receivers(Plan(kill_first, 204))
+        receiver = receivers(Plan(kill, 204))
         made = make(staff, receiver.url).expect(201)
         sent = ping(staff, made["webhook_id"])
+        assert killed.wait(10)
+        stand.stop_work(signal.SIGKILL)
+        stand.start_work()
         first, second = receiver.wait(2, timeout_s=30)
         assert first.id == second.id == sent["event_id"] and first.body == second.body
         done = ended(staff, made["webhook_id"], sent["delivery_id"])
         assert (done["state"], done["attempts"]) == ("delivered", 2)
         assert len(receiver.received) == 2
-    finally:
-        office.close()
 
 
 # ---- where nothing may be sent to -------------------------------------------------------------------------------------------
@@ -332,12 +342,8 @@ def test_a_name_that_comes_to_another_address(plant, base_dir, receivers):
     name_comes_to("127.0.0.1")
     outside = receivers()
     inside = receivers(address="127.0.0.2", port=outside.port)
-    stand = Stand(plant, "--webhooks-allow-http", "1", "--webhooks-allow-networks", "127.0.0.1/32", "--webhook-ms", "50",
-                  "--webhook-retry-seconds", "0 0 0 1 1 1 1 1 1", workers=1,
-                  env={"LD_PRELOAD": library, "NSS_WRAPPER_HOSTS": hosts, "NSS_WRAPPER_DISABLE_DEEPBIND": "1",
-                       "ASAN_OPTIONS": "verify_asan_link_order=0"})
-    stand.database_url = plant.postgres.url
-    try:
+    env = {"LD_PRELOAD": library, "NSS_WRAPPER_HOSTS": hosts, "NSS_WRAPPER_DISABLE_DEEPBIND": "1", "ASAN_OPTIONS": "verify_asan_link_order=0"}
+    with other_settings(plant, env, WEBHOOK_RETRY_SECONDS="0 0 0 1 1 1 1 1 1") as stand:
         staff = make_staff(stand)
         hook = make(staff, f"http://rebind.example.org:{outside.port}/").expect(201)["webhook_id"]
         assert ended(staff, hook, ping(staff, hook)["delivery_id"])["state"] == "delivered"
@@ -349,14 +355,12 @@ def test_a_name_that_comes_to_another_address(plant, base_dir, receivers):
         name_comes_to("127.0.0.2", "127.0.0.1", "10.0.0.1")
         wait_until(lambda: hook_of(staff, hook)["queued"] == 0, "an empty queue", 75)
         assert inside.connections == 0
-    finally:
-        stand.close()
 
 
 # ---- https ---------------------------------------------------------------------------------------------------------------------
 
 
-def test_https_by_certificates_that_are_trusted(build_dir, base_dir, receivers):
+def test_https_by_certificates_that_are_trusted(plant, base_dir, receivers):
     folder = tempfile.mkdtemp(dir=base_dir)
     os.chmod(folder, 0o755)
 
@@ -367,9 +371,8 @@ def test_https_by_certificates_that_are_trusted(build_dir, base_dir, receivers):
     for name in ("good", "other"):
         openssl("req", "-x509", *key, "-keyout", f"{name}.key", "-out", f"{name}.pem", "-subj", f"/CN={name}", "-addext",
                 "subjectAltName=IP:127.0.0.1")
-    office = start(build_dir, base_dir, WEBHOOKS_ALLOW_HTTP=0, WEBHOOK_CA_FILE=os.path.join(folder, "good.pem"))
-    try:
-        staff = make_staff(office)
+    with other_settings(plant, WEBHOOKS_ALLOW_HTTP=0, WEBHOOK_CA_FILE=os.path.join(folder, "good.pem")) as stand:
+        staff = make_staff(stand)
         good, other = (receivers(tls=(f"{folder}/{name}.pem", f"{folder}/{name}.key")) for name in ("good", "other"))
         assert make(staff, receivers().url).expect(422)["path"] == "/url"  # http
         hook, bad = (make(staff, receiver.url).expect(201)["webhook_id"] for receiver in (good, other))
@@ -379,36 +382,30 @@ def test_https_by_certificates_that_are_trusted(build_dir, base_dir, receivers):
         assert not other.received
         # http is no way round, whatever stands in the table
         plain = receivers()
-        with psycopg.connect(office.database_url) as db:
+        with plant.sql() as db:
             db.execute("UPDATE webhook_endpoints SET url = %s WHERE webhook_id = %s", [plain.url, hook])
         ping(staff, hook)
         wait_until(lambda: "rotocol" in hook_of(staff, hook).get("last_error", ""), "a refusal")
         assert plain.connections == 0
-    finally:
-        office.close()
 
 
 # ---- what is kept ------------------------------------------------------------------------------------------------------------------
 
 
-def test_purged(build_dir, base_dir, receivers):
-    office = start(build_dir, base_dir, WEBHOOK_DAYS=3)
-    try:
-        staff, receiver = make_staff(office), receivers()
+def test_purged(plant, receivers):
+    with other_settings(plant, WEBHOOK_DAYS=3) as stand:
+        staff, receiver = make_staff(stand), receivers()
         hook, gone = (make(staff, receiver.url).expect(201)["webhook_id"] for _ in range(2))
         old, new, lost = ping(staff, hook), ping(staff, hook), ping(staff, gone)
         for one, delivery in ((hook, old), (hook, new), (gone, lost)):
             ended(staff, one, delivery["delivery_id"])
         staff.delete(f"{HOOKS}/{gone}").expect(204)
-        with psycopg.connect(office.database_url, autocommit=True) as db:
-            secret, = db.execute("SELECT secret || old_secret FROM webhook_endpoints WHERE webhook_id = %s", [gone]).fetchone()
-            assert secret == b""
+        with plant.sql() as db:
+            secrets, = db.execute("SELECT secret || old_secret FROM webhook_endpoints WHERE webhook_id = %s", [gone]).fetchone()
+            assert secrets == b""
             db.execute("UPDATE webhook_deliveries SET created_at = created_at - interval '73 hours' WHERE delivery_id = %s", [old["delivery_id"]])
-            for pid in office.pids(" work"):  # the next one purges when it begins
-                os.kill(pid, signal.SIGKILL)
-            wait_until(lambda: db.execute("SELECT count(*) FROM webhook_endpoints WHERE webhook_id = %s", [gone]).fetchone()[0] == 0,
-                       "the end of a deleted webhook", 40)
-            left = {str(row[0]) for row in db.execute("SELECT delivery_id FROM webhook_deliveries").fetchall()}
+            stand.stop_work()
+            stand.start_work()  # purges when it begins
+            wait_until(lambda: not db.execute("SELECT 1 FROM webhook_endpoints WHERE webhook_id = %s", [gone]).fetchone(), "the end of a deleted webhook")
+            left = {str(row[0]) for row in db.execute("SELECT delivery_id FROM webhook_deliveries WHERE webhook_id IN (%s, %s)", [hook, gone])}
             assert left == {new["delivery_id"]}
-    finally:
-        office.close()

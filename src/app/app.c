@@ -231,7 +231,6 @@ bool app_init(struct app *app, const struct config *config, struct metrics *metr
 				     .pg = app->pg,
 				     .auth = app->auth,
 				     .metrics = metrics,
-				     .source = config->public_url[0] ? config->public_url : "boxoffice",
 				     .per_organizer = config->webhooks_per_organizer,
 				     .queue_max = config->webhook_queue,
 				     .concurrency = config->webhook_concurrency,

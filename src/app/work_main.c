@@ -235,6 +235,7 @@ static void on_wake(void *arg)
 static void consumers_start(struct work *w, const struct config *c)
 {
 	static const char *const bookings[] = {"booking", NULL};
+	static const char *const everything[] = {"seat", "booking", "payment", "ticket", "show", NULL};
 	const struct consume_env env = {.loop = w->app.loop,
 					.pg = w->app.pg,
 					.offload = w->app.offload,
@@ -247,6 +248,7 @@ static void consumers_start(struct work *w, const struct config *c)
 		{CONSUMER_RECOMMENDED, bookings, CONSUMER_FROM_BEGINNING, recommend_take, w->app.event},
 		/* who booked before there were mails is not told of it now */
 		{CONSUMER_NOTIFICATIONS, notice_topics, CONSUMER_FROM_NOW, notices_consume, w->notices},
+		{CONSUMER_WEBHOOKS, everything, CONSUMER_FROM_BEGINNING, hooks_take, w->app.hooks},
 	};
 
 	for (size_t i = 0; i < sizeof(consumers) / sizeof(consumers[0]); i++) {

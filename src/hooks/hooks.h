@@ -2,7 +2,7 @@
  * Webhooks of organisers: events of their shows, sent to addresses of theirs, signed. Owns webhook_endpoints, webhook_deliveries,
  * webhook_replays.
  *
- *   events --hooks_consume (a consumer)--> deliveries QUEUED --hooks_round (a duty)--> the receiver: 2xx --> DELIVERED
+ *   events --hooks_take (a consumer)--> deliveries QUEUED --hooks_round (a duty)--> the receiver: 2xx --> DELIVERED
  *                                             ^  ^   \--no, or no answer: again later, at last FAILED
  *               staff: redeliver, replay, test --/  the address fails for long, or says 410: SUSPENDED
  *
@@ -13,6 +13,7 @@
 #define HOOKS_HOOKS_H
 
 #include "auth/auth.h"
+#include "consume/consume.h"
 #include "io/loop.h"
 #include "io/metrics_table.h"
 #include "io/pg.h"
@@ -25,7 +26,6 @@ struct hooks_config {
 	struct pg *pg;
 	struct auth *auth;
 	struct metrics *metrics;
-	const char *source; /* of the events: what is told by whom */
 	/* of the settings of these names */
 	int64_t per_organizer, queue_max, concurrency, timeout_ms, suspend_seconds, days;
 	const char *retry_seconds, *allow_networks, *ca_file;
@@ -41,15 +41,8 @@ void hooks_free(
 /* h may be NULL when the routes are only listed. */
 void hooks_routes(struct hooks *h, struct web *web);
 
-/* An event as a consumer gets it. */
-struct hook_event {
-	struct str id, type, json;
-	struct uuid show_id;
-	int64_t time_us;
-};
-/* Makes the deliveries of these events, in one statement: they are there after PG_OK, or were before. fn runs exactly once, never
- * before this returns. */
-void hooks_queue(struct hooks *h, const struct hook_event *events, size_t n, pg_fn *fn, void *arg);
+/* The consumer (arg: the struct hooks) of all topics: makes the deliveries of a batch's events, in one statement. */
+consumer_batch_fn hooks_take;
 
 /*
  * One round of the duty: takes what is due and begins to send it, goes on with a replay, now and then counts and purges. It does not

@@ -12,8 +12,6 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { BODY_MAX = 1 << 20 };
-
 /* The columns of delivery_get and deliveries_list. */
 enum {
 	COL_ID,
@@ -256,21 +254,6 @@ void hooks_redeliver_post(struct web_call *call)
 
 /* ---- a test ---- */
 
-struct str hooks_body(const struct hooks *h, struct arena *arena, const struct hook_event *e, const char *subject)
-{
-	struct buf b;
-	char *copy;
-
-	buf_init(&b, BODY_MAX);
-	hook_body_write(&b, e->id, str_from(h->config.source), e->type, str_from(subject), e->time_us, e->json);
-	copy = arena_alloc(arena, b.n + 1);
-	memcpy(copy, b.p, b.n + 1);
-	struct str body = {copy, b.n};
-
-	buf_done(&b);
-	return body;
-}
-
 static void on_missing(void *arg, const struct pg_answer *a)
 {
 	struct hook_change *c = arg;
@@ -308,7 +291,8 @@ static void tested_before(struct hook_change *c)
 void hooks_test_post(struct web_call *call)
 {
 	struct hook_change *c;
-	struct hook_event e = {.type = STR(HOOK_TEST_TYPE), .time_us = wall_now_us()};
+	struct hook_event e = {.topic = STR("webhook"), .type = STR(HOOK_TEST_TYPE), .time_us = wall_now_us()};
+	struct hook_rows rows;
 	JSON_AUTO json_t *none = json_object();
 	char id[UUID_TEXT], hook[UUID_TEXT];
 	struct pg_args args;
@@ -326,13 +310,14 @@ void hooks_test_post(struct web_call *call)
 	e.id = str_from(arena_printf(call->arena, "%s:0", uuid_format(&c->made_id, id)));
 	e.json =
 		str_from(arena_printf(call->arena, "{\"type\": \"" HOOK_TEST_TYPE "\", \"webhook_id\": \"%s\"}", hook));
+	rows = hooks_rows(call->arena, &e, 1);
 	pg_args_init(&args, call->arena);
 	pg_arg_uuid(&args, &call->ids[0]);
 	pg_arg_uuid(&args, &call->who.organizer_id);
 	pg_arg_text(&args, e.id);
 	pg_arg_uuid(&args, &c->made_id);
 	pg_arg_text(&args, e.type);
-	pg_arg_text(&args, hooks_body(c->h, call->arena, &e, arena_printf(call->arena, "webhook/%s", hook)));
+	pg_arg_text(&args, rows.bodies[0]);
 	hook_change_start(c, &hooks_sql_delivery_ping, &args);
 }
 

@@ -84,7 +84,14 @@ void hooks_replay_post(struct web_call *call);
 void hooks_replay_start(struct hooks *h, hooks_part_fn *fn); /* hooks_replay.c */
 void hooks_watch_start(struct hooks *h, hooks_part_fn *fn);  /* hooks_watch.c */
 
-/* The body of an event, in the arena. */
-struct str hooks_body(const struct hooks *h, struct arena *arena, const struct hook_event *e, const char *subject);
+/* ---- hooks_queue.c ---- */
+
+/* What is kept of n events, as columns, in the arena. */
+struct hook_rows {
+	struct str *ids, *types, *aggregates, *bodies;
+	struct uuid *shows;
+	int64_t *times;
+};
+struct hook_rows hooks_rows(struct arena *arena, const struct hook_event *events, size_t n);
 
 #endif

@@ -52,35 +52,28 @@ static void on_moved(void *arg, const struct pg_answer *a)
 static void queue(struct step *s, const struct pg_result *r, size_t n)
 {
 	struct arena *arena = &s->h->round.arena;
-	struct str *ids = arena_alloc(arena, n * sizeof(*ids)), *types = arena_alloc(arena, n * sizeof(*types)),
-		   *aggregates = arena_alloc(arena, n * sizeof(*aggregates)),
-		   *bodies = arena_alloc(arena, n * sizeof(*bodies));
-	int64_t *times = arena_alloc(arena, n * sizeof(*times));
+	struct hook_event *events = arena_alloc(arena, n * sizeof(*events));
+	struct hook_rows rows;
 	struct pg_args args;
 
 	for (size_t i = 0; i < n; i++) {
 		int row = (int)i;
-		struct hook_event e = {.id = pg_get_text(r, row, 0),
-				       .type = pg_get_text(r, row, 2),
-				       .json = pg_get_text(r, row, 5),
-				       .show_id = pg_get_uuid(r, row, 3),
-				       .time_us = pg_get_time(r, row, 4)};
-		char *aggregate = arena_alloc(arena, HOOK_AGGREGATE_TEXT);
 
-		hook_aggregate(e.json, &e.show_id, aggregate);
-		ids[i] = e.id;
-		types[i] = e.type;
-		times[i] = e.time_us;
-		aggregates[i] = str_from(aggregate);
-		bodies[i] = hooks_body(s->h, arena, &e, aggregate);
+		events[i] = (struct hook_event){.id = pg_get_text(r, row, 0),
+						.topic = pg_get_text(r, row, 1),
+						.type = pg_get_text(r, row, 2),
+						.json = pg_get_text(r, row, 5),
+						.show_id = pg_get_uuid(r, row, 3),
+						.time_us = pg_get_time(r, row, 4)};
 	}
+	rows = hooks_rows(arena, events, n);
 	pg_args_init(&args, arena);
 	pg_arg_uuid(&args, &s->webhook_id);
-	pg_arg_texts(&args, ids, n);
-	pg_arg_texts(&args, types, n);
-	pg_arg_texts(&args, aggregates, n);
-	pg_arg_i64s(&args, times, n);
-	pg_arg_texts(&args, bodies, n);
+	pg_arg_texts(&args, rows.ids, n);
+	pg_arg_texts(&args, rows.types, n);
+	pg_arg_texts(&args, rows.aggregates, n);
+	pg_arg_i64s(&args, rows.times, n);
+	pg_arg_texts(&args, rows.bodies, n);
 	pg_tx_exec(s->tx, &hooks_sql_delivery_replay, &args, NULL, NULL);
 }
 

@@ -217,39 +217,57 @@ bool hook_type_known(struct str wanted)
 	return false;
 }
 
-void hook_aggregate(struct str event, const struct uuid *show, char out[HOOK_AGGREGATE_TEXT])
+/* A member that is an id; NULL when there is none. */
+static const char *id_of(const json_t *event, const char *member)
 {
-	static const char *const members[] = {"booking_id", "lock_id"};
-	JSON_AUTO json_t *j = json_loadb(event.p, event.n, 0, NULL);
-	char id[UUID_TEXT];
+	const char *text = json_string_value(json_object_get(event, member));
 
-	for (size_t i = 0; i < 2; i++) {
-		const char *text = json_string_value(json_object_get(j, members[i]));
-
-		if (text && strlen(text) == UUID_TEXT - 1) {
-			snprintf(out, HOOK_AGGREGATE_TEXT, "%s/%s", i ? "lock" : "booking", text);
-			return;
-		}
-	}
-	snprintf(out, HOOK_AGGREGATE_TEXT, "show/%s", uuid_format(show, id));
+	return text && strlen(text) == UUID_TEXT - 1 ? text : NULL;
 }
 
-void hook_body_write(struct buf *out, struct str id, struct str source, struct str type, struct str subject,
-		     int64_t time_us, struct str event)
+void hook_about(const struct hook_event *e, char ret_aggregate[HOOK_ABOUT_TEXT], char ret_subject[HOOK_ABOUT_TEXT])
+{
+	JSON_AUTO json_t *event = json_loadb(e->json.p, e->json.n, 0, NULL);
+	const char *booking = id_of(event, "booking_id"), *lock = id_of(event, "lock_id"), *own = NULL;
+	char show[UUID_TEXT];
+
+	uuid_format(&e->show_id, show);
+	snprintf(ret_aggregate, HOOK_ABOUT_TEXT, "%s/%s",
+		 booking ? "booking"
+		 : lock	 ? "lock"
+			 : "show",
+		 booking ? booking
+		 : lock	 ? lock
+			 : show);
+	if (str_eqc(e->topic, "booking"))
+		own = booking;
+	else if (str_eqc(e->topic, "payment"))
+		own = id_of(event, str_starts(e->type, STR("refund.")) ? "refund_id" : "payment_id");
+	else if (str_eqc(e->topic, "ticket"))
+		own = id_of(event, "ticket_id");
+	else if (str_eqc(e->topic, "webhook"))
+		own = id_of(event, "webhook_id");
+	snprintf(ret_subject, HOOK_ABOUT_TEXT, "%.*s/%s", own ? (int)e->topic.n : 4, own ? e->topic.p : "show",
+		 own ? own : show);
+}
+
+void hook_body_write(struct buf *out, const struct hook_event *e, struct str subject)
 {
 	struct jw w;
 
 	jw_init(&w, out);
 	jw_obj(&w);
 	jw_kcstr(&w, "specversion", "1.0");
-	jw_kstr(&w, "id", id);
-	jw_kstr(&w, "source", source);
-	jw_kstr(&w, "type", type);
+	jw_kstr(&w, "id", e->id);
+	jw_kcstr(&w, "source", HOOK_SOURCE);
+	jw_kstr(&w, "type", e->type);
 	jw_kstr(&w, "subject", subject);
-	jw_ktime(&w, "time", time_us);
+	jw_ktime(&w, "time", e->time_us);
+	if (!uuid_is_zero(&e->show_id))
+		jw_kuuid(&w, "showid", &e->show_id);
 	jw_kcstr(&w, "datacontenttype", "application/json");
 	jw_key(&w, "data");
-	jw_raw(&w, event);
+	jw_raw(&w, e->json);
 	jw_obj_end(&w);
 	jw_done(&w);
 }

@@ -39,16 +39,22 @@ extern const char *const hook_event_types[]; /* ended by NULL */
 #define HOOK_TEST_TYPE "webhook.test"
 /* "booking.confirmed", "booking.*" or "*": something that there is. */
 bool hook_type_known(struct str wanted);
-/* What events stand in a line behind each other: of one booking, else of one lock, else of one show. event: its JSON. */
-enum { HOOK_AGGREGATE_TEXT = 48 };
-void hook_aggregate(struct str event, const struct uuid *show, char out[HOOK_AGGREGATE_TEXT]);
-
+/* An event as it comes from the outbox, by whatever way. */
+struct hook_event {
+	struct str id, topic, type, json;
+	struct uuid show_id;
+	int64_t time_us;
+};
 /*
- * A CloudEvent 1.0 in its structured JSON form: what is sent, byte by byte. event is JSON and becomes "data"; subject is what its
- * aggregate is.
+ * aggregate: what events stand in a line behind each other: those of one booking, else of one lock, else of one show.
+ * subject: what it is about, as on Kafka (ce_subject): the booking, the payment or refund, the ticket, else the show.
  */
-void hook_body_write(struct buf *out, struct str id, struct str source, struct str type, struct str subject,
-		     int64_t time_us, struct str event);
+enum { HOOK_ABOUT_TEXT = 64 };
+void hook_about(const struct hook_event *e, char ret_aggregate[HOOK_ABOUT_TEXT], char ret_subject[HOOK_ABOUT_TEXT]);
+
+/* A CloudEvent 1.0 in its structured JSON form: what is sent, byte by byte; the event itself is its "data". */
+#define HOOK_SOURCE "/boxoffice" /* as on Kafka */
+void hook_body_write(struct buf *out, const struct hook_event *e, struct str subject);
 
 /* ---- signing: Standard Webhooks 1.0 ---- */
 

@@ -172,33 +172,51 @@ static void types(void **state)
 #define BOOKING "019a1c5e-6b7c-7d3a-8f10-2b6d0c9e4f55"
 #define LOCK "019a1c5e-6b7c-7d3a-8f10-2b6d0c9e4f56"
 
+#define OWN "019a1c5e-6b7c-7d3a-8f10-2b6d0c9e4f58"
+#define SHOW "019a1c5e-6b7c-7d3a-8f10-2b6d0c9e4f57"
+
+static void about(const char *topic, const char *type, const char *json, const char *aggregate, const char *subject)
+{
+	struct hook_event e = {.topic = str_from(topic), .type = str_from(type), .json = str_from(json)};
+	char a[HOOK_ABOUT_TEXT], s[HOOK_ABOUT_TEXT];
+
+	assert_true(uuid_parse(STR(SHOW), &e.show_id));
+	hook_about(&e, a, s);
+	assert_string_equal(a, aggregate);
+	assert_string_equal(s, subject);
+}
+
 static void aggregates(void **state)
 {
-	struct uuid show;
-	char out[HOOK_AGGREGATE_TEXT];
-
-	assert_true(uuid_parse(STR("019a1c5e-6b7c-7d3a-8f10-2b6d0c9e4f57"), &show));
-	hook_aggregate(STR("{\"booking_id\":\"" BOOKING "\",\"lock_id\":\"" LOCK "\"}"), &show, out);
-	assert_string_equal(out, "booking/" BOOKING);
-	hook_aggregate(STR("{\"lock_id\":\"" LOCK "\"}"), &show, out);
-	assert_string_equal(out, "lock/" LOCK);
-	hook_aggregate(STR("{\"booking_id\":7}"), &show, out);
-	assert_string_equal(out, "show/019a1c5e-6b7c-7d3a-8f10-2b6d0c9e4f57");
-	hook_aggregate(STR("nonsense"), &show, out);
-	assert_string_equal(out, "show/019a1c5e-6b7c-7d3a-8f10-2b6d0c9e4f57");
+	about("booking", "booking.confirmed", "{\"booking_id\":\"" BOOKING "\",\"lock_id\":\"" LOCK "\"}",
+	      "booking/" BOOKING, "booking/" BOOKING);
+	about("ticket", "ticket.issued", "{\"booking_id\":\"" BOOKING "\",\"ticket_id\":\"" OWN "\"}",
+	      "booking/" BOOKING, "ticket/" OWN);
+	about("payment", "payment.captured", "{\"booking_id\":\"" BOOKING "\",\"payment_id\":\"" OWN "\"}",
+	      "booking/" BOOKING, "payment/" OWN);
+	about("payment", "refund.pending",
+	      "{\"booking_id\":\"" BOOKING "\",\"payment_id\":\"" LOCK "\",\"refund_id\":\"" OWN "\"}",
+	      "booking/" BOOKING, "payment/" OWN);
+	about("seat", "seat.locked", "{\"lock_id\":\"" LOCK "\"}", "lock/" LOCK, "show/" SHOW);
+	about("seat", "seat.blocked", "{\"seats\":{}}", "show/" SHOW, "show/" SHOW);
+	about("booking", "booking.confirmed", "{\"booking_id\":7}", "show/" SHOW, "show/" SHOW);
+	about("booking", "booking.confirmed", "nonsense", "show/" SHOW, "show/" SHOW);
 }
 
 static void bodies(void **state)
 {
+	struct hook_event e = {.id = STR("x:0"),
+			       .type = STR("booking.confirmed"),
+			       .json = STR("{\"type\": \"booking.confirmed\", \"version\": 2}")};
 	struct buf b;
 
 	buf_init(&b, 4096);
-	hook_body_write(&b, STR("x:0"), STR("https://tickets.example"), STR("booking.confirmed"), STR("booking/x"), 0,
-			STR("{\"type\": \"booking.confirmed\", \"version\": 2}"));
+	assert_true(uuid_parse(STR(SHOW), &e.show_id));
+	hook_body_write(&b, &e, STR("booking/x"));
 	assert_string_equal(
-		b.p, "{\"specversion\":\"1.0\",\"id\":\"x:0\",\"source\":\"https://tickets.example\","
+		b.p, "{\"specversion\":\"1.0\",\"id\":\"x:0\",\"source\":\"/boxoffice\","
 		     "\"type\":\"booking.confirmed\",\"subject\":\"booking/x\",\"time\":\"1970-01-01T00:00:00Z\","
-		     "\"datacontenttype\":\"application/json\","
+		     "\"showid\":\"" SHOW "\",\"datacontenttype\":\"application/json\","
 		     "\"data\":{\"type\": \"booking.confirmed\", \"version\": 2}}");
 	buf_done(&b);
 }

@@ -88,7 +88,19 @@ static void read_nonce(struct json_in *in, struct door_scan *ret)
 /* Whatever a camera reads: a code that is not ours is refused at the door, not as a request. */
 static struct str read_code(struct json_in *in, enum json_need need)
 {
-	return json_in_text(in, "code", need, 1, DOOR_CODE_MAX);
+	const json_t *value = json_in_value(in, "code", need);
+	struct str code = {"", 0};
+
+	if (!value)
+		return code;
+	if (!json_is_string(value)) {
+		json_in_fault(in, ERR_INVALID_REQUEST, "code", "\"code\" must be a string.");
+		return code;
+	}
+	code = (struct str){json_string_value(value), json_string_length(value)};
+	if (code.n == 0 || str_utf8_length(code) > DOOR_CODE_MAX)
+		json_in_fault(in, ERR_INVALID_VALUE, "code", "\"code\" has 1 to %d characters.", DOOR_CODE_MAX);
+	return code;
 }
 
 static struct str read_device(struct json_in *in)

@@ -327,8 +327,10 @@ static struct drawing *drawing_new(struct asking *k, const struct pg_result *r)
 	return g;
 }
 
-static void asking_done(struct asking *k)
+static void asking_done(void *arg)
 {
+	struct asking *k = arg;
+
 	show_unref(k->show);
 	explicit_bzero(&k->signer, sizeof(k->signer));
 }
@@ -347,7 +349,6 @@ static void on_changes(void *arg, const struct pg_answer *a)
 			web_refuse(k->c.call, ERR_OVERLOADED, NULL);
 		}
 	}
-	asking_done(k);
 }
 
 /* A cursor of ours and of this history. */
@@ -398,5 +399,6 @@ void door_bundle_get(struct web_call *call)
 	struct asking *k = arena_new(call->arena, struct asking);
 
 	k->c = (struct door_call){.d = call->service, .call = call, .go = bundle_go};
+	arena_on_done(call->arena, asking_done, k);
 	door_begin(&k->c);
 }

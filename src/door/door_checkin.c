@@ -32,8 +32,10 @@ struct scan {
 
 static void scan_try(struct scan *s);
 
-static void scan_done(struct scan *s)
+static void scan_done(void *arg)
 {
+	struct scan *s = arg;
+
 	show_unref(s->show);
 	s->show = NULL;
 }
@@ -52,7 +54,6 @@ static void scan_answer(struct scan *s)
 		door_row_write(w, &s->row, s->show);
 		web_json_end(call, 200);
 	}
-	scan_done(s);
 }
 
 static void scan_failed(struct scan *s, const struct pg_answer *a)
@@ -62,7 +63,6 @@ static void scan_failed(struct scan *s, const struct pg_answer *a)
 		return;
 	}
 	door_refuse(s->c.call, &s->tries, a);
-	scan_done(s);
 }
 
 static void on_committed(void *arg, const struct pg_answer *a)
@@ -206,6 +206,7 @@ static void scan_start(struct web_call *call, bool undo)
 
 	s->c = (struct door_call){.d = call->service, .call = call, .go = scan_go};
 	s->undo = undo;
+	arena_on_done(call->arena, scan_done, s);
 	if (!body)
 		return;
 	if (!(undo ? door_read_undo : door_read_checkin)(body, &s->ask, &e)) {

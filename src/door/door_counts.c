@@ -114,6 +114,11 @@ static void answer(struct web_call *call, const struct door_count *k)
 	web_shared(call, 200, headers, 2, k->body);
 }
 
+static void counting_done(void *arg)
+{
+	show_unref(((struct counting *)arg)->show);
+}
+
 static void on_counted(void *arg, const struct pg_answer *a)
 {
 	struct counting *k = arg;
@@ -138,7 +143,6 @@ static void on_counted(void *arg, const struct pg_answer *a)
 			web_refuse(call, ERR_INTERNAL, "There are too many zones to count.");
 		}
 	}
-	show_unref(k->show);
 }
 
 static void counts_go(struct door_call *c, struct show *show)
@@ -163,5 +167,6 @@ void door_counts_get(struct web_call *call)
 	struct counting *k = arena_new(call->arena, struct counting);
 
 	k->c = (struct door_call){.d = call->service, .call = call, .go = counts_go};
+	arena_on_done(call->arena, counting_done, k);
 	door_begin(&k->c);
 }

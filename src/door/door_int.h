@@ -24,7 +24,7 @@ struct door_service {
 	struct ticket_key *keys;
 	int64_t *not_before_us;
 	size_t n_keys;
-	struct ticket_signer signer; /* the active one; of no use when has_signer is false */
+	struct ticket_signer signer; /* of bundles: the newest key that everybody knows by now; of no use when has_signer is false */
 	bool has_signer;
 	int64_t keys_read_us; /* 0: never */
 
@@ -35,12 +35,13 @@ struct door_service {
 /*
  * What every request of the door begins with: is the show one of the asker's, and, with a token of a device, one of its; then the
  * keys, if they are to be had. go gets the show, valid during the call. It is not called after a refusal.
+ *
+ * Requests live in the call's arena and are gone with the answer; what they own besides is given back by arena_on_done.
  */
 struct door_call {
 	struct door_service *d;
 	struct web_call *call;
 	void (*go)(struct door_call *c, struct show *show);
-	void (*gone)(struct door_call *c); /* after a refusal: frees what the request owns; may be NULL */
 	struct show *show;
 	bool keys_wanted; /* read them even if they are fresh: a code was signed with one we do not know */
 	bool keys_asked;

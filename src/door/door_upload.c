@@ -45,16 +45,13 @@ struct upload {
 
 static void upload_try(struct upload *u);
 
-static void upload_done(struct upload *u)
+static void upload_done(void *arg)
 {
+	struct upload *u = arg;
+
 	show_unref(u->show);
 	u->show = NULL;
 	door_upload_done(&u->ask);
-}
-
-static void on_gone(struct door_call *c)
-{
-	upload_done((struct upload *)c);
 }
 
 /* ---- the answer ---- */
@@ -94,7 +91,6 @@ static void upload_answer(struct upload *u)
 			json_pointer(path, scan, "nonce");
 			error_set(&e, ERR_IDEMPOTENCY_MISMATCH, path, "This nonce was used with another code.");
 			web_refuse_error(call, &e);
-			upload_done(u);
 			return;
 		}
 	w = web_json(call);
@@ -110,7 +106,6 @@ static void upload_answer(struct upload *u)
 	jw_kint(w, "ok", (int64_t)ok);
 	jw_kint(w, "refused", (int64_t)(n - ok));
 	web_json_end(call, 200);
-	upload_done(u);
 }
 
 /* ---- the transaction ---- */
@@ -122,7 +117,6 @@ static void upload_failed(struct upload *u, const struct pg_answer *a)
 		return;
 	}
 	door_refuse(u->c.call, &u->tries, a);
-	upload_done(u);
 }
 
 static void on_committed(void *arg, const struct pg_answer *a)
@@ -291,7 +285,6 @@ static void upload_go(struct door_call *c, struct show *show)
 	if (!offload_start(c->d->config.offload, check_work, check, check_free, on_checked, u)) {
 		check_free(check);
 		web_refuse(c->call, ERR_OVERLOADED, NULL);
-		upload_done(u);
 	}
 }
 
@@ -302,17 +295,16 @@ void door_upload_post(struct web_call *call)
 	json_t *body = web_body(call);
 	size_t n;
 
-	u->c = (struct door_call){.d = call->service, .call = call, .go = upload_go, .gone = on_gone};
+	u->c = (struct door_call){.d = call->service, .call = call, .go = upload_go};
 	u->now_us = wall_now_us();
+	arena_on_done(call->arena, upload_done, u);
 	if (!body)
 		return;
 	if (!door_read_upload(body, &u->ask, &e)) {
 		web_refuse_error(call, &e);
-		upload_done(u);
 		return;
 	}
 	if (!door_device(call, u->ask.device, &u->ask.device)) {
-		upload_done(u);
 		return;
 	}
 	n = u->ask.n;

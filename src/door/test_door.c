@@ -65,6 +65,8 @@ static void test_checkin(void **state)
 	(void)state;
 	assert_string_equal(fault(door_read_checkin, "{\"code\":\"x\",\"nonce\":\"1\",\"device\":\"Door 1\"}"), "");
 	assert_string_equal(fault(door_read_checkin, "{\"code\":\"BEGIN:VCARD\\nN:A\",\"nonce\":\"1\"}"), "");
+	assert_string_equal(fault(door_read_checkin, "{\"code\":\"a\\u0007b\",\"nonce\":\"1\"}"), "");
+	assert_string_equal(fault(door_read_checkin, "{\"code\":\"\",\"nonce\":\"1\"}"), "/code");
 	assert_string_equal(fault(door_read_checkin, "{\"nonce\":\"1\",\"device\":\"d\"}"), "/code");
 	assert_string_equal(fault(door_read_checkin, "{\"code\":\"x\",\"device\":\"d\"}"), "/nonce");
 	assert_string_equal(fault(door_read_checkin, "{\"code\":\"x\",\"nonce\":\"\"}"), "/nonce");

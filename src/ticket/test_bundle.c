@@ -96,18 +96,21 @@ static void test_every_bit_counts(void **state)
 	struct bundle b;
 	struct error e;
 	struct buf out;
+	size_t at_key;
 
 	buf_init(&out, 1 << 20);
 	assert_true(bundle_sign(&w->signer, str_from(text_of(w, NULL, NULL, "", "")), &out));
+	at_key = (size_t)(strstr(out.p, "\"key_id\":\"") - out.p) + 10;
 	for (size_t i = 0; i < out.n; i++)
 		for (int bit = 0; bit < 8; bit++) {
 			out.p[i] = (char)(out.p[i] ^ 1 << bit);
-			/* a name in another spelling is another name; nothing of the rest may differ */
-			if (opens(w, buf_str(&out), &b, &e)) {
+			bool same_key = i >= at_key && i < at_key + 8 && bit == 5 && out.p[i] > '9';
+
+			/* a hexadecimal digit in the other case is the same digit; nothing else may differ */
+			if (same_key != opens(w, buf_str(&out), &b, &e)) {
 				print_error("byte %zu, bit %d\n", i, bit);
 				fail();
 			}
-			assert_int_not_equal(e.code, ERR_NONE);
 			bundle_done(&b);
 			out.p[i] = (char)(out.p[i] ^ 1 << bit);
 		}

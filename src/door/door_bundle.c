@@ -309,7 +309,8 @@ static struct drawing *drawing_new(struct asking *k, const struct pg_result *r)
 	g->used_at = copy(used_at, n, sizeof(*used_at));
 	g->n_valid = pg_get_uuids(r, 0, 3, call->arena, &ids);
 	g->valid = copy(ids, g->n_valid, sizeof(*ids));
-	snprintf(g->cursor, sizeof(g->cursor), "%016llx-%lld", (unsigned long long)k->history, (long long)pg_get_int(r, 0, 4));
+	snprintf(g->cursor, sizeof(g->cursor), "%016llx-%lld", (unsigned long long)k->history,
+		 (long long)pg_get_int(r, 0, 4));
 	snprintf(g->since, sizeof(g->since), "%s", k->since_text);
 	g->as_of_us = pg_get_time(r, 0, 5);
 	g->delta = k->since > 0;

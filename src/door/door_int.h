@@ -24,7 +24,8 @@ struct door_service {
 	struct ticket_key *keys;
 	int64_t *not_before_us;
 	size_t n_keys;
-	struct ticket_signer signer; /* of bundles: the newest key that everybody knows by now; of no use when has_signer is false */
+	struct ticket_signer
+		signer; /* of bundles: the newest key that everybody knows by now; of no use when has_signer is false */
 	bool has_signer;
 	int64_t keys_read_us; /* 0: never */
 
@@ -56,7 +57,8 @@ bool door_device(struct web_call *call, struct str said, struct str *ret);
 void door_arg_actor(struct pg_args *args, const struct web_call *call);
 /* The last two of ticket_use: from when until when a show lets in. */
 void door_arg_window(struct pg_args *args, const struct door_config *config);
-void door_hash(const struct door_service *d, char kind, struct str code, const struct uuid *ticket, uint8_t out[CRYPTO_HASH]);
+void door_hash(const struct door_service *d, char kind, struct str code, const struct uuid *ticket,
+	       uint8_t out[CRYPTO_HASH]);
 
 /* A row of checkins as the statements of the two arrows give it. */
 struct door_row {

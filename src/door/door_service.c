@@ -14,7 +14,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { KEYS_FRESH_US = 60 * 1000 * 1000, KNOWN_TO_ALL_US = 150 * 1000 * 1000, TRIES_MS = 4000, TRIES_MAX = 20, SEALED = 64 + CRYPTO_SEAL_OVERHEAD };
+enum {
+	KEYS_FRESH_US = 60 * 1000 * 1000,
+	KNOWN_TO_ALL_US = 150 * 1000 * 1000,
+	TRIES_MS = 4000,
+	TRIES_MAX = 20,
+	SEALED = 64 + CRYPTO_SEAL_OVERHEAD
+};
 
 const struct pg_stmt *const *const door_sql = door_sql_statements;
 
@@ -201,7 +207,8 @@ void door_arg_window(struct pg_args *args, const struct door_config *config)
 	pg_arg_interval_us(args, config->after_us);
 }
 
-void door_hash(const struct door_service *d, char kind, struct str code, const struct uuid *ticket, uint8_t out[CRYPTO_HASH])
+void door_hash(const struct door_service *d, char kind, struct str code, const struct uuid *ticket,
+	       uint8_t out[CRYPTO_HASH])
 {
 	struct buf b;
 
@@ -323,7 +330,8 @@ bool door_try_again(struct door_tries *t, const struct door_service *d, const st
 void door_refuse(struct web_call *call, const struct door_tries *t, const struct pg_answer *a)
 {
 	if (t->unknown)
-		web_refuse(call, ERR_OUTCOME_UNKNOWN, "It is not known yet whether this took effect. Ask again with the same nonce.");
+		web_refuse(call, ERR_OUTCOME_UNKNOWN,
+			   "It is not known yet whether this took effect. Ask again with the same nonce.");
 	else if (a->status == PG_ERROR && !pg_error_is_transient(a))
 		web_refuse(call, ERR_INTERNAL, NULL);
 	else

@@ -32,7 +32,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	must(upload.n <= DOOR_SCANS_MAX);
 	for (size_t i = 0; ok && i < upload.n; i++) {
 		must(upload.scans[i].nonce.n && upload.scans[i].code.n);
-		must(door_corrected_us(upload.scans[i].scanned_at_us, upload.sent_at_us, 1800000000000000) <= 1800000000000000);
+		must(door_corrected_us(upload.scans[i].scanned_at_us, upload.sent_at_us, 1800000000000000) <=
+		     1800000000000000);
 	}
 	door_upload_done(&upload);
 	json_decref(body);

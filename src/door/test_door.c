@@ -87,9 +87,8 @@ static void test_undo(void **state)
 	(void)state;
 	assert_string_equal(fault(door_read_undo, "{\"nonce\":\"1\"}"), "");
 	assert_string_equal(fault(door_read_undo, "{\"nonce\":\"1\",\"code\":\"x\"}"), "");
-	assert_string_equal(fault(door_read_undo,
-				  "{\"nonce\":\"1\",\"ticket_id\":\"018f3f64-a1b2-7e66-9c4d-3d4e5f6a7b06\"}"),
-			    "");
+	assert_string_equal(
+		fault(door_read_undo, "{\"nonce\":\"1\",\"ticket_id\":\"018f3f64-a1b2-7e66-9c4d-3d4e5f6a7b06\"}"), "");
 	assert_string_equal(
 		fault(door_read_undo,
 		      "{\"nonce\":\"1\",\"code\":\"x\",\"ticket_id\":\"018f3f64-a1b2-7e66-9c4d-3d4e5f6a7b06\"}"),
@@ -131,7 +130,8 @@ static void test_upload(void **state)
 	assert_string_equal(upload_fault("{\"device\":\"d\",\"scans\":[" SCAN("1") "]}", &n), "/sent_at");
 	assert_string_equal(upload_fault(UPLOAD(SCAN("1") ",7"), &n), "/scans/1");
 	assert_string_equal(upload_fault(UPLOAD("{\"nonce\":\"1\",\"code\":\"x\"}"), &n), "/scans/0/scanned_at");
-	assert_string_equal(upload_fault(UPLOAD(SCAN("b") "," SCAN("a") "," SCAN("c") "," SCAN("a")), &n), "/scans/3/nonce");
+	assert_string_equal(upload_fault(UPLOAD(SCAN("b") "," SCAN("a") "," SCAN("c") "," SCAN("a")), &n),
+			    "/scans/3/nonce");
 	for (size_t many = most; many <= most + 1; many++) {
 		buf_init(&b, 1 << 20);
 		buf_adds(&b, "{\"sent_at\":\"2026-11-27T20:00:00Z\",\"scans\":[");

@@ -115,7 +115,8 @@ static void token_answer(struct change *c)
 
 /* What makes it the token of a device: its name, and the shows whose doors it opens. A door is all that such a token opens, so that no
  * other route need know of its shows. */
-static struct str read_device(struct json_in *in, struct arena *arena, unsigned scopes, struct uuid **ret_shows, size_t *ret_n)
+static struct str read_device(struct json_in *in, struct arena *arena, unsigned scopes, struct uuid **ret_shows,
+			      size_t *ret_n)
 {
 	struct str device = json_in_str(in, "device", JSON_OPTIONAL, 1, TOKEN_DEVICE_MAX);
 	const json_t *shows = json_in_array(in, "shows", JSON_OPTIONAL, 1, TOKEN_SHOWS_MAX), *one;
@@ -129,7 +130,8 @@ static struct str read_device(struct json_in *in, struct arena *arena, unsigned 
 			json_in_fault(in, ERR_INVALID_VALUE, "shows", "\"shows\" are ids of shows.");
 	}
 	if ((device.n || *ret_n) && in->error->code == ERR_NONE && scopes != SCOPE_CHECKIN)
-		json_in_fault(in, ERR_INVALID_VALUE, "scopes", "The token of a device has the scope checkin and no other.");
+		json_in_fault(in, ERR_INVALID_VALUE, "scopes",
+			      "The token of a device has the scope checkin and no other.");
 	return device;
 }
 

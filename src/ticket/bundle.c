@@ -154,7 +154,8 @@ static bool read_text(struct str text, struct bundle *b, struct error *e)
 	       ticket_trust_take_revoked(&b->lists, revoked, "/revoked", e) && read_all_used(b, used, e);
 }
 
-bool bundle_open(struct str envelope, const struct ticket_key *keys, size_t n_keys, struct bundle *ret, struct error *ret_error)
+bool bundle_open(struct str envelope, const struct ticket_key *keys, size_t n_keys, struct bundle *ret,
+		 struct error *ret_error)
 {
 	JSON_AUTO json_t *root = json_read(envelope, JSON_DEPTH_DEFAULT, ret_error);
 	const json_t *text;

@@ -51,9 +51,11 @@ static char *text_of(const struct world *w, const char *format, const char *kind
 
 	snprintf(text, sizeof(text),
 		 "{\"format\":\"%s\",\"kind\":\"%s\",\"show_id\":\"" SHOW "\",\"as_of\":\"2026-11-27T19:00:00Z\","
-		 "\"expires_at\":\"2026-11-28T07:00:00Z\",\"later\":\"unknown\",\"keys\":[%s],\"revoked\":[%s],\"used\":[%s]}",
+		 "\"expires_at\":\"2026-11-28T07:00:00Z\",\"later\":\"unknown\",\"keys\":[%s],\"revoked\":[%s],"
+		 "\"used\":[%s]}",
 		 format ? format : "boxoffice-door-1", kind ? kind : "full", w->key_json,
-		 revoked ? revoked : "\"" TICKET("1") "\"", used ? used : "[\"" TICKET("3") "\",\"2026-11-27T18:59:00Z\"],[\"" TICKET("2") "\",null]");
+		 revoked ? revoked : "\"" TICKET("1") "\"",
+		 used ? used : "[\"" TICKET("3") "\",\"2026-11-27T18:59:00Z\"],[\"" TICKET("2") "\",null]");
 	return text;
 }
 
@@ -170,7 +172,8 @@ static void test_faults(void **state)
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
 		buf_init(&out, 1 << 20);
 		assert_true(bundle_sign(&w->signer,
-					str_from(text_of(w, bad[i].format, bad[i].kind, bad[i].revoked, bad[i].used)), &out));
+					str_from(text_of(w, bad[i].format, bad[i].kind, bad[i].revoked, bad[i].used)),
+					&out));
 		assert_false(opens(w, buf_str(&out), &b, &e));
 		assert_string_equal(e.path, bad[i].path);
 		bundle_done(&b);

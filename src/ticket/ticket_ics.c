@@ -88,11 +88,12 @@ bool ticket_ics(const struct ticket_ics *t, struct buf *out)
 	if (local)
 		zone_lines(out, t->timezone, &at);
 	buf_addf(out, "BEGIN:VEVENT\r\nUID:%s@boxoffice\r\nSEQUENCE:%d\r\nSTATUS:%s\r\n",
-		 uuid_format(&t->ticket_id, id), (int)t->sequence + t->cancelled, t->cancelled ? "CANCELLED" : "CONFIRMED");
+		 uuid_format(&t->ticket_id, id), (int)t->sequence + t->cancelled,
+		 t->cancelled ? "CANCELLED" : "CONFIRMED");
 	time_line(out, "DTSTAMP", t->now_us);
 	if (local)
-		buf_addf(out, "DTSTART;TZID=%s:%04d%02d%02dT%02d%02d%02d\r\n", t->timezone, (int)at.year, at.month, at.day,
-			 at.hour, at.minute, at.second);
+		buf_addf(out, "DTSTART;TZID=%s:%04d%02d%02dT%02d%02d%02d\r\n", t->timezone, (int)at.year, at.month,
+			 at.day, at.hour, at.minute, at.second);
 	else
 		time_line(out, "DTSTART", t->starts_at_us);
 	line(out, "SUMMARY", str_from(t->summary));

@@ -97,7 +97,8 @@ static void read_new(struct reissue *k, pg_fn *fn)
 /* The columns of ticket_get that say whose it is. */
 enum { COL_BOOKING = TICKET_COLS + 1, COL_SESSION, COL_ORGANIZER, COL_TRANSFER = TICKET_COLS + 10 };
 
-static bool may_see(struct reissue *k, struct uuid booking, struct uuid session, struct uuid organizer, struct uuid transfer)
+static bool may_see(struct reissue *k, struct uuid booking, struct uuid session, struct uuid organizer,
+		    struct uuid transfer)
 {
 	if (!uuid_is_zero(&transfer)) {
 		booking = transfer;
@@ -112,8 +113,8 @@ static bool found_before(struct reissue *k, const struct pg_answer *a)
 	const struct pg_result *r = a->result;
 
 	return a->status == PG_OK && pg_rows(r) == 1 &&
-	       may_see(k, pg_get_uuid(r, 0, COL_BOOKING), pg_get_uuid(r, 0, COL_SESSION), pg_get_uuid(r, 0, COL_ORGANIZER),
-		       pg_get_uuid(r, 0, COL_TRANSFER)) &&
+	       may_see(k, pg_get_uuid(r, 0, COL_BOOKING), pg_get_uuid(r, 0, COL_SESSION),
+		       pg_get_uuid(r, 0, COL_ORGANIZER), pg_get_uuid(r, 0, COL_TRANSFER)) &&
 	       row_take(k, r);
 }
 
@@ -202,7 +203,8 @@ static void on_held(void *arg, const struct pg_answer *a)
 		refuse_pg(k, a);
 		return;
 	}
-	if (pg_rows(r) == 0 || !may_see(k, pg_get_uuid(r, 0, 1), pg_get_uuid(r, 0, 3), pg_get_uuid(r, 0, 4), pg_get_uuid(r, 0, 2)) ||
+	if (pg_rows(r) == 0 ||
+	    !may_see(k, pg_get_uuid(r, 0, 1), pg_get_uuid(r, 0, 3), pg_get_uuid(r, 0, 4), pg_get_uuid(r, 0, 2)) ||
 	    (str_eqc(pg_get_text(r, 0, 0), "revoked") && !k->idem.has_key)) {
 		pg_tx_rollback(k->tx, NULL, NULL);
 		refuse_none(k);

@@ -111,7 +111,8 @@ static bool read_revoked(const json_t *value, const char *path, struct ticket_re
 	return ret_error->code == ERR_NONE;
 }
 
-bool ticket_trust_take_revoked(struct ticket_trust_lists *l, const json_t *items, const char *at, struct error *ret_error)
+bool ticket_trust_take_revoked(struct ticket_trust_lists *l, const json_t *items, const char *at,
+			       struct error *ret_error)
 {
 	size_t n = json_array_size(items);
 

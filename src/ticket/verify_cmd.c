@@ -21,12 +21,14 @@ enum { EXIT_VALID = 0, EXIT_INVALID = 1, EXIT_USAGE = 2 };
 enum { FILE_BYTES_MAX = 128 * 1024 * 1024, LINE_BYTES_MAX = 4096 };
 
 static const char usage[] =
-	"usage: boxoffice verify-ticket --keys FILE [--revoked FILE | --bundle FILE] [--show SHOW_ID] [--json] CODE... | -\n"
+	"usage: boxoffice verify-ticket --keys FILE [--revoked FILE | --bundle FILE] [--show SHOW_ID] [--json] CODE... "
+	"| -\n"
 	"\n"
 	"Checks ticket codes without a network.\n"
 	"  --keys FILE     trusted keys, the answer of GET /v1/tickets/keys\n"
 	"  --revoked FILE  tickets no longer valid, the answer of GET /v1/shows/SHOW_ID/tickets/revoked\n"
-	"  --bundle FILE   what a door carries, the answer of GET /v1/shows/SHOW_ID/door: its show, its keys, revoked and used\n"
+	"  --bundle FILE   what a door carries, the answer of GET /v1/shows/SHOW_ID/door: its show, its keys, revoked "
+	"and used\n"
 	"                  tickets; it has to be signed with one of the keys in --keys, and not to be over\n"
 	"  --expired-ok    take a bundle that is over, with a warning\n"
 	"  --show SHOW_ID  refuse tickets of any other show\n"
@@ -96,7 +98,9 @@ static bool load_bundle(struct verify *v, const char *path, bool expired_ok)
 	if (!ok)
 		return false;
 	if (v->bundle.delta) {
-		fprintf(stderr, "verify-ticket: %s has only what changed since another bundle; ask for the whole without ?since=\n",
+		fprintf(stderr,
+			"verify-ticket: %s has only what changed since another bundle; ask for the whole without "
+			"?since=\n",
 			path);
 		return false;
 	}
@@ -209,10 +213,10 @@ static bool verify_stdin(struct verify *v)
 static int run(struct verify *v, int argc, char **argv)
 {
 	static const struct option options[] = {
-		{"keys", required_argument, NULL, 'k'}, {"revoked", required_argument, NULL, 'r'},
-		{"show", required_argument, NULL, 's'}, {"json", no_argument, NULL, 'j'},
+		{"keys", required_argument, NULL, 'k'},	  {"revoked", required_argument, NULL, 'r'},
+		{"show", required_argument, NULL, 's'},	  {"json", no_argument, NULL, 'j'},
 		{"bundle", required_argument, NULL, 'b'}, {"expired-ok", no_argument, NULL, 'e'},
-		{"help", no_argument, NULL, 'h'},	{0},
+		{"help", no_argument, NULL, 'h'},	  {0},
 	};
 	const char *keys = NULL, *revoked = NULL, *show = NULL, *bundle = NULL;
 	bool expired_ok = false;

@@ -7,6 +7,7 @@
 #include "booking/booking_service.h"
 #include "io/http_stream.h"
 #include "hooks/hooks.h"
+#include "door/door_service.h"
 #include "jobs/jobs.h"
 #include "notify/notices_locks.h"
 #include "notify/notify_sender.h"
@@ -60,6 +61,7 @@ static const struct pg_stmt *const *const *statement_lists(void)
 	lists[n++] = jobs_sql;
 	lists[n++] = notify_sql;
 	lists[n++] = hooks_sql;
+	lists[n++] = door_sql;
 	lists[n++] = work_sql;
 	lists[n++] = notices_sql;
 	lists[n++] = relay_sql;
@@ -188,6 +190,16 @@ bool app_init(struct app *app, const struct config *config, struct metrics *metr
 		.loop = app->loop, .pg = app->pg, .offload = app->offload, .auth = app->auth, .event = app->event};
 
 	app->ticket = ticket_service_new(&ticket);
+	struct door_config door = {.loop = app->loop,
+				   .pg = app->pg,
+				   .offload = app->offload,
+				   .auth = app->auth,
+				   .event = app->event,
+				   .metrics = metrics,
+				   .before_us = config->checkin_before_minutes * US_PER_MINUTE,
+				   .after_us = config->checkin_after_minutes * US_PER_MINUTE};
+
+	app->door = door_service_new(&door);
 	struct payment_service_config payment = {.loop = app->loop,
 						 .pg = app->pg,
 						 .http = app->http,
@@ -264,6 +276,7 @@ void app_done(struct app *app)
 	show_jobs_free(app->jobs);
 	booking_service_free(app->booking);
 	payment_service_free(app->payment);
+	door_service_free(app->door);
 	ticket_service_free(app->ticket);
 	seat_map_free(app->map);
 	event_service_free(app->event);

@@ -11,6 +11,7 @@
 #include "base/xmalloc.h"
 #include "booking/booking_service.h"
 #include "io/http_stream.h"
+#include "door/door_service.h"
 #include "io/log.h"
 #include "io/verifier.h"
 #include "hooks/hooks.h"
@@ -163,6 +164,7 @@ static void add_routes(struct web *web, struct worker *k)
 	hooks_routes(k ? k->app.hooks : NULL, web);
 	payment_routes(k ? k->app.payment : NULL, web);
 	ticket_routes(k ? k->app.ticket : NULL, web);
+	door_routes(k ? k->app.door : NULL, web);
 }
 
 const char **serve_route_names(void)

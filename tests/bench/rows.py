@@ -30,6 +30,8 @@ CATALOGUE = [
     ("relay", "events that wait go to Kafka", 3.0, AT_LEAST, "relay", "bench_drive lock", "events/s"),
     ("relay_lag", "p99 from a lock's statement to its event being out, at 0.7 of the lock rate", 1000, AT_MOST, "lag", "", "ms"),
     ("tickets", "ticket PDFs: bookings of 2 seats a second", 200, AT_LEAST, "GET ....pdf, by twos", "", "bookings/s"),
+    ("checkin", "p99 of a check-in, 20 scanners that scan without a pause", 100, AT_MOST, "p99", "", "ms"),
+    ("door_bundle", "what a door without a network carries for 20,000 tickets, all used, packed", 1000, AT_MOST, "kB", "", "kB"),
     ("onsale", "a simulated on-sale: share of the seats sold, each once", 1.0, AT_LEAST, "seats sold", "seats there were", "seats"),
 ]
 

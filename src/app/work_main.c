@@ -3,10 +3,10 @@
 #include "app/notify.h"
 #include "app/schema.h"
 
+#include "app/mail_setup.h"
 #include "base/times.h"
 #include "consume/consume.h"
 #include "io/log.h"
-#include "app/mail_setup.h"
 #include "jobs/jobs.h"
 #include "notify/notices.h"
 #include "notify/notices_consume.h"
@@ -317,9 +317,8 @@ int work_main(int argc, char **argv)
 	auditor = auditor_new(w->app.pg, w->app.loop, w->app.map, metrics);
 	w->orphans = orphan_scan_new(w->app.payment, config.orphan_scan_seconds * 1000, config.orphan_min_age_seconds);
 	w->watch = payment_watch_new(w->app.payment);
-	keeper = keeper_new(
-		&(struct keeper_config){w->app.pg, config.outbox_days, config.lock_history_days, config.findings_days,
-					config.notification_days});
+	keeper = keeper_new(&(struct keeper_config){w->app.pg, config.outbox_days, config.lock_history_days,
+						    config.findings_days, config.notification_days});
 	invariants = invariants_new(w->app.pg, metrics, config.check_seconds);
 	const struct duty_config duties[] = {
 		{.kind = DUTY_SWEEP,

@@ -12,9 +12,9 @@
 #include "notify/notices_locks.h"
 #include "notify/notify_sender.h"
 #include "payment/payment_service.h"
+#include "relay/relay.h"
 #include "staff/staff.h"
 #include "ticket/ticket_service.h"
-#include "relay/relay.h"
 #include "work/work.h"
 
 #include <errno.h>

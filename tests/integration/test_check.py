@@ -110,7 +110,7 @@ class Patient:
         lines = done.stdout.splitlines()
         assert any(line.startswith((f"{name} show {self.show}: ", f"{name}: ")) and all(word in line for word in words) for line in lines), \
             f"{name} with {words} is not among {lines}"
-        assert {line.split()[0] for line in lines} <= {name, *others}, lines
+        assert {line.split()[0].rstrip(":") for line in lines} <= {name, *others}, lines
 
 
 @pytest.fixture(scope="module")

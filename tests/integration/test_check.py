@@ -108,9 +108,9 @@ class Patient:
         done = self.check(*args)
         assert done.returncode == 1, f"exit status {done.returncode}: {done.stdout}{done.stderr}"
         lines = done.stdout.splitlines()
-        assert any(line.startswith(f"{name} show {self.show}: ") and all(word in line for word in words) for line in lines), \
+        assert any(line.startswith((f"{name} show {self.show}: ", f"{name}: ")) and all(word in line for word in words) for line in lines), \
             f"{name} with {words} is not among {lines}"
-        assert {line.split()[0] for line in lines} <= {name, *others}, lines
+        assert {line.split()[0].rstrip(":") for line in lines} <= {name, *others}, lines
 
 
 @pytest.fixture(scope="module")

@@ -7,9 +7,9 @@
 #include "booking/booking_service.h"
 #include "jobs/jobs.h"
 #include "payment/payment_service.h"
+#include "relay/relay.h"
 #include "staff/staff.h"
 #include "ticket/ticket_service.h"
-#include "relay/relay.h"
 #include "work/work.h"
 
 #include <errno.h>

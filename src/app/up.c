@@ -171,8 +171,8 @@ static bool ready(struct up *up, int which, bool (*answers)(struct up *up))
 			return true;
 		}
 		if (up_now_ms() > until)
-			return up_say("%s was not ready within %d s (%s/log/%s.log)", c->name, patience_ms / 1000, up->dir,
-				      c->name);
+			return up_say("%s was not ready within %d s (%s/log/%s.log)", c->name, patience_ms / 1000,
+				      up->dir, c->name);
 		up_pump(up, POLL_MS);
 	}
 	return false;

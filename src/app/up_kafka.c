@@ -38,7 +38,8 @@ bool up_kafka_find(struct up *up)
 	const char *home = getenv("JAVA_HOME");
 	char exe_dir[PATH_MAX], *slash;
 
-	if (!home || strlen(home) > PATH_MAX - 32 || !file_there(home, "bin/java", up->java_exe, sizeof(up->java_exe)))
+	if (!home || !home[0] || strlen(home) > PATH_MAX - 32 ||
+	    !file_there(home, "bin/java", up->java_exe, sizeof(up->java_exe)))
 		if (!up_in_path("java", up->java_exe, sizeof(up->java_exe)))
 			return up_say("--kafka needs Java 17 or newer, and no java is installed: script/deps kafka (or "
 				      "apt-get "

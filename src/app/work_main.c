@@ -39,6 +39,7 @@ struct work {
 	struct notify_sender *sender;
 	struct notices *notices;
 	struct relay *relay;
+	struct disk_watch *disk; /* NULL: none is here */
 	char holder[128];
 	bool stopping;
 	pid_t guard; /* looks at a database that was away when we started; 0: it was looked at */
@@ -284,7 +285,7 @@ int work_main(int argc, char **argv)
 	struct auditor *auditor;
 	struct keeper *keeper;
 	struct invariants *invariants;
-	char host[64] = "";
+	char host[64] = "", error[300];
 	int status = config_read(
 		"boxoffice work",
 		"Runs the background duties: expiry, audit, settling of payments, events out, invariants, retention.",
@@ -321,12 +322,23 @@ int work_main(int argc, char **argv)
 	snprintf(w->holder, sizeof(w->holder), "%s/%d/%lld", host, (int)getpid(), (long long)wall_now_us());
 	if (!relay_begin(w, &config))
 		return 2;
+	const struct disk_watch_config disk = {.loop = w->app.loop,
+					       .pg = w->app.pg,
+					       .metrics = metrics,
+					       .place = host,
+					       .paths = config.disk_paths,
+					       .free_min_mb = config.disk_free_min_mb};
+
+	if (config.disk_paths[0] && !(w->disk = disk_watch_new(&disk, error, sizeof(error)))) {
+		fprintf(stderr, "boxoffice: %s\n", error);
+		return 2;
+	}
 	sweeper = sweeper_new(w->app.pg, w->app.loop, w->app.map, metrics);
 	auditor = auditor_new(w->app.pg, w->app.loop, w->app.map, metrics);
 	w->orphans = orphan_scan_new(w->app.payment, config.orphan_scan_seconds * 1000, config.orphan_min_age_seconds);
 	w->watch = payment_watch_new(w->app.payment);
 	keeper = keeper_new(&(struct keeper_config){w->app.pg, config.outbox_days, config.lock_history_days,
-						    config.findings_days, config.notification_days});
+						    config.findings_days, config.notification_days, config.audit_days});
 	invariants = invariants_new(w->app.pg, metrics, config.check_seconds);
 	const struct duty_config duties[] = {
 		{.kind = DUTY_SWEEP,
@@ -393,6 +405,7 @@ int work_main(int argc, char **argv)
 	web_free(w->web);
 	payment_watch_free(w->watch);
 	notify_sender_free(w->sender);
+	disk_watch_free(w->disk);
 	app_done(&w->app);
 	notices_free(w->notices);
 	orphan_scan_free(w->orphans);

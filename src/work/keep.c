@@ -4,6 +4,7 @@
  *
  *   days of the log of events: made ahead, dropped --> what lies outside any day --> events that were left out -->
  *   weeks of the lock history: made ahead, dropped --> what lies outside any week --> settled findings
+ *   --> yesterday's counts of requests --> the audit log
  *
  * A statement that fails (a table in use: dropping a week gives way after a tenth of a second) does not keep the others from
  * theirs; it is tried again in the next round. docs/operations.md has the table of what is kept how long.
@@ -16,7 +17,7 @@
 
 #include <stdlib.h>
 
-enum { ROWS_MAX = 5000, EVENTS_MAX = 20, WEEKS_AHEAD = 4, DAYS_AHEAD = 4, QUERY_MS = 10000, STEPS = 10 };
+enum { ROWS_MAX = 5000, EVENTS_MAX = 20, WEEKS_AHEAD = 4, DAYS_AHEAD = 4, QUERY_MS = 10000, STEPS = 12 };
 
 struct keeper {
 	struct keeper_config config;
@@ -72,6 +73,7 @@ static void step_start(struct keeper *k)
 		{&work_sql_request_counts_purge, 0, ROWS_MAX},
 		{&work_sql_notifications_purge, k->config.notification_days, ROWS_MAX},
 		{&work_sql_recommended_purge, 0, EVENTS_MAX},
+		{&work_sql_audit_purge, k->config.audit_days, ROWS_MAX},
 	};
 	struct arena arena;
 	struct pg_args args;

@@ -347,7 +347,7 @@ static const struct web_route routes[] = {
 	{HTTP_POST, "/v1/shows/{show}/checkins/upload", door_upload_post, WEB_STAFF, SCOPE_CHECKIN, 1024 * 1024, false,
 	 .audit = WEB_AUDIT_TX},
 	{HTTP_GET, "/v1/shows/{show}/checkins/counts", door_counts_get, WEB_STAFF, SCOPE_CHECKIN, 0, false},
-	{HTTP_GET, "/v1/shows/{show}/door", door_bundle_get, WEB_STAFF, SCOPE_CHECKIN, 0, false},
+	{HTTP_GET, "/v1/shows/{show}/door", door_bundle_get, WEB_STAFF, SCOPE_CHECKIN, 0, false, .query = "since"},
 };
 
 void door_routes(struct door_service *d, struct web *web)

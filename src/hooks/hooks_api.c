@@ -578,7 +578,7 @@ void hooks_rotate_post(struct web_call *call)
 }
 
 static const struct web_route routes[] = {
-	{HTTP_GET, "/v1/staff/webhooks", hooks_list_get, WEB_STAFF, SCOPE_ADMIN, 0, false},
+	{HTTP_GET, "/v1/staff/webhooks", hooks_list_get, WEB_STAFF, SCOPE_ADMIN, 0, false, .query = "cursor"},
 	{HTTP_POST, "/v1/staff/webhooks", hooks_post, WEB_STAFF, SCOPE_ADMIN, 16384, false, .audit = WEB_AUDIT_TX},
 	{HTTP_GET, "/v1/staff/webhooks/{webhook}", hooks_get, WEB_STAFF, SCOPE_ADMIN, 0, false},
 	{HTTP_PATCH, "/v1/staff/webhooks/{webhook}", hooks_patch, WEB_STAFF, SCOPE_ADMIN, 16384, false,
@@ -591,7 +591,8 @@ static const struct web_route routes[] = {
 	 .audit = WEB_AUDIT_TX},
 	{HTTP_POST, "/v1/staff/webhooks/{webhook}/replay", hooks_replay_post, WEB_STAFF, SCOPE_ADMIN, 4096, false,
 	 .audit = WEB_AUDIT_TX},
-	{HTTP_GET, "/v1/staff/webhooks/{webhook}/deliveries", hooks_deliveries_get, WEB_STAFF, SCOPE_ADMIN, 0, false},
+	{HTTP_GET, "/v1/staff/webhooks/{webhook}/deliveries", hooks_deliveries_get, WEB_STAFF, SCOPE_ADMIN, 0, false,
+	 .query = "state cursor"},
 	{HTTP_GET, "/v1/staff/webhooks/{webhook}/deliveries/{delivery}", hooks_delivery_get, WEB_STAFF, SCOPE_ADMIN, 0,
 	 false},
 	{HTTP_POST, "/v1/staff/webhooks/{webhook}/deliveries/{delivery}/redeliver", hooks_redeliver_post, WEB_STAFF,

@@ -141,9 +141,11 @@ class Server:
         with self.lock:
             self.open += 1
             self.most_open = max(self.open, self.most_open)
-        await asyncio.sleep(self.slow_s)
-        with self.lock:
-            self.open -= 1
+        try:
+            await asyncio.sleep(self.slow_s)
+        finally:  # also of a client that has gone
+            with self.lock:
+                self.open -= 1
         [recipient] = envelope.rcpt_tos
         answer = self.data_answers.pop(0) if self.data_answers else "250 2.0.0 queued as 4711"
         if answer.startswith("2"):

@@ -17,7 +17,7 @@ import subprocess
 import time
 import uuid
 
-from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from servers import free_port, wait_for
@@ -184,9 +184,19 @@ class Kafka:
     def end_offsets(self, topic: str) -> dict:
         """Partition -> the offset of the next message."""
         consumer = Consumer({"bootstrap.servers": self.brokers, "group.id": f"look-{uuid.uuid4()}", "log_level": 0})
+
+        def ask():
+            try:
+                return {p: consumer.get_watermark_offsets(TopicPartition(topic, p), timeout=READY_S)[1]
+                        for p in range(self.topics()[topic])}
+            except KafkaException as error:  # a broker that has just come back leads nothing yet
+                if error.args[0].code() not in (KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE):
+                    raise
+                time.sleep(0.2)
+                return None
+
         try:
-            return {p: consumer.get_watermark_offsets(TopicPartition(topic, p), timeout=READY_S)[1]
-                    for p in range(self.topics()[topic])}
+            return wait_for(ask, f"leaders for {topic}", READY_S)
         finally:
             consumer.close()
 

@@ -420,3 +420,46 @@ def test_broker_killed_and_restarted(plant, own_kafka):  # noqa: F811
         bench.stop(probe)
     finally:
         bench.close()
+
+
+# ---- a person looks, and puts it elsewhere ----
+
+def test_a_person_sees_how_far_it_is_and_begins_anew(log_bench):
+    def admin(*args, status=0):
+        done = subprocess.run([log_bench.plant.program, "admin", "consumers", *args, "--database-url",
+                               log_bench.plant.postgres.url_as("boxoffice_app")], capture_output=True, text=True, check=False)
+        assert done.returncode == status, done.stdout + done.stderr
+        return done.stdout + done.stderr
+
+    assert "No consumer has run yet" in admin("list")
+    assert "no consumer" in admin("reset", NAME, "--to", "now", status=1)
+    assert "--to now" in admin("reset", NAME, status=2)
+    probe = log_bench.probe(100, 1)
+    log_bench.write(20)
+    log_bench.wait()
+    bad = log_bench.row(log_bench.shows[0], n=1, poison="yes")
+    log_bench.to_log([bad])
+    wait_for(lambda: log_bench.one("SELECT count(*) FROM consumer_parked") == 1, "the bad one parked")
+    event = f"{bad[1]}:0"
+    assert event in admin("parked") and "this event is poison" in admin("parked", NAME)
+    listed = admin("list")
+    assert NAME in listed and "reads the log" in listed and "1 parked" in listed
+    assert "is parked" in admin("retry", NAME, "--event", "nobody:0", status=1)
+    assert "1 to be tried again" in admin("retry", NAME, "--event", event)
+    wait_for(lambda: log_bench.one("SELECT tries FROM consumer_parked") == 2, "it was tried again and failed again")
+    assert "1 given up" in admin("skip", NAME)
+    assert "No event is parked" in admin("parked")
+    # all of it once more, while it runs
+    before = len(log_bench.seen())
+    assert "oldest event" in admin("reset", NAME, "--to", "beginning")
+    wait_for(lambda: len(log_bench.seen()) >= 2 * before, "everything once more")
+    log_bench.stop(probe)
+    # and nothing of what was written meanwhile
+    log_bench.write(20)
+    unread = {w[0] for w in log_bench.written[-60:]}
+    admin("reset", NAME, "--to", "now")
+    probe = log_bench.probe(100, 1)
+    log_bench.write(10)
+    log_bench.wait({w[0] for w in log_bench.written[-30:]})
+    log_bench.stop(probe)
+    assert not unread & {s[0] for s in log_bench.seen()}

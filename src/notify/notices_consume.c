@@ -42,6 +42,7 @@ struct columns {
 	struct str *ids, *kinds, *conds, *seats, *reasons;
 	struct uuid *shows, *bookings, *subjects;
 	bool *holders;
+	int64_t *at_us;
 };
 
 static struct str text_of(json_t *object, const char *name)
@@ -90,6 +91,7 @@ static void take(struct columns *c, const struct consumer_event *e, struct arena
 	c->kinds[i] = str_from(rule->kind);
 	c->conds[i] = str_from(notice_when_name(rule->when));
 	c->holders[i] = rule->whom == NOTICE_ALL;
+	c->at_us[i] = e->time_us;
 	c->seats[i] = seats_of(json, arena);
 	c->reasons[i] = arena_str(arena, text_of(json, "reason"));
 	c->n++;
@@ -128,6 +130,7 @@ void notices_consume(void *arg, const struct consumer_event *events, size_t n, s
 	c.bookings = arena_array(&arena, struct uuid, n);
 	c.subjects = arena_array(&arena, struct uuid, n);
 	c.holders = arena_array(&arena, bool, n);
+	c.at_us = arena_array(&arena, int64_t, n);
 	for (size_t i = 0; i < n; i++)
 		take(&c, &events[i], &arena);
 	if (c.n == 0) {
@@ -148,6 +151,7 @@ void notices_consume(void *arg, const struct consumer_event *events, size_t n, s
 	pg_arg_bools(&args, c.holders, c.n);
 	pg_arg_texts(&args, c.seats, c.n);
 	pg_arg_texts(&args, c.reasons, c.n);
+	pg_arg_i64s(&args, c.at_us, c.n);
 	pg_query_start(s->pg, &notices_sql_notices_make, &args, QUERY_MS, on_made, m);
 	arena_done(&arena);
 }

@@ -1,11 +1,13 @@
 -- Notifications from events of bookings and payments, a batch at once: $1 the events' ids, $2 shows, $3 bookings, $4 the payment or
--- refund (or zeros), $5 kinds, $6 conditions (notices.h), $7 whether holders are told too, $8 seats as JSON, $9 reasons. Idempotent:
+-- refund (or zeros), $5 kinds, $6 conditions (notices.h), $7 whether holders are told too, $8 seats as JSON, $9 reasons, $10 when. Idempotent:
 -- the cause is what it is about, or the event, and a cause tells each person once of each kind. How things stand now decides, not how
--- they stood when the event was written. Locks nothing but the rows it inserts; two at once are held apart by the unique index.
+-- they stood when the event was written; what lay in the outbox over an hour when this consumer began is told to nobody. Locks nothing but the rows it inserts; two at once are held apart by the unique index.
 WITH e AS (
   SELECT e.*, substr(encode(sha256(convert_to(e.event_id, 'UTF8')), 'hex'), 1, 32)::uuid AS event_uuid
-    FROM unnest($1::text[], $2::uuid[], $3::uuid[], $4::uuid[], $5::text[], $6::text[], $7::boolean[], $8::text[], $9::text[])
-      AS e (event_id, show_id, booking_id, subject_id, kind, cond, holders, seats, reason)),
+    FROM unnest($1::text[], $2::uuid[], $3::uuid[], $4::uuid[], $5::text[], $6::text[], $7::boolean[], $8::text[], $9::text[], $10::bigint[])
+      AS e (event_id, show_id, booking_id, subject_id, kind, cond, holders, seats, reason, at_us)
+   WHERE NOT EXISTS (SELECT 1 FROM consumers c
+                      WHERE c.consumer = 'notifications' AND to_timestamp(e.at_us / 1e6) < c.made_at - interval '1 hour')),
 stand AS (
   SELECT e.*, b.organizer_id, b.buyer_id, b.state AS booking_state, b.lock_id, b.currency, s.status AS show_status, l.state AS lock_state,
          l.expires_at, l.state = 'active' AND l.expires_at > statement_timestamp() + interval '10 seconds' AS lock_open,

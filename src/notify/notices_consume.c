@@ -56,15 +56,22 @@ static bool uuid_of(json_t *object, const char *name, struct uuid *ret)
 	return uuid_parse(text_of(object, name), ret);
 }
 
+/* The numbers of the seats it names, as JSON. */
 static struct str seats_of(json_t *object, struct arena *arena)
 {
-	json_t *seats = json_object_get(object, "seats");
+	json_t *numbers JSON_AUTO = json_array(), *seat;
 	struct str text = STR("[]");
 	char *made;
+	size_t i;
 
-	if (!json_is_array(seats))
-		return text;
-	made = json_dumps(seats, JSON_COMPACT);
+	json_array_foreach(json_object_get(object, "seats"), i, seat)
+	{
+		json_t *number = json_object_get(seat, "seat_no");
+
+		if (json_is_integer(number))
+			json_array_append(numbers, number);
+	}
+	made = json_dumps(numbers, JSON_COMPACT);
 	if (made)
 		text = str_from(arena_strdup(arena, made));
 	free(made);

@@ -126,7 +126,7 @@ static bool end_logins(PGconn *c, const json_t *manifest)
 
 	if (!json_object_get(json_object_get(manifest, "rows"), "staff_logins"))
 		return true;
-	r = pg_sync_ask(c, "restore", admin_sql_restore_logins.sql, 0, NULL);
+	r = pg_sync_ask(c, "restore", admin_sql_restore_afresh.sql, 0, NULL);
 	if (r)
 		printf("%s API tokens and %s people of the staff are as they were then; %s logins were ended.\n"
 		       "Revoke, disable and erase once more what was revoked, disabled and erased since.\n",

@@ -135,6 +135,18 @@ static bool end_logins(PGconn *c, const json_t *manifest)
 	return r != NULL;
 }
 
+/* Backups of before there were consumers have none. */
+static bool put_consumers_back(PGconn *c, const json_t *manifest)
+{
+	PGresult *r;
+
+	if (!json_object_get(json_object_get(manifest, "rows"), "consumers"))
+		return true;
+	r = pg_sync_ask(c, "restore", admin_sql_restore_consumers.sql, 0, NULL);
+	PQclear(r);
+	return r != NULL;
+}
+
 static bool bring_back(const struct asked *a, const char *data, const json_t *manifest)
 {
 	/* the database stands in the environment; it has to be named all the same, or the dump would be printed */
@@ -180,7 +192,7 @@ int admin_restore(const struct asked *a)
 		goto out;
 	}
 	backup_tell("counting the rows");
-	if (!rows_agree(a->pg, manifest) || !end_logins(a->pg, manifest) || !close_sales(a->pg, manifest) ||
+	if (!rows_agree(a->pg, manifest) || !end_logins(a->pg, manifest) || !put_consumers_back(a->pg, manifest) || !close_sales(a->pg, manifest) ||
 	    !pg_sync_do(a->pg, "restore", "ANALYZE")) {
 		fprintf(stderr,
 			"boxoffice: the data is there, but it is not what the backup says; sales stay closed\n");

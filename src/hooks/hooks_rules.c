@@ -198,6 +198,8 @@ const char *const hook_event_types[] = {
 	"show.updated",
 	"ticket.issued",
 	"ticket.revoked",
+	"ticket.use_undone",
+	"ticket.used",
 	NULL,
 };
 

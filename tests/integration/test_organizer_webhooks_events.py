@@ -13,6 +13,7 @@ import pytest
 
 from api import from_now
 from organiser import make_staff, pages
+from paying import CANCELLATION
 from receiver import Receiver
 from service import ROOT, Boxoffice, free_port, wait_until
 from test_organizer_webhooks import HOOKS, SETTINGS, make
@@ -84,7 +85,7 @@ def test_a_purchase_and_its_end(office, staff, database, receivers):
     make(staff, everything.url).expect(201)
     only = make(staff, bookings.url, types=["booking.*", "ticket.revoked"]).expect(201)["webhook_id"]
     make(make_staff(office), others.url).expect(201)
-    show = staff.make_show(seats=20)
+    show = staff.make_show(seats=20, cancellation=CANCELLATION)
     buyer, booking = buy(office, show, *show.seats[:2])
     buyer.cancel(show.show_id, booking, show.seats[:1]).expect(200)
     buyer.cancel(show.show_id, booking).expect(200)
@@ -181,10 +182,8 @@ def test_a_time_once_more(office, staff, database, receivers):
     before = {i for i, e in events_of(database, show).items() if e["type"].startswith(("booking.", "ticket."))}
     time.sleep(1.1)  # from_now is in whole seconds
     buy(office, show, show.seats[1])
-    after = set(all_came(late, database, show, wanted=lambda kind: kind.startswith("booking.confirmed"))) - before
     wait_until(lambda: len(late.received) == 3, "booking and ticket")
     assert not before & {received.id for received in late.received}, "what happened before it was made is not sent"
-    assert after
     # from before it was made, and all that was delivered already
     done = replayed(staff, hook, **{"from": from_now(-3600)})
     wait_until(lambda: len(late.received) >= 3 + done["events"], "the replay")
@@ -228,6 +227,8 @@ def test_a_replay_goes_through_pages(office, staff, database, receivers):
     """More rows of one partition than are read at a time, some of another organiser in between."""
     receiver = receivers()
     show, strange = staff.make_show(seats=10), make_staff(office).make_show(seats=10)
+    buy(office, show, show.seats[0])
+    event, = (e for e in events_of(database, show).values() if e["type"] == "booking.confirmed")
     hook = make(staff, receiver.url, types=["booking.confirmed"]).expect(201)["webhook_id"]
     partition, = database.execute("SELECT outbox_partition(%s)", [show.show_id]).fetchone()
     with psycopg.connect(office.database_url) as db:  # as the relay writes them: positions are given out under the partition's lock
@@ -236,11 +237,11 @@ def test_a_replay_goes_through_pages(office, staff, database, receivers):
                 position, = db.execute("UPDATE outbox_partitions SET position = position + 1 WHERE partition = %s RETURNING position", [partition]).fetchone()
                 db.execute("""INSERT INTO outbox_log (partition, position, show_id, outbox_id, topic, events, created_at, seq)
                     VALUES (%s, %s, %s, gen_random_uuid(), 'booking', %s, now() - interval '1 minute', nextval('outbox_seq'))""",
-                           [partition, position, owner.show_id, json.dumps([{"type": "booking.confirmed", "booking_id": str(uuid.uuid4()), "version": 2}])])
+                           [partition, position, owner.show_id, json.dumps([{**event, "booking_id": str(uuid.uuid4())}])])
     done = replayed(staff, hook, **{"from": from_now(-600)})
-    assert done["events"] == 450
-    wait_until(lambda: len({received.id for received in receiver.received}) == 450, "all of them", 30)
-    assert len(receiver.received) == 450
+    assert done["events"] == 451
+    wait_until(lambda: len({received.id for received in receiver.received}) == 451, "all of them", 30)
+    assert len(receiver.received) <= 452  # the purchase perhaps twice
 
 
 def test_deleted_while_a_replay_waits(office, staff, database):

@@ -298,8 +298,10 @@ int admin_main(int argc, char **argv)
 		[OPT_BUYER] = {"buyer", true, "Of erase and export: one record of a person.", NULL},
 		[OPT_YES_FUTURE] = {"yes-future", false,
 				    "Of erase: also somebody with bookings for shows that are still to come.", NULL},
-		[OPT_ALL] = {"all", false, "Of payments list: also what is settled; of outbox list: also what was left out; of "
-		     "notifications list: also what was sent; of retry: all that failed.", NULL},
+		[OPT_ALL] = {"all", false,
+			     "Of payments list: also what is settled; of outbox list: also what was left out; of "
+			     "notifications list: also what was sent; of retry: all that failed.",
+			     NULL},
 		[OPT_HOW] =
 			{"how", true,
 			 "Of payments settle: what was done, of close-sales and open-sales: why; a sentence without "

@@ -192,8 +192,8 @@ int admin_restore(const struct asked *a)
 		goto out;
 	}
 	backup_tell("counting the rows");
-	if (!rows_agree(a->pg, manifest) || !end_logins(a->pg, manifest) || !put_consumers_back(a->pg, manifest) || !close_sales(a->pg, manifest) ||
-	    !pg_sync_do(a->pg, "restore", "ANALYZE")) {
+	if (!rows_agree(a->pg, manifest) || !end_logins(a->pg, manifest) || !put_consumers_back(a->pg, manifest) ||
+	    !close_sales(a->pg, manifest) || !pg_sync_do(a->pg, "restore", "ANALYZE")) {
 		fprintf(stderr,
 			"boxoffice: the data is there, but it is not what the backup says; sales stay closed\n");
 		goto out;

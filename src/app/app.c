@@ -5,9 +5,9 @@
 #include "base/times.h"
 
 #include "booking/booking_service.h"
-#include "io/http_stream.h"
-#include "hooks/hooks.h"
 #include "door/door_service.h"
+#include "hooks/hooks.h"
+#include "io/http_stream.h"
 #include "jobs/jobs.h"
 #include "notify/notices_locks.h"
 #include "notify/notify_sender.h"

@@ -25,9 +25,8 @@ static const char *const payment_values[] = {"created", "requires_action", "auth
 					     "voided",	"abandoned",	   "capture_failed", NULL};
 static const char *const step_values[] = {"create", "confirm", "capture", "cancel", "refund", "retrieve", "list", NULL};
 static const char *const dependency_values[] = {"postgresql", "redis", "gateway", NULL};
-static const char *const duty_values[] = {"sweep",     "archive", "audit", "settle",  "check",
-					  "retention", "orphans", "jobs",  "consume",
-					  "notices",  "mail",    "webhooks", NULL};
+static const char *const duty_values[] = {"sweep", "archive", "audit",	 "settle", "check",    "retention", "orphans",
+					  "jobs",  "consume", "notices", "mail",   "webhooks", NULL};
 static const char *const consumer_values[] = {
 #define CONSUMER(id, name) name,
 #include "io/consumers.def"

@@ -64,8 +64,7 @@ static struct str seats_of(json_t *object, struct arena *arena)
 	char *made;
 	size_t i;
 
-	json_array_foreach(json_object_get(object, "seats"), i, seat)
-	{
+	json_array_foreach(json_object_get(object, "seats"), i, seat) {
 		json_t *number = json_object_get(seat, "seat_no");
 
 		if (json_is_integer(number))

@@ -1,3 +1,5 @@
+-- Oldest program: 0005
+--
 -- Webhooks of organisers: where events of their shows are sent to, and each event on its way there. Adds only: the program of
 -- before works on. Nothing here is on a path of buyers, and nothing is distributed by show.
 

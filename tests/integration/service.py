@@ -11,6 +11,7 @@ import time
 import uuid
 from pathlib import Path
 
+import event_schemas
 from api import Api
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -53,6 +54,7 @@ class Boxoffice:
         self.mark = f"BOXOFFICE_TEST_MARK={uuid.uuid4()}"
         self.wrap = shlex.split(os.environ.get("BOXOFFICE_WRAP", ""))
         self.patience = 20 if self.wrap else 1
+        self.own_events = True  # False: a test has put events of its own making into the outbox
         if os.geteuid() == 0:
             self.dir.chmod(0o755)
         self.log_path = self.dir.with_name(self.dir.name + ".log")
@@ -95,6 +97,7 @@ class Boxoffice:
 
     def stop(self, sig=signal.SIGTERM):
         """Ends it as Ctrl-C or a service manager would; fails unless it goes in time, whole, and clean."""
+        wrong = self._events_wrong()
         process, self.process = self.process, None
         process.send_signal(sig)
         begun = time.monotonic()
@@ -112,7 +115,18 @@ class Boxoffice:
         litter = [str(path) for path in self.dir.rglob("*") if path.is_socket() or path.name == "postmaster.pid"]
         assert not litter, f"left behind: {litter}"
         self.assert_clean()
+        if wrong:
+            raise wrong
         return took_s
+
+    def _events_wrong(self):
+        """What it has told so far is as api/events says; else the error to raise once it is stopped."""
+        if self.process.poll() is None and self.own_events:
+            try:
+                event_schemas.assert_valid(self.database_url)
+            except AssertionError as error:
+                return error
+        return None
 
     def kill(self):
         """Ends everything at once, as a power cut would."""

@@ -10,10 +10,12 @@ moved AS (
          sale_starts_at = coalesce($5::timestamptz, s.sale_starts_at), sale_ends_at = coalesce($6::timestamptz, s.sale_ends_at),
          refund_until = greatest(s.refund_until, coalesce($7::timestamptz, '-infinity')),
          rescheduled_at = CASE WHEN $7::timestamptz IS NULL THEN s.rescheduled_at ELSE statement_timestamp() END,
-         reschedules = s.reschedules + 1
+         reschedules = s.reschedules + 1, version = s.version + 1
    WHERE s.show_id = $1::uuid AND s.organizer_id = $2::uuid AND s.status <> 'cancelled'
      AND $8::bytea IS DISTINCT FROM (SELECT b.request_hash FROM before b)
-  RETURNING s.show_id),
+  RETURNING s.show_id, show_event('show.rescheduled', s, (SELECT o.starts_at FROM shows o WHERE o.show_id = $1::uuid), $3::uuid) AS event),
+told AS (
+  INSERT INTO outbox (show_id, outbox_id, topic, events) SELECT m.show_id, $9::uuid, 'show', json_build_array(m.event) FROM moved m),
 made AS (
   INSERT INTO show_jobs (show_id, job_id, kind, state, request_hash, total)
   SELECT m.show_id, $3::uuid, 'reschedule', 'running', $8::bytea,

@@ -15,9 +15,11 @@ freed AS (
   RETURNING s.seat_no, s.fence, h.lock_id),
 told AS (
   INSERT INTO outbox (show_id, outbox_id, topic, events)
-  SELECT $1::uuid, $3::uuid, 'seat', json_build_array(json_build_object('type', 'seat.released',
-           'seats', json_object_agg(f.seat_no, f.fence)))
-    FROM freed f HAVING count(*) > 0),
+  SELECT $1::uuid, $3::uuid, 'seat', json_agg(e.j) FROM (
+    SELECT json_build_object('type', 'seat.released', 'show_id', $1::uuid, 'lock_id', f.lock_id, 'reason', 'left_over',
+             'seats', json_object_agg(f.seat_no, f.fence)) AS j
+      FROM freed f GROUP BY f.lock_id) e
+   HAVING count(*) > 0),
 -- a lock whose seat could not be had stays for the next round
 moved AS (
   DELETE FROM seat_locks l USING gone g

@@ -153,14 +153,16 @@ def transfer(w):
 
 
 def at_the_door(w):
-    """Let in, and not after all."""
+    """Let in, and not after all; then it was lost, and another one takes its place."""
     w.show = w.admin.make_show(cancellation=CANCELLATION, starts=600)
     w.buyer, w.lock = locked(w.office, w.show)
     w.book()
-    code = w.buyer.get(path_of(w.show, w.booking) + "/tickets").expect(200)["items"][0]["code"]
+    ticket = w.buyer.get(path_of(w.show, w.booking) + "/tickets").expect(200)["items"][0]
+    code = ticket["code"]
     path = f"/v1/shows/{w.show.show_id}/checkins"
     w.admin.post(path, {"code": code, "nonce": "n1", "device": "door"}).expect(200)
     w.admin.post(path + "/undo", {"code": code, "nonce": "n2", "device": "door"}).expect(200)
+    w.admin.post(f"/v1/shows/{w.show.show_id}/tickets/{ticket['ticket_id']}/reissue").expect(201)
 
 
 def put_off(w):
@@ -194,7 +196,7 @@ SCENARIOS = {
     blocks: {"seat.blocked", "seat.unblocked"},
     another_plan: {"show.updated", "seat.renumbered", "seat.blocked"},
     transfer: {"ticket.issued", "ticket.revoked"},
-    at_the_door: {"ticket.issued", "ticket.used", "ticket.use_undone"},
+    at_the_door: {"ticket.issued", "ticket.used", "ticket.use_undone", "ticket.revoked"},
     put_off: {"show.rescheduled"},
     called_off: {"show.cancelled", "seat.released", "booking.cancelled", "ticket.revoked", "refund.requested"},
 }

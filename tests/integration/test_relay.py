@@ -17,6 +17,7 @@ FAST = ["--lease-seconds", "2", "--relay-poll-ms", "20"]
 
 @pytest.fixture(name="stand")
 def one_stand(plant):
+    plant.own_events = False  # what these tests write by hand is only what the relay looks at
     made = []
 
     def start(*args, **kwargs):

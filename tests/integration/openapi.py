@@ -34,8 +34,8 @@ class Schema:
 
     made = {}  # by what they judge: most answers of errors are the same Problem
 
-    def __init__(self, document, schema, strict=False):
-        self.document, self.schema = document, closed(schema) if strict else schema
+    def __init__(self, document, schema):
+        self.document, self.schema = document, schema
 
     @functools.cached_property
     def validator(self):
@@ -69,7 +69,7 @@ class Operation:
         self.responses = {}
         for status, response in node["responses"].items():
             response = contract.resolve(response)
-            types = {kind: Schema(contract.closed, media["schema"], strict=True) if kind.endswith("json") else None
+            types = {kind: Schema(contract.closed, closed(media["schema"])) if kind.endswith("json") else None
                      for kind, media in response.get("content", {}).items()}
             headers = {}
             for name, header in response.get("headers", {}).items():
@@ -89,7 +89,7 @@ class Contract:
             operations = {method.upper(): Operation(self, pattern, method, item[method]) for method in METHODS if method in item}
             # a literal segment comes before a parameter, as in the program's table
             self.paths.append((self._compile(pattern), pattern, operations))
-        self.problem = compile_schema(self.closed, {"$ref": "#/components/schemas/Problem"})
+        self.problem = Schema(self.closed, {"$ref": "#/components/schemas/Problem"})
 
     def resolve(self, node):
         while "$ref" in node:

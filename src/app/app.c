@@ -40,7 +40,7 @@ bool master_key_read(const char *path, struct crypto_key *ret)
 /* Every list of statements; a connection prepares them all. */
 static const struct pg_stmt *const *const *statement_lists(void)
 {
-	static const struct pg_stmt *const *lists[12];
+	static const struct pg_stmt *const *lists[32];
 	size_t n = 0;
 
 	lists[n++] = app_sql_statements;

@@ -6,6 +6,10 @@
  * People are buying meanwhile. Whoever waits for a table's lock makes everybody wait behind it, so a migration waits for a
  * fifth of what a sale's own statement waits at most, gives way, and comes again; the same when it met somebody in a deadlock.
  *
+ * An index on a table that sales write to is made ahead, without keeping anybody from writing: a line "-- Ahead: CREATE INDEX
+ * CONCURRENTLY IF NOT EXISTS name ON ...;" is a statement of its own, before the transaction. The transaction makes it too, IF NOT
+ * EXISTS: for whoever runs the file by hand. What a failed attempt has left half made is made anew.
+ *
  * Versions n and n+1 of the program run on one schema: a file says in its first line which program is the oldest that works
  * on it ("-- Oldest program: NNNN", the newest migration that one knows), and the database keeps the highest of these.
  */
@@ -31,7 +35,7 @@ struct migration {
 	int64_t oldest_program; /* 0: not said */
 };
 
-enum { TRIES_MAX = 120, PAUSE_MS = 100, PAUSE_MORE_MS = 400 };
+enum { TRIES_MAX = 120, LOCK_TRIES_MAX = 2000, PAUSE_MS = 100, PAUSE_MORE_MS = 400 };
 
 static size_t count(void)
 {
@@ -237,6 +241,49 @@ static bool apply_in_time(PGconn *c, const struct migration *m)
 	}
 }
 
+/* An index that was not made to its end counts for nothing, and its name is in the way. */
+static bool drop_half_made(PGconn *c, struct str name)
+{
+	char index[80], drop[120];
+	const char *params[] = {index};
+	PGresult *r;
+	bool half;
+
+	snprintf(index, sizeof(index), "%.*s", STR_FMT(name));
+	r = pg_sync_ask(c, "migrate", "SELECT 1 FROM pg_index WHERE indexrelid = to_regclass($1) AND NOT indisvalid", 1,
+			params);
+	half = r && PQntuples(r);
+	PQclear(r);
+	snprintf(drop, sizeof(drop), "DROP INDEX CONCURRENTLY IF EXISTS %s", index);
+	return r && (!half || pg_sync_do(c, "migrate", drop));
+}
+
+/* The lines that say what is made ahead. It waits for older transactions, and nobody waits for it. */
+static bool apply_ahead(PGconn *c, const struct migration *m)
+{
+	static const char mark[] = "-- Ahead: ", named[] = "IF NOT EXISTS ";
+	const char *line = m->sql;
+	bool ok = true;
+
+	for (; ok && line; line = strchr(line, '\n')) {
+		line += *line == '\n';
+		if (strncmp(line, mark, strlen(mark)) == 0) {
+			char *statement = xstrndup(line + strlen(mark), strcspn(line, "\n") - strlen(mark));
+			const char *name = strstr(statement, named);
+
+			if (!name)
+				abort(); /* a migration of ours */
+			name += strlen(named);
+			ok = pg_sync_do(c, "migrate", "SET lock_timeout = '60s'") &&
+			     drop_half_made(c, (struct str){name, strcspn(name, " ")}) &&
+			     pg_sync_do(c, m->name, statement) &&
+			     pg_sync_do(c, "migrate", "SET lock_timeout = '100ms'");
+			free(statement);
+		}
+	}
+	return ok;
+}
+
 bool migrate_ensure_role(PGconn *c)
 {
 	PGresult *r = pg_sync_ask(c, "roles", "SELECT 1 FROM pg_roles WHERE rolname = 'boxoffice_app'", 0, NULL);
@@ -259,18 +306,23 @@ bool migrate_ensure_role(PGconn *c)
 	return ok;
 }
 
-/* One at a time; says so when it has to wait. */
+/* One at a time; says so when it has to wait. Asks again and again: a statement that waits would have a snapshot, for whose end an
+ * index that is made ahead waits in turn. */
 static bool take_lock(PGconn *c)
 {
-	PGresult *r = pg_sync_ask(c, "migrate", "SELECT pg_try_advisory_lock(" LOCK_KEY ")", 0, NULL);
-	bool got = r && PQgetvalue(r, 0, 0)[0] == 't', ok = r != NULL;
+	for (int i = 0; i < LOCK_TRIES_MAX; i++) {
+		PGresult *r = pg_sync_ask(c, "migrate", "SELECT pg_try_advisory_lock(" LOCK_KEY ")", 0, NULL);
+		bool got = r && PQgetvalue(r, 0, 0)[0] == 't', ok = r != NULL;
 
-	PQclear(r);
-	if (!ok || got)
-		return ok;
-	fprintf(stderr, "boxoffice: another migration is running; waiting for it\n");
-	return pg_sync_do(c, "the other migration did not end",
-			  "SET lock_timeout = '60s'; SELECT pg_advisory_lock(" LOCK_KEY ")");
+		PQclear(r);
+		if (!ok || got)
+			return ok;
+		if (i == 0)
+			fprintf(stderr, "boxoffice: another migration is running; waiting for it\n");
+		give_way();
+	}
+	fprintf(stderr, "boxoffice: the other migration did not end\n");
+	return false;
 }
 
 static void free_all(struct migration *m, char **applied, size_t n)
@@ -304,7 +356,7 @@ bool migrate_run(const char *url, bool quiet)
 	for (size_t i = 0; i < n; i++) {
 		if (applied[i])
 			continue;
-		if (!apply_in_time(c, &m[i]))
+		if (!apply_ahead(c, &m[i]) || !apply_in_time(c, &m[i]))
 			goto out;
 		done++;
 		if (!quiet)

@@ -33,6 +33,8 @@ enum {
 	OPEN_TRY_MS = 10,
 	OPEN_BY_MS = 1500
 };
+/* PostgreSQL refused something for want of room: so long nothing more is begun, then one tries. */
+#define DISK_FULL_US (10 * US_PER_SECOND)
 
 struct worker {
 	struct app app;
@@ -44,9 +46,10 @@ struct worker {
 	int64_t open_by_us;
 	int exit_status, access; /* 0 off, 1 errors, 2 all */
 	bool draining;
-	bool schema_known, sales_open; /* as of the last look */
-	char closed[300];	       /* why sales are, as a sentence */
-	int *labels;		       /* of the metrics, by route */
+	bool schema_known, sales_open, disk_low; /* as of the last look */
+	bool filled;				 /* what was logged last of the disk */
+	char closed[300];			 /* why sales are, as a sentence */
+	int *labels;				 /* of the metrics, by route */
 	uint64_t pg_trips, pg_us, redis_trips, redis_us, loads, lost, refused[ERR_COUNT];
 };
 
@@ -62,6 +65,14 @@ static void dependency(struct jw *w, const char *name, bool up, const char *erro
 	jw_obj_end(w);
 }
 
+/* The disk of PostgreSQL is nearly full, as those say who can see it, or full, as it says itself. */
+static bool disk_is_full(const struct worker *k)
+{
+	int64_t refused_us = pg_disk_full_us(k->app.pg);
+
+	return k->disk_low || (refused_us && loop_now_us(k->app.loop) - refused_us < DISK_FULL_US);
+}
+
 /* Ready: it can sell. Without Redis it sells more slowly, and says so. */
 static void get_ready(struct web_call *call)
 {
@@ -71,15 +82,16 @@ static void get_ready(struct web_call *call)
 	struct jw *w = web_json(call);
 
 	jw_kcstr(w, "status",
-		 ready	       ? !k->sales_open		 ? "closed"
-				 : redis_ready(a->redis) ? "ready"
-							 : "degraded"
+		 ready	       ? !k->sales_open || disk_is_full(k) ? "closed"
+				 : redis_ready(a->redis)	   ? "ready"
+								   : "degraded"
 		 : k->draining ? "draining"
 			       : "not ready");
 	jw_key(w, "dependencies");
 	jw_obj(w);
 	dependency(w, "postgresql", pg, pg_last_error(a->pg));
 	dependency(w, "schema", k->schema_known, "not checked yet");
+	dependency(w, "disk", !disk_is_full(k), "PostgreSQL's disk is nearly full");
 	dependency(w, "redis", redis_ready(a->redis), redis_last_error(a->redis));
 	if (redis_ready(a->redis))
 		dependency(w, "redis_policy", redis_noeviction(a->redis), "maxmemory-policy is not noeviction");
@@ -233,6 +245,13 @@ static void on_stats(void *arg)
 	metric_add(a->metrics, METRIC_MAP_APPLY_LOST, 0, 0, (int64_t)(map->apply_lost - k->lost));
 	k->loads = map->loads;
 	k->lost = map->apply_lost;
+	if (disk_is_full(k) != k->filled) {
+		k->filled = !k->filled;
+		log_line(k->filled ? LOG_WARN : LOG_INFO,
+			 k->filled ? "PostgreSQL's disk is nearly full: no seats are locked"
+				   : "PostgreSQL's disk has room: seats are locked again");
+	}
+	metric_set(a->metrics, METRIC_DISK_LOW, 0, 0, k->filled);
 	metric_set(a->metrics, METRIC_LOCK_QUEUE, 0, 0, (int64_t)seat_service_waiting(a->seat));
 	metric_set(a->metrics, METRIC_UP, 2, 0, payment_configured(a->payment) && payment_gateway_up(a->payment));
 	metric_set(a->metrics, METRIC_OFFLOAD_QUEUE, 0, 0, (int64_t)offload_queued(a->offload));
@@ -270,6 +289,7 @@ static void on_look(void *arg, const struct pg_answer *a)
 	}
 	k->schema_known = true;
 	k->sales_open = pg_get_bool(a->result, 0, 2);
+	k->disk_low = pg_get_bool(a->result, 0, 4);
 	reason = pg_get_text(a->result, 0, 3);
 	snprintf(k->closed, sizeof(k->closed), "Sales are closed for now%s%.*s. Nothing was changed. Try again later.",
 		 reason.n ? ": " : "", (int)(reason.n > 200 ? 200 : reason.n), reason.p);
@@ -289,13 +309,18 @@ static void look(void *arg)
 	arena_done(&arena);
 }
 
-/* What changes seats or money of a show waits until sales are open. The gateway's events, sessions, and what organisers prepare
+/* While the disk is nearly full nothing is begun that takes room there, so that payments under way and refunds can be settled.
+ * What changes seats or money of a show waits until sales are open. The gateway's events, sessions, and what organisers prepare
  * go on. (Before the first look nothing is known: the database has not been reached, and every statement would say so.) */
 static const char *closed(void *arg, const struct web_call *call)
 {
 	struct worker *k = arg;
 	const struct web_route *r = call->route;
 
+	if (r->grows && disk_is_full(k))
+		return "The disk of the database is nearly full: nothing is sold until there is room. Payments under "
+		       "way go on. "
+		       "Nothing was changed. Try again later.";
 	if (k->sales_open || !k->schema_known || r->method == HTTP_GET ||
 	    strncmp(r->pattern, "/v1/shows/{show}/", 17) != 0)
 		return NULL;
@@ -353,6 +378,38 @@ static void memory_settings(void)
 	mallopt(M_MMAP_THRESHOLD, 4 << 20);
 }
 
+/* ---- the verifier: which shows want it they say themselves ---- */
+
+static void on_show_to_lock(void *arg, enum err err, struct show *show)
+{
+	struct web_call *call = arg;
+	struct worker *k = web_settings(call)->verify_arg;
+
+	/* of a draft nobody learns that it is there */
+	call->must_verify = err == ERR_NONE && show->verification && show->status == SHOW_PUBLISHED;
+	if (k->verifier)
+		verifier_ask(k->verifier, call);
+	else if (call->must_verify)
+		web_verified(call, ERR_UNAVAILABLE,
+			     "Seats of this show are for people only, and nobody here can tell them from programs: no "
+			     "verifier is "
+			     "configured. Nothing was changed.");
+	else
+		web_verified(call, ERR_NONE, NULL); /* what is wrong with the show the handler says */
+}
+
+static void verify(void *arg, struct web_call *call)
+{
+	struct worker *k = arg;
+
+	if (call->route->verify == WEB_VERIFY_LOCK)
+		event_show_get_known(k->app.event, &call->ids[0], on_show_to_lock, call);
+	else if (k->verifier)
+		verifier_ask(k->verifier, call);
+	else
+		web_verified(call, ERR_NONE, NULL);
+}
+
 /* false after a sentence on standard error. */
 static bool make_verifier(struct worker *k, const struct config *config, struct limits *limits)
 {
@@ -397,6 +454,8 @@ int serve_worker(const struct config *config, struct metrics *metrics, const str
 				 .closed = closed,
 				 .closed_arg = k,
 				 .closed_retry_s = CLOSED_RETRY_S,
+				 .verify = verify,
+				 .verify_arg = k,
 				 .done = on_done,
 				 .done_arg = k,
 				 .json_body_max = (size_t)config->json_bytes_max,
@@ -406,10 +465,6 @@ int serve_worker(const struct config *config, struct metrics *metrics, const str
 
 	if (!make_verifier(k, config, limits->limits))
 		return 2;
-	if (k->verifier) {
-		web.verify = verifier_ask;
-		web.verify_arg = k->verifier;
-	}
 	k->web = web_new(&web);
 	add_routes(k->web, k);
 	label_routes(k);

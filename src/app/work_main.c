@@ -26,6 +26,7 @@ struct work {
 	size_t n;
 	struct orphan_scan *orphans;
 	struct payment_watch *watch;
+	struct disk_watch *disk; /* NULL: none is here */
 	char holder[128];
 	bool stopping;
 	pid_t guard; /* looks at a database that was away when we started; 0: it was looked at */
@@ -162,7 +163,7 @@ int work_main(int argc, char **argv)
 	struct auditor *auditor;
 	struct keeper *keeper;
 	struct invariants *invariants;
-	char host[64] = "";
+	char host[64] = "", error[300];
 	int status =
 		config_read("boxoffice work",
 			    "Runs the background duties: expiry, audit, settling of payments, invariants, retention.",
@@ -193,12 +194,23 @@ int work_main(int argc, char **argv)
 		return 1;
 	gethostname(host, sizeof(host) - 1);
 	snprintf(w->holder, sizeof(w->holder), "%s/%d/%lld", host, (int)getpid(), (long long)wall_now_us());
+	const struct disk_watch_config disk = {.loop = w->app.loop,
+					       .pg = w->app.pg,
+					       .metrics = metrics,
+					       .place = host,
+					       .paths = config.disk_paths,
+					       .free_min_mb = config.disk_free_min_mb};
+
+	if (config.disk_paths[0] && !(w->disk = disk_watch_new(&disk, error, sizeof(error)))) {
+		fprintf(stderr, "boxoffice: %s\n", error);
+		return 2;
+	}
 	sweeper = sweeper_new(w->app.pg, w->app.loop, w->app.map, metrics);
 	auditor = auditor_new(w->app.pg, w->app.loop, w->app.map, metrics);
 	w->orphans = orphan_scan_new(w->app.payment, config.orphan_scan_seconds * 1000, config.orphan_min_age_seconds);
 	w->watch = payment_watch_new(w->app.payment);
-	keeper = keeper_new(
-		&(struct keeper_config){w->app.pg, config.outbox_days, config.lock_history_days, config.findings_days});
+	keeper = keeper_new(&(struct keeper_config){w->app.pg, config.outbox_days, config.lock_history_days,
+						    config.findings_days, config.audit_days});
 	invariants = invariants_new(w->app.pg, metrics, config.check_seconds);
 	const struct duty_config duties[] = {
 		{.kind = DUTY_SWEEP,
@@ -250,6 +262,7 @@ int work_main(int argc, char **argv)
 		http_server_free(w->server);
 	web_free(w->web);
 	payment_watch_free(w->watch);
+	disk_watch_free(w->disk);
 	app_done(&w->app);
 	orphan_scan_free(w->orphans);
 	sweeper_free(sweeper);

@@ -237,3 +237,80 @@ bool base64url_decode(struct str text, void *out, size_t max, size_t *ret_n)
 	*ret_n = k;
 	return true;
 }
+
+/* ---- language tags ---- */
+
+static bool is_alpha(char c)
+{
+	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+}
+
+static bool is_digit(char c)
+{
+	return c >= '0' && c <= '9';
+}
+
+static bool all(struct str s, bool alpha, bool digit)
+{
+	for (size_t i = 0; i < s.n; i++)
+		if (!(alpha && is_alpha(s.p[i])) && !(digit && is_digit(s.p[i])))
+			return false;
+	return s.n > 0;
+}
+
+/* What comes next; nothing at the end, and a hyphen with nothing behind it is no end. */
+static struct str subtag(struct str *rest)
+{
+	struct str one, from = *rest;
+
+	if (!rest->n)
+		return STR_NULL;
+	*rest = str_split(*rest, '-', &one);
+	if (one.n + 1 == from.n) /* "de-" */
+		one.n = 0;
+	return one;
+}
+
+static bool is_variant(struct str s)
+{
+	return all(s, true, true) && s.n <= 8 && (s.n >= 5 || (s.n == 4 && is_digit(s.p[0])));
+}
+
+/* At least one subtag of least to eight characters, as many as there are. */
+static bool pieces(struct str *rest, struct str *one, size_t least)
+{
+	size_t n = 0;
+
+	for (*one = subtag(rest); all(*one, true, true) && one->n >= least && one->n <= 8; *one = subtag(rest))
+		n++;
+	return n > 0;
+}
+
+bool str_is_language_tag(struct str a)
+{
+	struct str rest = a, one = subtag(&rest);
+
+	if (str_ieqc(one, "x"))
+		return pieces(&rest, &one, 1) && !one.p;
+	if (!all(one, true, false) || one.n < 2 || one.n > 8)
+		return false;
+	if (one.n <= 3) {
+		one = subtag(&rest);
+		for (int i = 0; i < 3 && one.n == 3 && all(one, true, false); i++)
+			one = subtag(&rest);
+	} else {
+		one = subtag(&rest);
+	}
+	if (one.n == 4 && all(one, true, false))
+		one = subtag(&rest); /* the script */
+	if ((one.n == 2 && all(one, true, false)) || (one.n == 3 && all(one, false, true)))
+		one = subtag(&rest); /* the region */
+	while (is_variant(one))
+		one = subtag(&rest);
+	while (one.n == 1 && all(one, true, true) && !str_ieqc(one, "x"))
+		if (!pieces(&rest, &one, 2))
+			return false;
+	if (str_ieqc(one, "x") && !pieces(&rest, &one, 1))
+		return false;
+	return !one.p; /* nothing is left */
+}

@@ -34,6 +34,8 @@ bool str_utf8_valid(struct str a);
 size_t str_utf8_sequence(struct str a);
 /* Characters (code points) of a well-formed string. */
 size_t str_utf8_length(struct str a);
+/* A well-formed language tag (BCP 47, RFC 5646), as "de", "de-AT", "zh-Hant-TW" are; no grandfathered ones ("i-klingon"). */
+bool str_is_language_tag(struct str a);
 
 /* Lower-case hexadecimal; out holds 2 * n + 1 bytes. */
 void hex_encode(const void *in, size_t n, char *out);

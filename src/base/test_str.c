@@ -294,6 +294,47 @@ static void base64url_canonical(void **state)
 	}
 }
 
+static void language_tags(void **state)
+{
+	static const char *const good[] = {"de",
+					   "de-AT",
+					   "zh-Hant-TW",
+					   "zh-yue-HK",
+					   "sl-rozaj-biske",
+					   "de-CH-1996",
+					   "es-419",
+					   "en-a-bbb",
+					   "x-whatever",
+					   "x-a-b",
+					   "DE-at",
+					   "en-x-1",
+					   "zh-cmn-Hans",
+					   "de-a-bb-cc-b-dd-x-e",
+					   "fil",
+					   "quxwbcd",
+					   "az-Arab-x-AZE-derbend",
+					   "de-1901-1901",
+					   "en-u-islamcal-0-ab",
+					   "art-lojban"};
+	static const char *const bad[] = {"",	       "d",	    "-",
+					  "de-",       "-de",	    "de--AT",
+					  "de_AT",     "de-A",	    "x",
+					  "x-",	       "de-x",	    "de-a",
+					  "de-a-x-b",  "de-a-b",    "en-abcdefghi",
+					  "1e",	       "de-419-AT", "de-AT-Latn",
+					  "d\xC3\xA9", "abcdefghi", "de AT",
+					  "de-AT ",    "en-a-bbb-", "zh-aaa-bbb-ccc-ddd",
+					  "i-klingon", "*",	    "de;q=1"};
+
+	for (size_t i = 0; i < sizeof(good) / sizeof(*good); i++)
+		if (!str_is_language_tag(str_from(good[i])))
+			fail_msg("\"%s\" was refused", good[i]);
+	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++)
+		if (str_is_language_tag(str_from(bad[i])))
+			fail_msg("\"%s\" was taken", bad[i]);
+	assert_false(str_is_language_tag((struct str){"de\0AT", 5}));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -301,6 +342,7 @@ int main(void)
 		cmocka_unit_test(numbers),	     cmocka_unit_test(utf8_table),
 		cmocka_unit_test(utf8_exhaustively), cmocka_unit_test(hexadecimal),
 		cmocka_unit_test(base64url_known),   cmocka_unit_test(base64url_canonical),
+		cmocka_unit_test(language_tags),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

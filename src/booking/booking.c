@@ -63,8 +63,9 @@ void booking_person_read(struct json_in *in, struct booking_person *ret, struct 
 		json_in_fault(in, ERR_INVALID_VALUE, "name", "\"name\" is blank.");
 	if (e->code == ERR_NONE && !email_plausible(ret->email))
 		json_in_fault(in, ERR_INVALID_VALUE, "email", "\"email\" is not a mail address.");
-	if (e->code == ERR_NONE && !visible(ret->locale))
-		json_in_fault(in, ERR_INVALID_VALUE, "locale", "\"locale\" is not a language tag.");
+	if (e->code == ERR_NONE && ret->locale.n && !str_is_language_tag(ret->locale))
+		json_in_fault(in, ERR_INVALID_VALUE, "locale",
+			      "\"locale\" is not a language tag like de or de-AT (BCP 47).");
 	json_in_end(in);
 }
 

@@ -3,7 +3,8 @@
  * (POST /v1/lookup, by anybody). Owns the rows of notifications that they make; who sends them is another's business.
  *
  * A lookup is answered before it is looked up: whether there is such a booking can be learned neither from the answer nor from
- * how long it takes. How often it may be asked is counted by network and by address, whether or not anything is found.
+ * how long it takes. How often it may be asked is counted by address and by network (unless no limit holds for that one), whether
+ * or not anything is found.
  */
 #include "base/times.h"
 #include "base/xmalloc.h"
@@ -27,7 +28,7 @@ struct resend {
 	struct web_call *call;
 	struct pg_tx *tx;
 	struct uuid id;
-	int64_t asked_us;
+	int64_t asked_us, recipients;
 	bool absent, unconfirmed;
 };
 
@@ -44,6 +45,7 @@ static void on_resend_committed(void *arg, const struct pg_answer *a)
 	jw_kuuid(w, "notification_id", &r->id);
 	jw_kuuid(w, "booking_id", &r->call->ids[1]);
 	jw_kcstr(w, "status", "queued");
+	jw_kint(w, "recipients", r->recipients);
 	jw_ktime(w, "created_at", r->asked_us);
 	web_json_end(r->call, 200);
 }
@@ -55,6 +57,7 @@ static void on_resent(void *arg, const struct pg_answer *a)
 
 	if (a->status == PG_OK && !r->absent && !r->unconfirmed && !pg_is_null(a->result, 0, 0)) {
 		r->asked_us = pg_get_time(a->result, 0, 0);
+		r->recipients = pg_get_int(a->result, 0, 4);
 		pg_tx_commit(r->tx, on_resend_committed, r);
 		return;
 	}
@@ -212,7 +215,7 @@ void lookup_post(struct web_call *call)
 	who[0] = (struct str){(const char *)l->email_hash, sizeof(l->email_hash)};
 	who[1] = (struct str){(const char *)network, sizeof(network)};
 	pg_args_init(&args, call->arena);
-	pg_arg_texts(&args, kinds, 2);
-	pg_arg_bytess(&args, who, 2);
+	pg_arg_texts(&args, kinds, call->limited_network ? 2 : 1);
+	pg_arg_bytess(&args, who, call->limited_network ? 2 : 1);
 	pg_query_start(l->b->config.pg, &booking_sql_request_count, &args, BOOKING_QUERY_MS, on_counted, l);
 }

@@ -65,7 +65,6 @@ struct mine_one {
 
 static void mine_answer(struct mine *m)
 {
-	char next[PAGE_CURSOR_TEXT];
 	struct jw *w;
 
 	if (m->failed) {
@@ -76,14 +75,7 @@ static void mine_answer(struct mine *m)
 		jw_arr(w);
 		for (size_t i = 0; i < m->n; i++)
 			jw_raw(w, buf_str(&m->texts[i]));
-		jw_arr_end(w);
-		if (m->more) {
-			page_cursor_text(m->last_us, &m->last, next);
-			jw_kcstr(w, "next", next);
-		} else {
-			jw_key(w, "next");
-			jw_null(w);
-		}
+		page_end_at(w, m->more, m->last_us, &m->last);
 		web_json_end(m->call, 200);
 	}
 	for (size_t i = 0; i < m->n; i++)

@@ -86,7 +86,7 @@ static void booking_get_handler(struct web_call *call)
 }
 
 static const struct web_route routes[] = {
-	{HTTP_POST, "/v1/shows/{show}/bookings", booking_post, WEB_SESSION, 0, 16 * 1024, false},
+	{HTTP_POST, "/v1/shows/{show}/bookings", booking_post, WEB_SESSION, 0, 16 * 1024, false, .grows = true},
 	{HTTP_GET, "/v1/shows/{show}/bookings/{booking}", booking_get_handler, WEB_ANYBODY, 0, 0, false},
 	{HTTP_POST, "/v1/shows/{show}/bookings/{booking}/cancel", booking_cancel_post, WEB_ANYBODY, 0, 16 * 1024,
 	 false},
@@ -97,10 +97,11 @@ static const struct web_route routes[] = {
 	 false},
 	{HTTP_POST, "/v1/shows/{show}/bookings/{booking}/transfer", booking_transfer_post, WEB_ANYBODY, 0, 16 * 1024,
 	 false},
-	{HTTP_GET, "/v1/bookings", bookings_get, WEB_STAFF, SCOPE_BOOKINGS, 0, false},
+	{HTTP_GET, "/v1/bookings", bookings_get, WEB_STAFF, SCOPE_BOOKINGS, 0, false,
+	 .query = "q show status cursor limit"},
 	{HTTP_POST, "/v1/lookup", lookup_post, WEB_ANYBODY, 0, 4096, false},
 	{HTTP_GET, "/v1/me", me_get, WEB_ANYBODY, 0, 0, false},
-	{HTTP_GET, "/v1/me/bookings", my_bookings_get, WEB_SESSION, 0, 0, false},
+	{HTTP_GET, "/v1/me/bookings", my_bookings_get, WEB_SESSION, 0, 0, false, .query = "cursor"},
 };
 
 void booking_routes(struct booking_service *b, struct web *web)

@@ -58,6 +58,7 @@ struct show {
 	int64_t refund_until_us;  /* who booked before it was put off gets everything back until then; INT64_MIN: no */
 	int32_t reschedules;	  /* how often it was put off */
 	bool transferable;	  /* buyers may give their tickets to somebody else */
+	bool verification;	  /* the verifier is asked before seats are locked */
 	bool keeps_plan;	  /* something of it was held once: it moves to no other plan */
 	const struct currency *currency;
 	int64_t prices_minor[PLAN_CATEGORIES_MAX]; /* by category of the plan */

@@ -120,6 +120,7 @@ static struct show *show_read(const struct pg_result *r, struct loop *loop)
 	s->refund_until_us = pg_get_time(r, 0, 28);
 	s->transferable = pg_get_bool(r, 0, 29);
 	s->keeps_plan = pg_get_bool(r, 0, 30);
+	s->verification = pg_get_bool(r, 0, 31);
 	s->read_at_us = loop_now_us(loop);
 	arena_init(&arena);
 	n = pg_get_ints(r, 0, 11, &arena, &prices);

@@ -88,6 +88,8 @@ void show_found(struct web_call *call, struct show *show, int status);
 typedef void show_plan_fn(void *arg, struct plan *plan, const struct uuid *venue_id);
 void show_plan_want(struct web_call *call, const struct uuid *plan_id, show_plan_fn *fn, void *arg);
 /* {category name: money}: one price per category of the plan, all in one currency. */
+/* "none", "required", or empty when absent; a fault for anything else. */
+struct str show_verification_read(struct json_in *in);
 bool show_prices_read(const json_t *object, const struct plan *plan, struct arena *arena, uint32_t seats_per_lock,
 		      int64_t *ret_prices, const struct currency **ret_currency, struct error *e);
 

@@ -1,5 +1,5 @@
 /*
- * PATCH of shows: sale window, prices, cancellation, status, and the move to another version of the plan.
+ * PATCH of shows: sale window, prices, cancellation, status, verification, and the move to another version of the plan.
  *
  *   read the show --> (another plan: read it) --> what it will be --> BEGIN, lock the show
  *     --another one by now--> from the beginning, or 412
@@ -38,7 +38,7 @@ struct show_change {
 	int64_t sale_starts_us, sale_ends_us, cancel_until_us;
 	struct money fee;
 	const json_t *price_list;
-	struct str status; /* "": stays */
+	struct str status, verification; /* "": stays */
 	/* as it is, and will be */
 	struct show *show;
 	struct plan *plan; /* of its own when it moves, else NULL */
@@ -153,6 +153,10 @@ static void run_update(struct show_change *c)
 	pg_arg_i64s(&args, c->prices, plan_n_categories(plan));
 	pg_arg_time(&args, c->cancel_until_us);
 	pg_arg_i64(&args, c->cancel_fee_minor);
+	if (c->verification.n)
+		pg_arg_text(&args, c->verification);
+	else
+		pg_arg_null(&args);
 	pg_tx_exec(c->tx, &event_sql_show_update, &args, on_update, c);
 	pg_tx_commit(c->tx, on_committed, c);
 }
@@ -414,6 +418,7 @@ static bool ask_read(struct show_change *c, struct error *e)
 	c->has_sale_ends = json_in_time(&in, "sale_ends_at", JSON_OPTIONAL, &c->sale_ends_us);
 	c->price_list = json_in_value(&in, "prices", JSON_OPTIONAL);
 	c->status = json_in_str(&in, "status", JSON_OPTIONAL, 1, 20);
+	c->verification = show_verification_read(&in);
 	/* null: buyers may not cancel */
 	c->has_cancellation = json_object_get(c->body, "cancellation") != NULL;
 	c->cancel_until_us = INT64_MIN;

@@ -72,6 +72,7 @@ static void show_answer(struct reading *r, int32_t free_seats)
 	if (s->refund_until_us != INT64_MIN)
 		jw_ktime(w, "refund_until", s->refund_until_us);
 	jw_kbool(w, "transferable", s->transferable);
+	jw_kcstr(w, "verification", s->verification ? "required" : "none");
 	event_end_with_tag(r->call, r->status, s->revision);
 	show_unref(r->show);
 	free(r);
@@ -293,6 +294,15 @@ bool show_prices_read(const json_t *object, const struct plan *plan, struct aren
 	return true;
 }
 
+struct str show_verification_read(struct json_in *in)
+{
+	struct str v = json_in_str(in, "verification", JSON_OPTIONAL, 1, 20);
+
+	if (v.n && !str_eqc(v, "none") && !str_eqc(v, "required"))
+		json_in_fault(in, ERR_INVALID_VALUE, "verification", "\"verification\" is \"none\" or \"required\".");
+	return v;
+}
+
 /* ---- a plan, read and imported ---- */
 
 struct plan_read {
@@ -399,6 +409,7 @@ static void on_plan_for_show(void *arg, struct plan *plan, const struct uuid *ve
 	enum show_status parsed = SHOW_PUBLISHED;
 	const struct currency *currency = NULL;
 	bool transferable;
+	struct str verification;
 	int64_t starts, sale_starts, sale_ends, until = INT64_MIN, prices[PLAN_CATEGORIES_MAX];
 	const json_t *price_list;
 	struct uuid plan_id;
@@ -414,6 +425,7 @@ static void on_plan_for_show(void *arg, struct plan *plan, const struct uuid *ve
 	price_list = json_in_value(&in, "prices", JSON_REQUIRED);
 	status = json_in_str(&in, "status", JSON_OPTIONAL, 1, 20);
 	transferable = json_in_bool(&in, "transferable", JSON_OPTIONAL, true);
+	verification = show_verification_read(&in);
 	if (json_in_object(&in, "cancellation", JSON_OPTIONAL, &cancellation)) {
 		json_in_time(&cancellation, "until", JSON_REQUIRED, &until);
 		json_in_amount(&cancellation, "fee", JSON_OPTIONAL, 0, &fee);
@@ -449,6 +461,7 @@ static void on_plan_for_show(void *arg, struct plan *plan, const struct uuid *ve
 	pg_arg_i64(&args, fee.amount_minor);
 	pg_arg_bytes(&args, idempotent_hash(&m->idem));
 	pg_arg_bool(&args, transferable);
+	pg_arg_text(&args, verification.n ? verification : STR("none"));
 	pg_query_start(m->ev->config.pg, &event_sql_show_create, &args, EVENT_WRITE_MS, on_made, m);
 }
 

@@ -132,11 +132,6 @@ int64_t loop_now_us(struct loop *loop)
 	return loop->now_us;
 }
 
-struct event_base *loop_base(struct loop *loop)
-{
-	return loop->base;
-}
-
 static void on_timer(evutil_socket_t fd, short what, void *arg)
 {
 	struct timer *t = arg;

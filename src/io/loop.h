@@ -21,7 +21,6 @@ void loop_stop(struct loop *loop);
 int64_t loop_now_us(struct loop *loop);
 /* The wall clock, microseconds since 1970, read now: for logs and new ids, never for expiry of locks. */
 int64_t wall_now_us(void);
-struct event_base *loop_base(struct loop *loop); /* for the adapters in io/ only */
 
 typedef void loop_fn(void *arg);
 

@@ -56,18 +56,26 @@ bool page_cursor_read(struct web_call *call, int64_t *ret_us, struct uuid *ret_i
 	return false;
 }
 
-void page_end(struct jw *w, const struct pg_result *r, int n, int col_time)
+void page_end_at(struct jw *w, bool more, int64_t us, const struct uuid *last)
 {
 	char next[PAGE_CURSOR_TEXT];
-	struct uuid last;
 
 	jw_arr_end(w);
 	jw_key(w, "next");
-	if (pg_rows(r) <= n) {
+	if (!more) {
 		jw_null(w);
 		return;
 	}
-	last = pg_get_uuid(r, n - 1, 0);
-	page_cursor_text(col_time < 0 ? 0 : pg_get_time(r, n - 1, col_time), &last, next);
+	page_cursor_text(us, last, next);
 	jw_cstr(w, next);
+}
+
+void page_end(struct jw *w, const struct pg_result *r, int n, int col_time)
+{
+	bool more = pg_rows(r) > n;
+	struct uuid last = {{0}};
+
+	if (more)
+		last = pg_get_uuid(r, n - 1, 0);
+	page_end_at(w, more, more && col_time >= 0 ? pg_get_time(r, n - 1, col_time) : 0, &last);
 }

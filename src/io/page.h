@@ -28,4 +28,7 @@ bool page_cursor_read(struct web_call *call, int64_t *ret_us, struct uuid *ret_i
  * the list is sorted by, -1 when by id alone. */
 void page_end(struct jw *w, const struct pg_result *r, int n, int col_time);
 
+/* The same for lists that are not rows of one answer: whether there is more, and the last one that was said. */
+void page_end_at(struct jw *w, bool more, int64_t us, const struct uuid *last);
+
 #endif

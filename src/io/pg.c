@@ -60,7 +60,7 @@ void pg_failure_set(struct pg_failure *f, enum pg_status status, const char *sql
 	pg_one_line(f->message, sizeof(f->message), message);
 }
 
-void pg_failure_from(struct pg_failure *f, const PGresult *r)
+void pg_failure_from(struct pg *pg, struct pg_failure *f, const PGresult *r)
 {
 	const char *sqlstate = PQresultErrorField(r, PG_DIAG_SQLSTATE);
 	const char *message = PQresultErrorField(r, PG_DIAG_MESSAGE_PRIMARY);
@@ -68,6 +68,8 @@ void pg_failure_from(struct pg_failure *f, const PGresult *r)
 	char *value;
 
 	pg_failure_set(f, PG_ERROR, sqlstate ? sqlstate : "XX000", message ? message : "refused without a reason");
+	if (!strcmp(f->sqlstate, "53100"))
+		pg->disk_full_us = loop_now_us(pg->loop);
 	if (constraint)
 		pg_one_line(f->constraint, sizeof(f->constraint), constraint);
 	/* "invalid input syntax for type integer: "what somebody typed"" */
@@ -299,7 +301,7 @@ void pg_query_done(struct pg_query *q, const struct pg_failure *failure)
 		pg_count_round_trip(pg, &q->op);
 	if (!failure && status != PGRES_TUPLES_OK && status != PGRES_COMMAND_OK && status != PGRES_EMPTY_QUERY) {
 		if (result && status == PGRES_FATAL_ERROR)
-			pg_failure_from(&own, result);
+			pg_failure_from(pg, &own, result);
 		else
 			pg_failure_set(&own, PG_ERROR, "XX000", "an answer no statement here may have");
 		failure = &own;
@@ -568,6 +570,11 @@ bool pg_ready(const struct pg *pg)
 const char *pg_last_error(const struct pg *pg)
 {
 	return pg->error;
+}
+
+int64_t pg_disk_full_us(const struct pg *pg)
+{
+	return pg->disk_full_us;
 }
 
 const char *pg_timeline(const struct pg *pg)

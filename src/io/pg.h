@@ -56,6 +56,8 @@ bool pg_ready(const struct pg *pg);
 const char *pg_last_error(const struct pg *pg);
 /* "<system identifier>:<timeline>" of the server last connected to, "" before: a change means another history. */
 const char *pg_timeline(const struct pg *pg);
+/* When the server last refused a statement because its disk is full (SQLSTATE 53100), in the loop's time; 0: never. */
+int64_t pg_disk_full_us(const struct pg *pg);
 void pg_stats(const struct pg *pg, uint64_t *ret_round_trips, uint64_t *ret_total_us, size_t *ret_waiting);
 
 enum pg_status { PG_OK, PG_ERROR, PG_NOT_SENT, PG_UNKNOWN };

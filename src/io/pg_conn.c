@@ -222,7 +222,7 @@ void pg_conn_flush(struct pg_connection *c)
 
 /* ---- losing ---- */
 
-static void op_lost(struct pg_op *op, const char *why)
+static void op_lost(struct pg *pg, struct pg_op *op, const char *why)
 {
 	struct pg_failure failure;
 
@@ -231,7 +231,7 @@ static void op_lost(struct pg_op *op, const char *why)
 		pg_failure_set(&failure, PG_UNKNOWN, "", why);
 		/* a refusal that has come is final, an acceptance before the sync is not */
 		if (op->result && PQresultStatus(op->result) == PGRES_FATAL_ERROR)
-			pg_failure_from(&failure, op->result);
+			pg_failure_from(pg, &failure, op->result);
 		pg_query_done((struct pg_query *)op, &failure);
 		break;
 	case OP_BEGIN:
@@ -274,7 +274,7 @@ void pg_conn_lost(struct pg_connection *c, const char *why)
 	/* callbacks from here on: they may ask for anything, but nothing of this connection changes by it */
 	while ((op = list_first(&lost, struct pg_op, link))) {
 		list_remove(&op->link);
-		op_lost(op, reason);
+		op_lost(pg, op, reason);
 	}
 	if (tx)
 		pg_tx_settle(tx);

@@ -163,6 +163,7 @@ struct pg {
 	bool dead;
 	uint64_t random;
 	uint64_t round_trips, total_us;
+	int64_t disk_full_us; /* when a statement was refused for want of room; 0: never */
 	char error[512];
 	char timeline[64];
 };
@@ -182,7 +183,7 @@ void pg_op_check(const struct pg_op *op);
 void pg_count_round_trip(struct pg *pg, const struct pg_op *op);
 void pg_failure_set(struct pg_failure *f, enum pg_status status, const char *sqlstate, const char *message);
 /* From the server's refusal: PG_ERROR. */
-void pg_failure_from(struct pg_failure *f, const PGresult *r);
+void pg_failure_from(struct pg *pg, struct pg_failure *f, const PGresult *r);
 void pg_call(pg_fn *fn, void *arg, const struct pg_failure *failure, const PGresult *result);
 void pg_one_line(char *out, size_t size, const char *text);
 

@@ -186,7 +186,7 @@ void pg_tx_answered(struct pg_op *op, bool lost)
 			struct pg_failure failure;
 
 			if (status == PGRES_FATAL_ERROR)
-				pg_failure_from(&failure, op->result);
+				pg_failure_from(tx->pg, &failure, op->result);
 			else
 				pg_failure_set(&failure, PG_ERROR, "XX000", "an answer no statement here may have");
 			fail(tx, &failure);

@@ -113,6 +113,8 @@ static bool concerned(const struct verifier *v, const struct web_call *call)
 {
 	if (call->route->verify == WEB_VERIFY_SESSION)
 		return v->sessions;
+	if (call->must_verify)
+		return true;
 	if (!v->locks || v->all_shows)
 		return v->locks;
 	for (size_t i = 0; i < v->n_shows; i++)

@@ -17,7 +17,7 @@ struct verifier_config {
 	struct limits *limits; /* remembers who was let through (LIMIT_PASSES) */
 	const char *url;
 	const char *asks;    /* "sessions", "locks", or both */
-	const char *shows;   /* "all", or ids: locks of these shows only */
+	const char *shows;   /* "all", or ids: locks of these shows too, beside those with web_call.must_verify */
 	const char *failing; /* "closed": 503 while it does not answer; "open": everybody may */
 	const char *ca_file; /* NULL: the system's */
 	int64_t timeout_ms;

@@ -334,6 +334,8 @@ void web_handle(void *web, struct http_req *req)
 		web_refuse(call, ERR_UNSUPPORTED_MEDIA, NULL);
 		return;
 	}
+	if (!web_query_known(call))
+		return;
 	w->config.identify(w->config.identify_arg, call);
 }
 

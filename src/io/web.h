@@ -70,7 +70,7 @@ enum web_audit {
 	WEB_AUDIT_TX,	 /* the handler writes the row in the transaction of the change (audit_add) */
 };
 
-/* What the verifier is asked before the handler is called, where one is configured. */
+/* What is asked before the handler is called (web_config.verify). */
 enum web_verify { WEB_VERIFY_NOTHING, WEB_VERIFY_SESSION, WEB_VERIFY_LOCK };
 
 struct web_route {
@@ -86,6 +86,9 @@ struct web_route {
 	bool (*full)(void *service);
 	enum web_audit audit;
 	enum web_verify verify;
+	/* The parameters that may stand after "?", separated by blanks; NULL: none. Others are answered 400, on addresses under /v1/. */
+	const char *query;
+	bool grows; /* begins something that takes room in the database: not done while its disk is nearly full */
 };
 
 struct web_call {
@@ -110,6 +113,7 @@ struct web_call {
 	int status;	      /* of the answer, once it is given */
 	bool audited;	      /* a write by staff: its row is there, or nothing was changed */
 	struct uuid audit_id; /* of a row that waits for its outcome */
+	bool must_verify;     /* the verifier is asked whatever the settings say */
 	struct uuid made;     /* what a POST makes, when its id comes from auth_idempotent */
 };
 
@@ -143,6 +147,7 @@ struct web_config {
 };
 
 struct web *web_new(const struct web_config *config);
+const struct web_config *web_settings(const struct web_call *call);
 void web_free(struct web *w);
 /* Adds the routes of one service; the table must live as long as the web. */
 void web_add(struct web *w, enum web_service service, const struct web_route *routes, size_t n, void *service_arg);

@@ -65,6 +65,9 @@ enum {
 	COL_REFUNDS_OPEN,
 	COL_REFUNDS_SUCCEEDED,
 	COL_REFUNDS_FAILED,
+	COL_STARTS,
+	COL_SALE_STARTS,
+	COL_SALE_ENDS,
 };
 
 static void errors_write(struct jw *w, const struct pg_result *r, int row, struct arena *arena)
@@ -106,6 +109,11 @@ static void job_write(struct jw *w, const struct pg_result *r, int row, struct a
 		jw_kint(w, "succeeded", pg_get_int(r, row, COL_REFUNDS_SUCCEEDED));
 		jw_kint(w, "failed", pg_get_int(r, row, COL_REFUNDS_FAILED));
 		jw_obj_end(w);
+	}
+	if (!pg_is_null(r, row, COL_STARTS)) {
+		jw_ktime(w, "starts_at", pg_get_time(r, row, COL_STARTS));
+		jw_ktime(w, "sale_starts_at", pg_get_time(r, row, COL_SALE_STARTS));
+		jw_ktime(w, "sale_ends_at", pg_get_time(r, row, COL_SALE_ENDS));
 	}
 	jw_ktime(w, "created_at", pg_get_time(r, row, COL_CREATED));
 	jw_key(w, "ended_at");

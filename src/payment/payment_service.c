@@ -349,8 +349,10 @@ static void get_trail(struct web_call *call)
 static const struct web_route routes[] = {
 	{HTTP_GET, "/v1/payments/config", get_config, WEB_ANYBODY, 0, 0, false},
 	{HTTP_POST, "/v1/payments/webhook", payment_webhook_post, WEB_ANYBODY, 0, WEBHOOK_BODY_MAX, false},
-	{HTTP_GET, "/v1/shows/{show}/bookings/{booking}/payments", get_trail, WEB_STAFF, SCOPE_PAYMENTS, 0, false},
-	{HTTP_GET, "/v1/statements", payment_statement_get, WEB_STAFF, SCOPE_PAYMENTS, 0, false},
+	{HTTP_GET, "/v1/shows/{show}/bookings/{booking}/payments", get_trail, WEB_STAFF, SCOPE_PAYMENTS, 0, false,
+	 .query = "cursor"},
+	{HTTP_GET, "/v1/statements", payment_statement_get, WEB_STAFF, SCOPE_PAYMENTS, 0, false,
+	 .query = "day format cursor"},
 };
 
 void payment_routes(struct payment_service *p, struct web *web)

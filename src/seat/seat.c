@@ -151,6 +151,9 @@ bool seat_ask_read(const json_t *body, const struct plan *plan, uint32_t limit, 
 		ret->notify_locale = json_in_str(&notify, "locale", JSON_OPTIONAL, 2, 35);
 		if (e->code == ERR_NONE && !email_plausible(ret->notify_email))
 			json_in_fault(&notify, ERR_INVALID_VALUE, "email", "\"email\" is not a mail address.");
+		if (e->code == ERR_NONE && ret->notify_locale.n && !str_is_language_tag(ret->notify_locale))
+			json_in_fault(&notify, ERR_INVALID_VALUE, "locale",
+				      "\"locale\" is not a language tag like de or de-AT (BCP 47).");
 		json_in_end(&notify);
 	}
 	if (!json_in_end(&in))

@@ -46,11 +46,6 @@ void seat_service_free(struct seat_service *s)
 	free(s);
 }
 
-struct seat_map *seat_service_map(struct seat_service *s)
-{
-	return s->config.map;
-}
-
 bool seat_service_ready(const struct seat_service *s)
 {
 	return seat_batch_ready(s->batch);
@@ -283,7 +278,6 @@ struct mine {
 
 static void mine_answer(struct mine *m)
 {
-	char next[PAGE_CURSOR_TEXT];
 	struct jw *w;
 
 	if (m->failed) {
@@ -299,14 +293,7 @@ static void mine_answer(struct mine *m)
 			lock_write(w, &m->locks[i], m->shows[i]->plan);
 			jw_obj_end(w);
 		}
-		jw_arr_end(w);
-		if (m->more) {
-			page_cursor_text(m->last_us, &m->locks[m->n - 1].lock_id, next);
-			jw_kcstr(w, "next", next);
-		} else {
-			jw_key(w, "next");
-			jw_null(w);
-		}
+		page_end_at(w, m->more, m->last_us, m->n ? &m->locks[m->n - 1].lock_id : NULL);
 		web_json_end(m->call, 200);
 	}
 	for (size_t i = 0; i < m->n; i++)
@@ -403,11 +390,11 @@ static const struct web_route routes[] = {
 	{HTTP_GET, "/v1/shows/{show}/seatmap", seatmap_get, WEB_ANYBODY, 0, 0, false},
 	{HTTP_GET, "/v1/shows/{show}/seats", seats_get, WEB_ANYBODY, 0, 0, false},
 	{HTTP_POST, "/v1/shows/{show}/locks", lock_post, WEB_SESSION, 0, 16 * 1024, false, lock_post_full,
-	 .verify = WEB_VERIFY_LOCK},
+	 .verify = WEB_VERIFY_LOCK, .grows = true},
 	{HTTP_GET, "/v1/shows/{show}/locks/{lock}", lock_get_handler, WEB_SESSION, 0, 0, false},
 	{HTTP_DELETE, "/v1/shows/{show}/locks/{lock}", lock_delete_handler, WEB_SESSION, 0, 0, false},
-	{HTTP_GET, "/v1/me/locks", my_locks_handler, WEB_SESSION, 0, 0, false},
-	{HTTP_GET, "/v1/shows/{show}/blocks", blocks_get, WEB_STAFF, SCOPE_SEATS, 0, false},
+	{HTTP_GET, "/v1/me/locks", my_locks_handler, WEB_SESSION, 0, 0, false, .query = "cursor"},
+	{HTTP_GET, "/v1/shows/{show}/blocks", blocks_get, WEB_STAFF, SCOPE_SEATS, 0, false, .query = "cursor"},
 	{HTTP_POST, "/v1/shows/{show}/blocks", blocks_post, WEB_STAFF, SCOPE_SEATS, 8 * 1024 * 1024, false},
 	{HTTP_DELETE, "/v1/shows/{show}/blocks", blocks_delete, WEB_STAFF, SCOPE_SEATS, 8 * 1024 * 1024, false},
 };

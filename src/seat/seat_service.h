@@ -36,7 +36,6 @@ struct seat_service_config {
 struct seat_service *seat_service_new(const struct seat_service_config *config);
 void seat_service_free(struct seat_service *s);
 void seat_routes(struct seat_service *s, struct web *web);
-struct seat_map *seat_service_map(struct seat_service *s);
 bool seat_service_ready(const struct seat_service *s);
 size_t seat_service_waiting(const struct seat_service *s);
 /* Fits event_set_free_source; source is the struct seat_service. */

@@ -31,6 +31,12 @@ static void arg_objects(struct pg_args *args, const struct web_call *call, const
 	pg_arg_uuids(args, ids, n);
 }
 
+/* "POST /v1/venues" */
+static void audit_action(const struct web_call *call, char *out, size_t size)
+{
+	snprintf(out, size, "%s %s", http_method_name(call->route->method), call->route->pattern);
+}
+
 /* status 0: not known yet. */
 static void args_row(struct pg_args *args, struct web_call *call, const struct audit_row *row)
 {
@@ -42,7 +48,7 @@ static void args_row(struct pg_args *args, struct web_call *call, const struct a
 	struct uuid id = crypto_uuid_v7(wall_now_us());
 
 	network_of_log(&call->client, network);
-	snprintf(action, sizeof(action), "%s %s", http_method_name(call->route->method), call->route->pattern);
+	audit_action(call, action, sizeof(action));
 	pg_args_init(args, call->arena);
 	pg_arg_uuid(args, &id);
 	pg_arg_uuid(args, login ? &row->organizer_id : &who->organizer_id);
@@ -105,6 +111,23 @@ void audit_end(struct staff_service *s, const struct web_call *call)
 	pg_query_start(s->config.pg, &staff_sql_audit_end, &args, STAFF_QUERY_MS, NULL, NULL);
 }
 
+void audit_failed(struct staff_service *s, struct web_call *call, const struct uuid *user, int status)
+{
+	char network[NETWORK_TEXT], action[200];
+	struct pg_args args;
+
+	network_of_log(&call->client, network);
+	audit_action(call, action, sizeof(action));
+	pg_args_init(&args, call->arena);
+	pg_arg_uuid(&args, user);
+	pg_arg_text(&args, str_from(action));
+	pg_arg_text(&args, str_from(network));
+	pg_arg_uuid(&args, &call->req->id);
+	pg_arg_i16(&args, (int16_t)status);
+	/* for everybody, also where nobody has that address, and waited for by nobody: how long it takes tells nothing */
+	pg_query_start(s->config.pg, &staff_sql_login_failed, &args, STAFF_QUERY_MS, NULL, NULL);
+}
+
 /* ---- GET /v1/audit ---- */
 
 static void write_item(struct jw *w, const struct pg_result *r, int row, struct arena *arena)
@@ -143,6 +166,8 @@ static void write_item(struct jw *w, const struct pg_result *r, int row, struct 
 		jw_kstr(w, "code", pg_get_text(r, row, 9));
 	if (pg_get_text(r, row, 10).n)
 		jw_kstr(w, "detail", pg_get_text(r, row, 10));
+	if (!pg_is_null(r, row, 12))
+		jw_kint(w, "times", pg_get_int(r, row, 12));
 }
 
 /* A query parameter; false after having answered 400. *ret_there says whether it is. */

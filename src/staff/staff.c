@@ -230,7 +230,7 @@ static const struct web_route routes[] = {
 	{HTTP_POST, "/v1/staff/password", staff_password_post, WEB_STAFF, 0, 4096, false, .audit = WEB_AUDIT_TX},
 	{HTTP_POST, "/v1/staff/invitations/accept", staff_invitation_accept, WEB_ANYBODY, 0, 4096, false,
 	 .audit = WEB_AUDIT_TX},
-	{HTTP_GET, "/v1/staff/users", staff_users_get, WEB_STAFF, SCOPE_ADMIN, 0, false},
+	{HTTP_GET, "/v1/staff/users", staff_users_get, WEB_STAFF, SCOPE_ADMIN, 0, false, .query = "cursor"},
 	{HTTP_POST, "/v1/staff/users", staff_user_post, WEB_STAFF, SCOPE_ADMIN, 4096, false, .audit = WEB_AUDIT_TX},
 	{HTTP_GET, "/v1/staff/users/{user}", staff_user_get, WEB_STAFF, SCOPE_ADMIN, 0, false},
 	{HTTP_PATCH, "/v1/staff/users/{user}", staff_user_patch, WEB_STAFF, SCOPE_ADMIN, 4096, false,
@@ -239,11 +239,11 @@ static const struct web_route routes[] = {
 	 .audit = WEB_AUDIT_TX},
 	{HTTP_POST, "/v1/staff/users/{user}/invitation", staff_invitation_post, WEB_STAFF, SCOPE_ADMIN, 1024, false,
 	 .audit = WEB_AUDIT_TX},
-	{HTTP_GET, "/v1/tokens", staff_tokens_get, WEB_STAFF, SCOPE_ADMIN, 0, false},
+	{HTTP_GET, "/v1/tokens", staff_tokens_get, WEB_STAFF, SCOPE_ADMIN, 0, false, .query = "cursor"},
 	{HTTP_POST, "/v1/tokens", staff_token_post, WEB_STAFF, SCOPE_ADMIN, 4096, false, .audit = WEB_AUDIT_TX},
 	{HTTP_DELETE, "/v1/tokens/{token}", staff_token_delete, WEB_STAFF, SCOPE_ADMIN, 1024, false,
 	 .audit = WEB_AUDIT_TX},
-	{HTTP_GET, "/v1/audit", audit_get, WEB_STAFF, SCOPE_ADMIN, 0, false},
+	{HTTP_GET, "/v1/audit", audit_get, WEB_STAFF, SCOPE_ADMIN, 0, false, .query = "actor object from to cursor"},
 };
 
 void staff_routes(struct staff_service *s, struct web *web)

@@ -81,6 +81,10 @@ bool staff_from_elsewhere(struct web_call *call);
 /* Whether somebody has logged in; false after having answered an API token, which has no login and no password. */
 bool staff_is_user(struct web_call *call);
 
+/* A wrong password comes into the log of the user it was tried at (zeros: nobody's; it takes as long). To be called before the
+ * answer, which does not wait for it. */
+void audit_failed(struct staff_service *s, struct web_call *call, const struct uuid *user, int status);
+
 /* ---- guesses (staff_login.c) ---- */
 
 /* Counts a guess at an account from the call's network; then go(arg), unless there were too many (429). account: the folded

@@ -156,6 +156,7 @@ static void on_compared(void *arg, const struct hash_job *job)
 	struct pg_args args;
 
 	if (!job->fits || l->disabled || uuid_is_zero(&l->user_id)) {
+		audit_failed(l->c.s, call, &l->user_id, err_info(ERR_LOGIN_REFUSED)->http_status);
 		web_refuse(call, ERR_LOGIN_REFUSED, NULL);
 		return;
 	}

@@ -1,7 +1,7 @@
 /*
  * How a password comes to be: by an invitation, once, or in place of the old one.
  *
- *   own:        old one is a guess (429) -> compared and hashed in the pool (503) -> set if nobody else did, other logins end
+ *   own:        old one is a guess (429) -> compared and hashed in the pool (503) -> wrong: logged; set if nobody else did, other logins end
  *   invitation: looked up -> hashed -> taken if nobody else did, all logins end
  */
 #include "staff/staff_int.h"
@@ -54,6 +54,8 @@ static void on_password_hashed(void *arg, const struct hash_job *job)
 	struct pg_args args;
 
 	if (!job->fits || job->failed) {
+		if (!job->failed)
+			audit_failed(p->c.s, call, &call->who.user_id, err_info(ERR_WRONG_PASSWORD)->http_status);
 		web_refuse(call, job->failed ? ERR_OVERLOADED : ERR_WRONG_PASSWORD, NULL);
 		return;
 	}
@@ -72,19 +74,23 @@ static void password_compare(void *arg)
 	staff_hash_start(p->c.s, p->c.call, p->hash, p->old, p->fresh, on_password_hashed, p);
 }
 
+/* Whose password it is was looked up: false after having answered. */
+static bool is_somebody(struct password *p, const struct pg_answer *a, enum err absent)
+{
+	if (a->status != PG_OK)
+		staff_refuse_pg(p->c.call, a);
+	else if (pg_rows(a->result) == 0)
+		web_refuse(p->c.call, absent, NULL);
+	return a->status == PG_OK && pg_rows(a->result);
+}
+
 static void on_own(void *arg, const struct pg_answer *a)
 {
 	struct password *p = arg;
 	struct web_call *call = p->c.call;
 
-	if (a->status != PG_OK) {
-		staff_refuse_pg(call, a);
+	if (!is_somebody(p, a, ERR_UNAUTHENTICATED))
 		return;
-	}
-	if (pg_rows(a->result) == 0) {
-		web_refuse(call, ERR_UNAUTHENTICATED, NULL);
-		return;
-	}
 	p->hash = arena_cstr(call->arena, pg_get_text(a->result, 0, 0));
 	p->email = arena_str(call->arena, pg_get_text(a->result, 0, 1));
 	if (staff_password_fits(call, p->fresh, p->email, "/new"))
@@ -164,14 +170,8 @@ static void on_invitation(void *arg, const struct pg_answer *a)
 	struct password *p = arg;
 	struct web_call *call = p->c.call;
 
-	if (a->status != PG_OK) {
-		staff_refuse_pg(call, a);
+	if (!is_somebody(p, a, ERR_INVITATION_INVALID))
 		return;
-	}
-	if (pg_rows(a->result) == 0) {
-		accept_nothing(&p->c);
-		return;
-	}
 	p->email = arena_str(call->arena, pg_get_text(a->result, 0, 0));
 	if (staff_password_fits(call, p->fresh, p->email, "/password"))
 		staff_hash_start(p->c.s, call, NULL, STR(""), p->fresh, on_accept_hashed, p);

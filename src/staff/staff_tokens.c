@@ -1,4 +1,5 @@
-/* API tokens of an organiser: shown once, kept as a hash, with at most the scopes of whoever makes them. A token that was
+/* API tokens of an organiser: shown once, kept as a hash, with at most the scopes of whoever makes them. A token revokes none that
+ * may more than itself: one that leaked could shut out everybody else; a person who has logged in may revoke any. A token that was
  * revoked stops with the next request, in every process: tokens are looked up at each (auth), and kept nowhere. */
 #include "staff/staff_int.h"
 
@@ -77,8 +78,10 @@ static void on_token(void *arg, const struct pg_answer *a)
 
 	if (a->status != PG_OK) {
 		staff_refuse_pg(call, a);
-	} else if (pg_rows(a->result) == 0 || !str_eq(pg_get_bytes(a->result, 0, 7), mine) ||
-		   pg_get_bool(a->result, 0, 8) || made_by_another(t, a->result)) {
+	} else if (pg_rows(a->result) == 0) {
+		web_refuse(call, ERR_UNAUTHENTICATED, NULL); /* who asks was there when it began, and is not now */
+	} else if (!str_eq(pg_get_bytes(a->result, 0, 7), mine) || pg_get_bool(a->result, 0, 8) ||
+		   made_by_another(t, a->result)) {
 		web_refuse(call, ERR_IDEMPOTENCY_MISMATCH, NULL);
 	} else {
 		call->audited = true; /* when it was made */
@@ -144,7 +147,7 @@ static void ended(struct change *c)
 	web_empty(c->call, 204);
 }
 
-/* Not there, or ended before. */
+/* Not there, ended before, or not for who asks. */
 static void on_ended_before(void *arg, const struct pg_answer *a)
 {
 	struct token *t = arg;
@@ -153,6 +156,9 @@ static void on_ended_before(void *arg, const struct pg_answer *a)
 		staff_refuse_pg(t->c.call, a);
 	} else if (pg_rows(a->result) == 0) {
 		web_refuse(t->c.call, ERR_NOT_FOUND, "There is no such token.");
+	} else if (!pg_get_bool(a->result, 0, 8) && uuid_is_zero(&t->c.call->who.user_id) &&
+		   !staff_holds(t->c.call, staff_get_scopes(a->result, 0, 2, t->c.call->arena), "")) {
+		return; /* answered */
 	} else {
 		t->c.call->audited = true;
 		ended(&t->c);
@@ -175,5 +181,7 @@ void staff_token_delete(struct web_call *call)
 	pg_args_init(&args, call->arena);
 	pg_arg_uuid(&args, &t->token_id);
 	pg_arg_uuid(&args, &call->who.organizer_id);
+	staff_arg_scopes(&args, call->who.scopes);
+	pg_arg_bool(&args, !uuid_is_zero(&call->who.user_id));
 	change_start(&t->c, &staff_sql_token_end, &args);
 }

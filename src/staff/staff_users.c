@@ -227,6 +227,22 @@ static void more_end_logins(struct change *c, struct pg_tx *tx)
 	pg_tx_exec(tx, &staff_sql_logins_end, &args, NULL, NULL);
 }
 
+/* Who is no longer let in may know tokens that they made, and what was made with those. */
+static void more_end_all(struct change *c, struct pg_tx *tx)
+{
+	struct user *u = (struct user *)c;
+	struct pg_args args;
+
+	more_end_logins(c, tx);
+	pg_args_init(&args, c->call->arena);
+	pg_arg_uuid(&args, &c->call->who.organizer_id);
+	pg_tx_exec(tx, &staff_sql_user_tokens_lock, &args, NULL, NULL);
+	pg_args_init(&args, c->call->arena);
+	pg_arg_uuid(&args, &u->user_id);
+	pg_arg_uuid(&args, &c->call->who.organizer_id);
+	pg_tx_exec(tx, &staff_sql_user_tokens_end, &args, NULL, NULL);
+}
+
 void staff_user_patch(struct web_call *call)
 {
 	struct user *u = user_new(call, 200);
@@ -257,7 +273,7 @@ void staff_user_patch(struct web_call *call)
 	if (!staff_holds(call, u->scopes, "/scopes"))
 		return;
 	if (u->disabled) /* what they may do is looked up at every request */
-		u->c.more = more_end_logins;
+		u->c.more = more_end_all;
 	u->c.nothing = change_nothing;
 	describe(u);
 	pg_args_init(&args, call->arena);
@@ -290,7 +306,7 @@ void staff_user_delete(struct web_call *call)
 	struct user *u = user_new(call, 204);
 	struct pg_args args;
 
-	u->c.more = more_end_logins;
+	u->c.more = more_end_all;
 	u->c.done = erased;
 	u->c.nothing = change_nothing;
 	pg_args_init(&args, call->arena);

@@ -268,11 +268,16 @@ static void revoked_get(struct web_call *call)
 static const struct web_route routes[] = {
 	{HTTP_GET, "/v1/tickets/keys", keys_get, WEB_ANYBODY, 0, 0, false},
 	{HTTP_GET, "/v1/shows/{show}/tickets/revoked", revoked_get, WEB_ANYBODY, 0, 0, false},
-	{HTTP_GET, "/v1/shows/{show}/bookings/{booking}/tickets", tickets_get, WEB_ANYBODY, 0, 0, false},
-	{HTTP_GET, "/v1/shows/{show}/tickets/{ticket}.pdf", ticket_pdf_get, WEB_ANYBODY, 0, 0, false},
-	{HTTP_GET, "/v1/shows/{show}/tickets/{ticket}.svg", ticket_svg_get, WEB_ANYBODY, 0, 0, false},
-	{HTTP_GET, "/v1/shows/{show}/tickets/{ticket}.png", ticket_png_get, WEB_ANYBODY, 0, 0, false},
-	{HTTP_GET, "/v1/shows/{show}/tickets/{ticket}.ics", ticket_ics_get, WEB_ANYBODY, 0, 0, false},
+	{HTTP_GET, "/v1/shows/{show}/bookings/{booking}/tickets", tickets_get, WEB_ANYBODY, 0, 0, false,
+	 .query = "access_token"},
+	{HTTP_GET, "/v1/shows/{show}/tickets/{ticket}.pdf", ticket_pdf_get, WEB_ANYBODY, 0, 0, false,
+	 .query = "access_token"},
+	{HTTP_GET, "/v1/shows/{show}/tickets/{ticket}.svg", ticket_svg_get, WEB_ANYBODY, 0, 0, false,
+	 .query = "access_token"},
+	{HTTP_GET, "/v1/shows/{show}/tickets/{ticket}.png", ticket_png_get, WEB_ANYBODY, 0, 0, false,
+	 .query = "access_token"},
+	{HTTP_GET, "/v1/shows/{show}/tickets/{ticket}.ics", ticket_ics_get, WEB_ANYBODY, 0, 0, false,
+	 .query = "access_token"},
 };
 
 void ticket_routes(struct ticket_service *t, struct web *web)

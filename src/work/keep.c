@@ -3,6 +3,7 @@
  * bounded; the one that finds as much as it may is a reason to begin again at once.
  *
  *   outbox --> weeks of the lock history: made ahead, dropped --> what lies outside any week --> settled findings
+ *   --> yesterday's counts of requests --> the audit log
  *
  * A statement that fails (a table in use: dropping a week gives way after a tenth of a second) does not keep the others from
  * theirs; it is tried again in the next round. docs/operations.md has the table of what is kept how long.
@@ -15,7 +16,7 @@
 
 #include <stdlib.h>
 
-enum { ROWS_MAX = 5000, WEEKS_AHEAD = 4, QUERY_MS = 10000, STEPS = 6 };
+enum { ROWS_MAX = 5000, WEEKS_AHEAD = 4, QUERY_MS = 10000, STEPS = 7 };
 
 struct keeper {
 	struct keeper_config config;
@@ -66,6 +67,7 @@ static void step_start(struct keeper *k)
 		{&work_sql_lock_history_purge, k->config.lock_history_days, ROWS_MAX},
 		{&work_sql_findings_purge, k->config.findings_days, ROWS_MAX},
 		{&work_sql_request_counts_purge, 0, ROWS_MAX},
+		{&work_sql_audit_purge, k->config.audit_days, ROWS_MAX},
 	};
 	struct arena arena;
 	struct pg_args args;

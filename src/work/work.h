@@ -64,11 +64,11 @@ void auditor_free(struct auditor *a);
 duty_fn auditor_run;
 
 /* Drops what is older than it is kept: rows of the outbox, ended locks (by the week; makes the next weeks ahead), settled
- * findings. */
+ * findings, the audit log. */
 struct keeper;
 struct keeper_config {
 	struct pg *pg;
-	int64_t outbox_days, lock_history_days, findings_days;
+	int64_t outbox_days, lock_history_days, findings_days, audit_days;
 };
 struct keeper *keeper_new(const struct keeper_config *config);
 void keeper_free(struct keeper *k);
@@ -81,5 +81,20 @@ void invariants_free(struct invariants *v);
 duty_fn invariants_run;
 /* Somebody else looks now: what was seen here last says nothing any more. */
 void invariants_lost(void *arg);
+
+/* Tells all processes how much room is left on the disk of PostgreSQL, if that is on this machine (disk.c). No duty: each machine
+ * speaks for its own disk. */
+struct disk_watch;
+struct disk_watch_config {
+	struct loop *loop;
+	struct pg *pg;
+	struct metrics *metrics;
+	const char *place; /* name of this machine; kept, not copied */
+	const char *paths; /* folders, separated by colons; kept, not copied */
+	int64_t free_min_mb;
+};
+/* NULL with a sentence in ret_error when a folder cannot be looked at. */
+struct disk_watch *disk_watch_new(const struct disk_watch_config *config, char *ret_error, size_t error_size);
+void disk_watch_free(struct disk_watch *d); /* NULL: nothing */
 
 #endif

@@ -54,6 +54,32 @@ def killed_at(till, sale, statement, how):
     assert asked.result() is None
 
 
+def killed_during(till, statement, call, mode, seen):
+    """A purchase whose process dies while a call of the gateway, begun after a statement's transaction, goes as mode says; seen(sale)
+    waits for that."""
+    sale = Sale(till)
+    trap = till.proxy.set(statement, HOLD)
+    till.gateway.fault(call, mode, FOR_EVER)
+    asked = sale.start()
+    pid = trap.wait()
+    trap.release()
+    seen(sale)
+    till.kill_worker(pid)
+    assert asked.result() is None
+    return sale
+
+
+@contextlib.contextmanager
+def asleep_at(till, statement):
+    """(a purchase, what is asked): its process sleeps when a statement's transaction is committed, until the end of this."""
+    sale = Sale(till)
+    trap = till.proxy.set(statement, HOLD)
+    asked = sale.start()
+    with stopped(trap.wait()):
+        trap.release()
+        yield sale, asked
+
+
 # ---- 1: PostgreSQL is killed after the payment was authorised --------------------------------------------------------------
 
 
@@ -92,15 +118,7 @@ def test_killed_before_the_intent_is_asked_for(till, how):
 
 
 def test_killed_before_the_intent_was_seen(till):
-    sale = Sale(till)
-    trap = till.proxy.set("payment_create", HOLD)
-    till.gateway.fault("create", "hang_after", FOR_EVER)
-    asked = sale.start()
-    pid = trap.wait()
-    trap.release()
-    sale.wait_intents("requires_payment_method")
-    till.kill_worker(pid)
-    assert asked.result() is None
+    sale = killed_during(till, "payment_create", "create", "hang_after", lambda sale: sale.wait_intents("requires_payment_method"))
     sale.booked()
     till.prove(sale.show, {sale: sale.seats})
     assert sale.trail() == RETRIED
@@ -121,15 +139,8 @@ def test_killed_before_the_confirmation_is_sent(till, how):
 
 @pytest.mark.parametrize("mode", ["hang", "hang_after"])
 def test_killed_while_the_confirmation_is_under_way(till, mode):
-    sale = Sale(till)
-    trap = till.proxy.set("payment_confirm_call", HOLD)
-    till.gateway.fault("confirm", mode, FOR_EVER)
-    asked = sale.start()
-    pid = trap.wait()
-    trap.release()
-    sale.wait_intents("requires_capture") if mode == "hang_after" else till.gateway.wait_held()
-    till.kill_worker(pid)
-    assert asked.result() is None
+    sale = killed_during(till, "payment_confirm_call", "confirm", mode,
+                         lambda sale: sale.wait_intents("requires_capture") if mode == "hang_after" else till.gateway.wait_held())
     sale.booked()
     till.prove(sale.show, {sale: sale.seats})
     assert sale.trail() == (PAID if mode == "hang_after" else RETRIED)
@@ -165,15 +176,7 @@ def test_the_captures_answer_is_lost(till, mode):
 
 
 def test_killed_while_the_capture_is_under_way(till):
-    sale = Sale(till)
-    trap = till.proxy.set("payment_authorise", HOLD)
-    till.gateway.fault("capture", "hang_after", FOR_EVER)
-    asked = sale.start()
-    pid = trap.wait()
-    trap.release()
-    sale.wait_intents("succeeded")
-    till.kill_worker(pid)
-    assert asked.result() is None
+    sale = killed_during(till, "payment_authorise", "capture", "hang_after", lambda sale: sale.wait_intents("succeeded"))
     sale.booked()
     till.prove(sale.show, {sale: sale.seats})
     assert sale.trail() == PAID
@@ -259,11 +262,7 @@ def sold_to_another(till, sale):
 
 def test_asleep_before_the_intent_is_made(till):
     """Awake, it makes the intent, and finds nothing to do when it wants to confirm it: the seats are another buyer's."""
-    sale = Sale(till)
-    trap = till.proxy.set("payment_create", HOLD)
-    asked = sale.start()
-    with stopped(trap.wait()):
-        trap.release()
+    with asleep_at(till, "payment_create") as (sale, asked):
         sale.grow_older(6 * 60)
         sale.wait_attempts("failed")
         other = sold_to_another(till, sale)
@@ -276,11 +275,7 @@ def test_asleep_before_the_intent_is_made(till):
 
 def test_asleep_before_the_confirmation(till):
     """Its row is committed, its bytes are in the sleeper's hands. The attempt is cancelled, the seats are sold to another."""
-    sale = Sale(till)
-    trap = till.proxy.set("payment_confirm_call", HOLD)
-    asked = sale.start()
-    with stopped(trap.wait()):
-        trap.release()
+    with asleep_at(till, "payment_confirm_call") as (sale, asked):
         sale.grow_older(6 * 60)
         sale.wait_attempts("failed")
         other = sold_to_another(till, sale)
@@ -294,11 +289,7 @@ def test_asleep_before_the_confirmation(till):
 def test_asleep_before_the_confirmation_until_everything_is_over(till):
     """The gateway is away for so long that the attempt is abandoned unseen; then the sleeper confirms: the money is held, for
     nobody, and is given back."""
-    sale = Sale(till)
-    trap = till.proxy.set("payment_confirm_call", HOLD)
-    asked = sale.start()
-    with stopped(trap.wait()):
-        trap.release()
+    with asleep_at(till, "payment_confirm_call") as (sale, asked):
         till.gateway.fault("retrieve", "drop_before", times=1000)
         till.gateway.fault("cancel", "drop_before", times=1000)
         sale.grow_older(HALF_AN_HOUR)
@@ -400,11 +391,7 @@ def test_asleep_within_the_booking_transaction(till):
 
 def test_asleep_between_booking_and_capture(till):
     """Another process captures; the buyer gives the seats back, another buys them. The sleeper's capture does nothing."""
-    sale = Sale(till)
-    trap = till.proxy.set("payment_authorise", HOLD)
-    asked = sale.start()
-    with stopped(trap.wait()):
-        trap.release()
+    with asleep_at(till, "payment_authorise") as (sale, asked):
         sale.grow_older(6 * 60)
         sale.wait_attempts("captured")
         assert sale.cancelled()["status"] == "cancelled"

@@ -32,8 +32,8 @@ def one_lock_each(stand, show, n):
     return [stand.session().lock(show.show_id, [guid]) for guid in show.seats[:n]]
 
 
-def sells_again(stand, show, guid):
-    wait_until(lambda: stand.session().lock(show.show_id, [guid]).status in (201, 409), "selling again")
+def sells_again(stand, show, guid, timeout_s=10):
+    wait_until(lambda: stand.session().lock(show.show_id, [guid]).status in (201, 409), "selling again", timeout_s)
 
 
 def test_no_connection_is_left(make_stand):
@@ -84,15 +84,41 @@ def test_the_disk_is_full(make_stand, plant, preloaded, work_dir):
         answers = []
         while len(answers) < 590 and sum(answer.status == 503 for answer in answers) < 5:
             answers += [stand.session().lock(show.show_id, [show.seats[len(answers)]])]
-        page.disarm()
         assert page.failed > 0, "the disk was never full"
         assert any(answer.status == 503 for answer in answers), "nobody was refused"
         locks = told(answers)
-        sells_again(stand, show, show.seats[599])
+        # who was refused for that asks no second time for a while, nor does anybody else of this worker: and each says why
+        refused = [answer for answer in answers if answer.status == 503]
+        assert any("disk of the database" in answer.json()["detail"] for answer in refused), refused[-1]
+        wait_until(lambda: any(api.get("/readyz").json()["dependencies"]["disk"]["status"] == "down" for api in [stand.api() for _ in range(6)]),
+                   "a worker that says that the disk is full")
+        # what ends something goes on: it takes no room
+        buyer = stand.session()
+        page.disarm()
+        sells_again(stand, show, show.seats[599], 20)
+        wait_until(lambda: buyer.get("/readyz").json()["status"] == "ready", "ready again", 20)
         assert_kept(stand, show, locks)
     finally:
         page.disarm()
         plant.postgres.restart()
+
+
+def test_redis_has_no_memory_left(make_stand, plant):
+    """It refuses what it would have to keep (OOM): PostgreSQL decides alone, nobody is refused for it, and afterwards they agree."""
+    stand = make_stand(workers=2)
+    show, unseen = stand.admin().make_show(seats=40), stand.admin().make_show(seats=10)
+    locks = told(one_lock_each(stand, show, 5))
+    with plant.cache() as cache:
+        cache.config_set("maxmemory", 1)
+        try:
+            answers = [stand.session().lock(show.show_id, [guid]) for guid in show.seats[5:15]]
+            assert [answer.status for answer in answers] == [201] * 10, answers
+            locks |= told(answers)
+            assert [stand.session().lock(show.show_id, [guid]).status for guid in show.seats[:15]] == [409] * 15
+            stand.session().lock(unseen.show_id, unseen.seats[:2]).expect(201)  # of which it has no map
+        finally:
+            cache.config_set("maxmemory", 0)
+    assert_kept(stand, show, locks)
 
 
 def test_redis_fails_over_and_has_lost_the_last_moments(make_stand, plant):

@@ -8,7 +8,7 @@ import functools
 import json
 import re
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 import jsonschema_rs
 import yaml
@@ -76,6 +76,8 @@ class Operation:
                 header = contract.resolve(header)
                 headers[name] = (header.get("required", False), Schema(contract.closed, header["schema"]))
             self.responses[int(status)] = types, headers
+        parameters = [contract.resolve(p) for p in [*contract.document["paths"][pattern].get("parameters", []), *node.get("parameters", [])]]
+        self.query = {parameter["name"] for parameter in parameters if parameter["in"] == "query"}
         body = node.get("requestBody", {}).get("content", {}).get("application/json")
         self.body = body and Schema(contract.document, body["schema"])
 
@@ -122,6 +124,10 @@ class Contract:
         where = f"{method} {target}: {status}"
         if operation and status in operation.responses:
             self._check_response(operation, where, method, status, headers, body)
+            # pages take what others have added to the links to them
+            strange = {name for name, _ in parse_qsl(urlsplit(target).query, keep_blank_values=True)} - operation.query
+            if status < 300 and strange and operation.name.split()[1].startswith("/v1/"):
+                raise Broken(f"{where}: took the parameters {sorted(strange)}, which are not described")
             if status < 300 and operation.body and sent:
                 self._fits(operation.body, json.loads(sent), f"{where}: accepted")
         elif operation:

@@ -74,6 +74,31 @@ def test_the_program_cannot_change_what_was_written(database, table, statement):
             database.execute(statement.format(table))
 
 
+def test_wrong_passwords_are_in_the_log_but_do_not_flood_it(boxoffice, admin, database):
+    database.execute("DELETE FROM staff_tries")
+    user = admin.post("/v1/staff/users", {"email": f"{uuid.uuid4().hex}@example.org", "scopes": ["events"]}).expect(201)
+    guesser, password = boxoffice.api(), "a good long password"
+    guesser.post("/v1/staff/invitations/accept", {"token": user["invitation"]["token"], "password": password}).expect(204)
+    count = lambda: database.execute("SELECT count(*) FROM audit_log").fetchone()[0]
+    before = count()
+    for _ in range(3):  # nobody's: no row of anybody's log
+        guesser.post("/v1/staff/login", {"email": f"{uuid.uuid4().hex}@example.org", "password": "x"}).expect(401)
+    for _ in range(4):
+        refused = guesser.post("/v1/staff/login", {"email": user["email"], "password": "wrong"})
+        refused.expect(401, "login_refused")
+    rows = lambda: [item for item in page(admin, object=user["user_id"])["items"] if item["actor"]["kind"] == "unknown"]
+    found = wait_until(lambda: (lambda items: items if sum(item["times"] for item in items) == 4 else None)(rows()), "four wrong passwords")
+    assert len(found) <= 2 and count() == before + len(found)  # 2: the minute was over in between
+    assert {(item["action"], item["status"], item["network"]) for item in found} == {("POST /v1/staff/login", 401, "127.0.0.0/24")}
+    assert found[0]["actor"] == {"kind": "unknown"} and found[0]["objects"] == [user["user_id"]]
+    # the right one has its own, and so has a wrong old password
+    guesser.token = guesser.post("/v1/staff/login", {"email": user["email"], "password": password}).expect(200)["token"]
+    assert page(admin, actor=user["user_id"])["items"][0]["action"] == "POST /v1/staff/login"
+    guesser.post("/v1/staff/password", {"old": "wrong", "new": "another long password"}).expect(403, "wrong_password")
+    wait_until(lambda: [item for item in rows() if (item["action"], item["status"]) == ("POST /v1/staff/password", 403)], "the wrong old one")
+    database.execute("DELETE FROM staff_tries")
+
+
 def test_pages_times_actors_and_objects(admin, actor, database):
     venues = [actor.make_venue()["venue_id"] for _ in range(53)]
     seen, cursor = [], {}

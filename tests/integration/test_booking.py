@@ -322,6 +322,22 @@ def test_capture_refused(office, admin, gateway, db):
     other.book(show.show_id, lock).expect(201)
 
 
+def test_a_locale_is_a_language_tag(office, admin, db):
+    show = admin.make_show(prices={"Free": 0})
+    buyer, lock = locked(office, show, 1)
+    path = f"/v1/shows/{show.show_id}/bookings"
+    body = {"lock_id": lock, "buyer": {"name": "Ada", "email": "ada@example.org"}}
+    for wrong in ("de_AT", "german!", "de-", "*", "d1", "en-GB;q=0.8", "x" * 36):
+        body["buyer"]["locale"] = wrong
+        assert buyer.post(path, body).expect(422, "invalid_value")["path"] == "/buyer/locale", wrong
+    body["buyer"]["locale"] = "zh-Hant-TW"
+    booking = buyer.post(path, body).expect(201)["booking_id"]
+    kept = db.execute("SELECT y.locale FROM bookings b JOIN buyers y USING (buyer_id) WHERE booking_id = %s", [booking]).fetchone()
+    assert kept == ("zh-Hant-TW",)
+    to = {"name": "Bob", "email": "bob@example.org", "locale": "fr FR"}
+    assert buyer.post(f"{path}/{booking}/transfer", {"to": to}).expect(422, "invalid_value")["path"] == "/to/locale"
+
+
 def test_limit_per_payer(office, admin):
     event = admin.make_event(max_per_payer=3)["event_id"]
     show = admin.make_show(event_id=event)

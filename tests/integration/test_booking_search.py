@@ -7,9 +7,10 @@ import pytest
 
 from paying import admin, db, gateway, office, sound  # noqa: F401 (fixtures)
 from paying import locked
-from plans import SETTINGS, nodes, plan_of
+from plans import SETTINGS, fresh_database, nodes, plan_of
 from servers import start_postgres
 from service import ROOT
+from stand import NOBODY
 
 
 def book(office, show, seat, name="Ada Lovelace", email="ada@example.org"):
@@ -97,6 +98,25 @@ def test_who_was_erased_is_not_found(office, admin):
     assert found(admin, q=booking["reference"])["items"][0]["buyer"] == {"name": "", "email": ""}
 
 
+def test_who_was_given_tickets_is_found(office, admin, stranger):
+    show, other = free_show(admin), free_show(admin)
+    mark = uuid.uuid4().hex[:12]
+    buyer, lock = locked(office, show, 2)
+    booking = buyer.post(f"/v1/shows/{show.show_id}/bookings", {
+        "lock_id": lock, "buyer": {"name": f"Ada{mark}", "email": f"ada.{mark}@example.org"}}).expect(201)
+    path = f"/v1/shows/{show.show_id}/bookings/{booking['booking_id']}/transfer"
+    for seat in show.seats[:2]:  # twice to the same person: found once
+        buyer.post(path, {"seats": [seat], "to": {"name": f"Bob{mark} Holder{mark}", "email": f"bob.{mark}@example.org"}}).expect(200)
+    own = book(office, show, 5, f"Bob{mark} Holder{mark}", f"bob.{mark}@example.org")
+    for q in (f"bob{mark}", f"holder{mark}", f"bob.{mark}%40example.org"):
+        items = found(admin, q=q)["items"]
+        assert [item["booking_id"] for item in items] == [own["booking_id"], booking["booking_id"]], q
+        assert items[1]["buyer"]["name"] == f"Ada{mark}"
+        first = found(admin, q=q, limit=1)
+        assert ids(first) + ids(found(admin, q=q, limit=1, cursor=first["next"])) == [own["booking_id"], booking["booking_id"]]
+        assert ids(found(admin, q=q, status="cancelled")) == ids(found(admin, q=q, show=other.show_id)) == ids(found(stranger, q=q)) == []
+
+
 def test_what_is_refused(office, admin):
     office.session().get("/v1/bookings").expect(401)
     office.api(office.run_admin("token", "create", "--organizer", "default", "--name", "e", "--scopes", "events").split()[-1]
@@ -126,11 +146,12 @@ BOOKING_PLANS = {
     "booking/sql/bookings_list": {"bookings_of_organizer", "buyers_pkey"},
     "booking/sql/bookings_list_show": {"bookings_of_show", "buyers_pkey"},
     "booking/sql/bookings_list_reference": {"bookings_by_reference", "buyers_pkey"},
-    "booking/sql/bookings_list_mail": {"buyers_by_mail", "bookings_by_buyer"},
-    "booking/sql/bookings_list_name": {"buyers_by_mail", "buyers_by_name", "buyers_by_last_name", "bookings_by_buyer"},
+    "booking/sql/bookings_list_mail": {"buyers_by_organizer_mail", "bookings_by_buyer", "ticket_transfers_by_holder", "bookings_pkey", "buyers_pkey"},
+    "booking/sql/bookings_list_name": {"buyers_by_organizer_mail", "buyers_by_organizer_name", "buyers_by_organizer_last_name",
+                                         "bookings_by_buyer", "ticket_transfers_by_holder", "bookings_pkey", "buyers_pkey"},
     "booking/sql/bookings_of_session": {"bookings_by_session"},
     "booking/sql/lookup_mail": {"bookings_by_reference", "buyers_pkey"},
-    "booking/sql/booking_resend": {"notifications_by_booking", "bookings_pkey", "buyers_pkey"},
+    "booking/sql/booking_resend": {"notifications_by_booking", "bookings_pkey", "tickets_by_booking", "ticket_transfers_pkey", "buyers_pkey"},
     "booking/sql/transfer_get": {"ticket_transfers_pkey", "buyers_pkey", "tickets_by_booking"},
     "jobs/sql/bookings_to_end": {"bookings_pkey", "show_job_errors_pkey"},
     "jobs/sql/jobs_due": {"show_jobs_due"},
@@ -148,6 +169,24 @@ def test_statements_go_by_their_indexes(fresh, name):
     plan = plan_of(fresh, f"src/{name}.sql")
     assert {node["Index Name"] for node in nodes(plan) if "Index Name" in node} == BOOKING_PLANS[name], plan
     assert not any(node["Node Type"] == "Seq Scan" for node in nodes(plan)), plan
+
+
+@pytest.mark.parametrize("name", ["bookings_list_mail", "bookings_list_name"])
+def test_the_buyers_of_others_cost_nothing(plant, name):
+    """A hundred thousand people of another organiser begin with the same letters: not one of their rows is looked at."""
+    mine, other = uuid.uuid4(), uuid.uuid4()
+    with fresh_database(plant, f"search_{uuid.uuid4().hex}") as db:
+        db.execute("INSERT INTO organizers (organizer_id, name) VALUES (%s, 'mine'), (%s, 'other')", [mine, other])
+        for organizer, n in ((other, 100_000), (mine, 20)):
+            db.execute("INSERT INTO buyers (buyer_id, organizer_id, name, email, email_hash)"
+                       " SELECT gen_random_uuid(), %s, 'Anna' || n || ' Anders' || n, 'an' || n || '@example.org', '' FROM generate_series(1, %s) n",
+                       [organizer, n])
+        db.execute(f"PREPARE s AS {(ROOT / f'src/booking/sql/{name}.sql').read_text()}")
+        plan = db.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) EXECUTE s('{mine}', '', 'infinity', '{NOBODY}', 51, '{NOBODY}', 'an', 'an\U0010FFFF')"
+                          ).fetchone()[0][0]["Plan"]
+    looked_at = [node["Actual Rows"] * node["Actual Loops"] + node.get("Rows Removed by Filter", 0) for node in nodes(plan)
+                 if node.get("Index Name", "").startswith("buyers_by_")]
+    assert looked_at and set(looked_at) == {20}, plan
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "src/jobs/sql").glob("*.sql")), ids=lambda path: path.stem)

@@ -51,6 +51,10 @@ def test_the_browser_has_nothing_to_say_and_asks_nobody_else(boxoffice, browsed)
     assert not others, others
 
 
+def test_what_is_tried_there_is_asked_of_the_host_that_serves_it(boxoffice):
+    assert boxoffice.api().get("/v1/openapi.json").expect(200)["servers"][0]["url"] == "/"
+
+
 def test_its_policy_lets_only_this_host_in(boxoffice):
     policy = dict(part.split(" ", 1) for part in boxoffice.api().get("/docs").headers["Content-Security-Policy"].split("; "))
     assert policy["default-src"] == "'none'" and policy["script-src"] == policy["connect-src"] == "'self'"

@@ -167,6 +167,8 @@ def test_everywhere_and_then_nowhere(office, db):
     assert db.execute("SELECT (SELECT sum(total_minor) FROM bookings), (SELECT count(*) FROM payments), (SELECT sum(amount_minor) FROM"
                       " refunds), (SELECT count(*) FROM tickets WHERE state = 'valid'), (SELECT count(*) FROM buyers)").fetchall() == sums
 
+    assert db.execute("SELECT count(*) FROM bookings b JOIN payments p USING (show_id, booking_id) JOIN buyers y USING (buyer_id)"
+                      " WHERE y.erased_at IS NOT NULL AND (b.request_hash <> '' OR p.request_hash <> '' OR p.card_hash <> '')").fetchone() == (0,)
     # the booking stays, and whoever may see it is told
     path = f"/v1/shows/{show.show_id}/bookings/{got['plain']}"
     after = person.buyer.get(path).expect(200)
@@ -221,6 +223,9 @@ def test_tickets_that_were_given_to_somebody_are_theirs(office, db):
     office.admin().post(path, {"seats": [show.seats[0]], "to": {"name": "Cy", "email": "cy@erase.example"}}).expect(200)
     assert office.run_admin("erase", "--email", person.email).startswith("erased: 1 records; 0 bookings")
     assert places(person) == set()
+    # nor is anything left that was made of what they wrote
+    hashes = db.execute("SELECT to_buyer = %s, request_hash FROM ticket_transfers WHERE booking_id = %s ORDER BY at", [given["buyer_id"], booking])
+    assert [(theirs, hash == b"") for theirs, hash in hashes.fetchall()] == [(True, True), (False, False)]
 
 
 def test_who_is_of_the_staff_too_is_told_of(office):

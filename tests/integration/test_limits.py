@@ -10,6 +10,7 @@ import uuid
 
 import pytest
 
+from api import from_now
 from service import wait_until
 from stand import Stand
 
@@ -310,7 +311,7 @@ def verifier():
 
 
 def test_a_proof_is_asked_for(make_stand, verifier):
-    stand = make_stand("--verifier-url", verifier.url, work=False, workers=2)
+    stand = make_stand("--verifier-url", verifier.url, "--verifier-shows", "all", work=False, workers=2)
     verifier.says = lambda q: 200 if q["proof"] == "I am a person" else 403
     show, proof = stand.admin().make_show(), {"Boxoffice-Proof": "I am a person"}
     anybody = stand.api()
@@ -347,6 +348,40 @@ def test_only_the_shows_that_were_named(make_stand, verifier, shared_stand):
     someone.lock(hot.show_id, 1).expect(403, "verification_required")
 
 
+def test_a_show_says_itself_that_it_wants_a_proof(make_stand, verifier, shared_stand):
+    """Whoever makes the show decides; the settings only name the verifier."""
+    admin = shared_stand.admin()
+    hot, quiet = admin.make_show(verification="required"), admin.make_show()
+    assert admin.get(f"/v1/shows/{hot.show_id}").expect(200)["verification"] == "required"
+    assert admin.get(f"/v1/shows/{quiet.show_id}").expect(200)["verification"] == "none"
+    stand = make_stand("--verifier-url", verifier.url, "--verifier-asks", "sessions", work=False, workers=1)
+    verifier.says = lambda q: 200 if q["action"] == "session" or q["proof"] == "me" else 403
+    someone = stand.session()
+    someone.lock(quiet.show_id, 1).expect(201)
+    someone.lock(hot.show_id, 1).expect(403, "verification_required")
+    assert verifier.asked[-1]["show_id"] == hot.show_id
+    n, draft = len(verifier.asked), admin.make_show(verification="required", status="draft")
+    someone.lock(draft.show_id, 1).expect(404)  # not 403: that would say that it is there
+    assert len(verifier.asked) == n
+    someone.post(f"/v1/shows/{hot.show_id}/locks", {"best": {"quantity": 1}}, headers={"Boxoffice-Proof": "me"}).expect(201)
+    # it may change its mind, for those who come from then on
+    path = f"/v1/shows/{quiet.show_id}"
+    assert stand.admin().patch(path, {"verification": "required"}).expect(200)["verification"] == "required"
+    someone.lock(quiet.show_id, 1).expect(403, "verification_required")
+    assert stand.admin().patch(path, {"sale_ends_at": from_now(9 * 86400)}).expect(200)["verification"] == "required"
+    stand.admin().patch(path, {"verification": "none"}).expect(200)
+    someone.lock(quiet.show_id, 1).expect(201)
+    assert stand.admin().patch(path, {"verification": "maybe"}).expect(422, "invalid_value")["path"] == "/verification"
+
+
+def test_without_a_verifier_such_a_show_is_not_sold(shared_stand):
+    """Rather than to programs."""
+    show = shared_stand.admin().make_show(verification="required")
+    refused = shared_stand.session().lock(show.show_id, 1)
+    refused.expect(503, "unavailable")
+    assert "no verifier is configured" in refused.json()["detail"] and int(refused.headers["Retry-After"]) > 0
+
+
 def test_it_may_say_wait(make_stand, verifier):
     stand = make_stand("--verifier-url", verifier.url, "--verifier-asks", "sessions", work=False, workers=1)
     verifier.says, verifier.headers = 429, {"Retry-After": "77"}
@@ -357,7 +392,7 @@ def test_it_may_say_wait(make_stand, verifier):
 
 @pytest.mark.parametrize("failing", ["closed", "open"])
 def test_when_it_does_not_answer(make_stand, verifier, failing):
-    stand = make_stand("--verifier-url", verifier.url, "--verifier-failing", failing, "--verifier-timeout-ms", "300", work=False,
+    stand = make_stand("--verifier-url", verifier.url, "--verifier-shows", "all", "--verifier-failing", failing, "--verifier-timeout-ms", "300", work=False,
                        workers=1)
     show, someone = stand.admin().make_show(), stand.session()
 

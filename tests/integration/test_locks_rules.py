@@ -55,6 +55,8 @@ def buyer(stand):
     ({"best": {"quantity": 2, "category": "Gold"}}, 422, "invalid_value", "/best/category"),
     ({"seats": ["A-1"], "notify": {}}, 400, "invalid_request", "/notify/email"),
     ({"seats": ["A-1"], "notify": {"email": "nobody"}}, 422, "invalid_value", "/notify/email"),
+    ({"seats": ["A-1"], "notify": {"email": "a@example.org", "locale": "de_AT"}}, 422, "invalid_value", "/notify/locale"),
+    ({"seats": ["A-1"], "notify": {"email": "a@example.org", "locale": "d" + 35 * "e"}}, 422, "invalid_value", "/notify/locale"),
     ({"seats": ["A-1", "Z-99"]}, 422, "unknown_seat", "/seats/1"),
     ({"seats": ["a-1"]}, 422, "unknown_seat", "/seats/0"),
     ({"seats": ["A-1\0"]}, 400, "invalid_request", None),

@@ -1,13 +1,16 @@
 """`boxoffice migrate` on a PostgreSQL of its own."""
 
 import concurrent.futures
+import hashlib
 import re
 import subprocess
+import uuid
 
 import psycopg
 import pytest
 
 from servers import start_postgres
+from service import wait_until
 
 
 @pytest.fixture(scope="module")
@@ -126,3 +129,40 @@ def test_no_address_and_no_server_are_sentences(build_dir, migrate, work_dir):
     assert bare.returncode == 2 and "--migrate-url" in bare.stderr
     nobody = migrate(url=f"postgresql:///x?host={work_dir}")
     assert nobody.returncode == 1 and nobody.stderr.startswith("boxoffice: cannot connect to PostgreSQL")
+
+
+def older(database, files, before):
+    """The database as it is without the migrations from this one on."""
+    with psycopg.connect(database, autocommit=True) as db:
+        db.execute("CREATE TABLE schema_migrations (version int PRIMARY KEY, name text NOT NULL, checksum text NOT NULL, "
+                   "applied_at timestamptz NOT NULL DEFAULT now())")
+        for path in sorted(files):
+            if path.name < before:
+                db.execute(path.read_text())
+                db.execute("INSERT INTO schema_migrations (version, name, checksum) VALUES (%s, %s, %s)",
+                           [int(path.name[:4]), path.stem[5:], hashlib.blake2b(path.read_bytes(), digest_size=32).hexdigest()])
+
+
+def test_an_index_is_made_ahead_and_nobody_waits_for_it(migrate, database, root):
+    """Somebody is in the middle of a booking, for long: others book meanwhile. What an attempt before has left is made anew."""
+    older(database, (root / "db/migrations").glob("*.sql"), "0010")
+    index = "buyers_by_organizer_name"
+    with psycopg.connect(database, autocommit=True) as db, psycopg.connect(database) as slow:
+        db.execute(f"CREATE INDEX {index} ON buyers ((organizer_id::text || lower(name)) text_pattern_ops)")
+        db.execute("UPDATE pg_index SET indisvalid = false WHERE indexrelid = %s::regclass", [index])
+        before = db.execute("SELECT %s::regclass::oid", [index]).fetchone()
+        organizer, insert = uuid.uuid4(), "INSERT INTO buyers (buyer_id, organizer_id, name, email, email_hash) VALUES (gen_random_uuid(), %s, '', '', '')"
+        db.execute("INSERT INTO organizers (organizer_id, name) VALUES (%s, 'x')", [organizer])
+        slow.execute(insert, [organizer])
+        with concurrent.futures.ThreadPoolExecutor(1) as pool:
+            done = pool.submit(migrate)
+            wait_until(lambda: db.execute("SELECT count(*) FROM pg_stat_progress_create_index").fetchone() == (1,)
+                       or db.execute("SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%%INDEX CONCURRENTLY%%' AND pid <> pg_backend_pid()"
+                                     ).fetchone() != (0,), "the index being made")
+            db.execute("SET lock_timeout = '2s'")
+            db.execute(insert, [organizer])
+            assert not done.done()
+            slow.commit()
+            assert done.result().returncode == 0, done.result().stderr
+        assert db.execute("SELECT indisvalid, indexrelid <> %s FROM pg_index WHERE indexrelid = %s::regclass", [before[0], index]).fetchone() == (True, True)
+        assert db.execute("SELECT count(*) FROM pg_index WHERE NOT indisvalid").fetchone() == (0,)

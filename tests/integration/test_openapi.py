@@ -1,6 +1,7 @@
 """api/openapi.yaml and the program say the same."""
 
 import os
+import re
 import subprocess
 import sys
 
@@ -102,6 +103,34 @@ def test_requests_take_no_unknown_members(document):
     assert len(list(schemas_of_requests(document))) >= 8
 
 
+def operations():
+    """[(method, pattern, {its parameters after "?"})] of all under /v1/."""
+    return [(name.split()[0], pattern, operation.query) for _, pattern, found in openapi.contract().paths if pattern.startswith("/v1/")
+            for name, operation in ((operation.name, operation) for operation in found.values())]
+
+
+def test_a_parameter_that_is_not_known_is_named(boxoffice, admin):
+    """At every operation, before anything else is done; and none is refused that the file names."""
+    asked = operations()
+    assert len(asked) > 50 and sum(bool(query) for _, _, query in asked) > 15
+    for method, pattern, query in asked:
+        path = re.sub(r"\{[^}]*\}", ID, pattern)
+        body = {} if method in ("POST", "PATCH", "PUT") else None
+        for wrong, where in (("nonsense=1", "/nonsense"), ("Cursor=1", "/Cursor"), ("%6eonsense", "/nonsense"), ("a%2fb~=1", "/a~1b~0"),
+                             (f"{'x' * 100}=1", "/"), ("%ff=1", "/")):
+            refused = admin.request(method, f"{path}?{wrong}", body)
+            refused.expect(400, "invalid_request")
+            assert refused.json()["path"] == where, (method, pattern, refused.json())
+        for name in query:
+            said = admin.request(method, f"{path}?{name}=x", body)
+            assert said.status != 400 or "is not a parameter" not in said.json()["detail"], said
+            assert admin.request(method, f"{path}?{name}=x&{name}=x", body).expect(400)["path"] == f"/{name}"
+    # whoever comes by a link that somebody has added to
+    assert boxoffice.api().get("/?utm_source=mail").status == 200 == boxoffice.api().get("/docs?x=1").status
+    admin.get("/v1/venues?").expect(200)
+    admin.get("/v1/venues?&").expect(200)
+
+
 ID = "019a1c5e-6b7c-7d3a-8f10-2b6d0c9e4f55"
 PROBLEM = {"type": "about:blank", "title": "t", "status": 409, "code": "lock_limit", "detail": "d", "request_id": ID, "limit": 2}
 LOCK = {"lock_id": ID, "show_id": ID, "state": "active", "seats": [{"guid": "A", "category": "c", "price": {"amount": 0, "currency": "EUR"}}],
@@ -137,6 +166,14 @@ def test_the_judge_sees_what_is_wrong(status, kind, change, headers, fault):
     else:
         with pytest.raises(openapi.Broken, match=fault):
             openapi.contract().check(*answer)
+
+
+def test_the_judge_knows_what_was_asked():
+    headers = {"X-Request-Id": ID, "Content-Type": "application/json", "Cache-Control": "no-store"}
+    none = openapi.json.dumps({"items": [], "next": None}).encode()
+    openapi.contract().check("GET", "/v1/venues?cursor=x", None, 200, headers, none)
+    with pytest.raises(openapi.Broken, match="page"):
+        openapi.contract().check("GET", "/v1/venues?page=2", None, 200, headers, none)
 
 
 def test_the_judge_knows_what_was_sent():

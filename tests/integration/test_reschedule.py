@@ -1,6 +1,7 @@
 """A show is put off: buyers keep what they booked and are told, and may give it back in full for a while."""
 
 import concurrent.futures
+import datetime
 
 import pytest
 
@@ -56,6 +57,24 @@ def test_buyers_keep_their_seats_and_are_told(office, admin, db):
     office.session().get(calendar).expect(404)
     rows = db.execute("SELECT kind, state, booking_id::text, cause_id::text FROM notifications WHERE show_id = %s", [show.show_id])
     assert rows.fetchall() == [("show_rescheduled", "queued", booking["booking_id"], job["job_id"])]
+
+
+@pytest.mark.parametrize("before, now, said, after", [
+    # (end of the sale and new start, in hours from the old start), what is said, where it ends then
+    (0, 100, None, 100), (-3, 100, None, 97), (2, 100, None, 102), (-3, -50, None, -53), (-24, 100, None, 76),
+    (-48, 100, None, -48), (48, 100, None, 48), (-48, -60, None, -60), (0, 100, 90, 90), (-48, 100, 100, 100)])
+def test_when_the_sale_ends_then(office, admin, before, now, said, after):
+    """What ended because the show began ends because it begins; another end stays, but not beyond a start that came earlier."""
+    start = datetime.datetime.now(datetime.timezone.utc).replace(microsecond=0) + datetime.timedelta(days=30)
+    at = lambda hours: (start + datetime.timedelta(hours=hours)).isoformat().replace("+00:00", "Z")
+    show = admin.make_show(seats=2, starts_at=at(0), sale_ends_at=at(before))
+    job = admin.post(f"/v1/shows/{show.show_id}/reschedule", {"starts_at": at(now), **({"sale_ends_at": at(said)} if said else {})}).expect(201)
+    assert (job["starts_at"], job["sale_ends_at"]) == (at(now), at(after))
+    assert job["sale_starts_at"] == seen(office, show)["sale_starts_at"]
+    wait_until(lambda: seen(office, show)["sale_ends_at"] == at(after), "the end of the sale")
+    assert jobs(admin, show)[0]["sale_ends_at"] == at(after)
+    admin.post(f"/v1/shows/{show.show_id}/cancel", {}).expect(201)
+    assert [("starts_at" in job) for job in jobs(admin, show)] == [False, True]
 
 
 def test_the_same_request_is_the_same_job(office, admin):

@@ -57,6 +57,31 @@ def loosen(db):
     db.execute("ALTER TABLE seat_lock_history ATTACH PARTITION seat_lock_history_before FOR VALUES FROM (MINVALUE) TO ('2020-01-01')")
 
 
+def test_the_audit_log_goes_after_years_and_the_program_deletes_none_of_it_itself(plant, stand):
+    with plant.sql() as db:
+        organizer = db.execute("SELECT organizer_id FROM organizers LIMIT 1").fetchone()[0]
+        kept = {}
+        for days in (2000, 1100, 1090, 3):
+            kept[days] = uuid.uuid4()
+            db.execute("INSERT INTO audit_log (audit_id, organizer_id, at, actor_kind, actor_id, action, objects, network, request_id)"
+                       " VALUES (%s, %s, now() - %s * interval '1 day', 'unknown', %s, 'x', '{}', '', %s)",
+                       [kept[days], organizer, days, uuid.uuid4(), uuid.uuid4()])
+            db.execute("INSERT INTO audit_outcomes (audit_id, status, code) VALUES (%s, 200, '')", [kept[days]])
+            db.execute("INSERT INTO audit_objects (organizer_id, object_id, at, audit_id) VALUES (%s, %s, now(), %s)",
+                       [organizer, uuid.uuid4(), kept[days]])
+            db.execute("INSERT INTO audit_repeats (audit_id, n) VALUES (%s, 2)", [kept[days]])
+        stand()
+        left = lambda table: {row[0] for row in db.execute(f"SELECT audit_id FROM {table}").fetchall()} & set(kept.values())
+        wait_until(lambda: left("audit_log") == {kept[1090], kept[3]}, "the old rows gone")
+        for table in ("audit_outcomes", "audit_objects", "audit_repeats"):
+            assert left(table) == {kept[1090], kept[3]}, table
+        # whatever it is told, nothing of the last month: not even by somebody who has the program's password
+        with db.transaction(force_rollback=True):
+            db.execute("SET LOCAL ROLE boxoffice_app")
+            assert db.execute("SELECT audit_log_purge('0', 1000)").fetchone() == (1,)
+            assert kept[3] in left("audit_log") and kept[1090] not in left("audit_log")
+
+
 def test_what_is_older_than_it_is_kept_goes(plant, stand):
     with plant.sql() as db:
         loosen(db)

@@ -1,5 +1,6 @@
 """API tokens made over HTTP: shown once, kept as a hash, never more than their maker may do, revoked everywhere at once."""
 
+import concurrent.futures
 import datetime
 import uuid
 
@@ -52,6 +53,65 @@ def test_no_more_than_the_maker_has(boxoffice, admin):
     without = boxoffice.api(make(admin, ["seats"]).expect(201)["token"])
     for answer in (make(without, ["seats"]), without.get("/v1/tokens"), without.delete(f"/v1/tokens/{uuid.uuid4()}")):
         answer.expect(403)
+
+
+def person(boxoffice, admin, *scopes):
+    """(the user, a client of theirs who has logged in)."""
+    user = admin.post("/v1/staff/users", {"email": f"{uuid.uuid4().hex}@example.org", "scopes": list(scopes)}).expect(201)
+    client, password = boxoffice.api(), "a good long password"
+    client.post("/v1/staff/invitations/accept", {"token": user["invitation"]["token"], "password": password}).expect(204)
+    client.token = client.post("/v1/staff/login", {"email": user["email"], "password": password}).expect(200)["token"]
+    return user, client
+
+
+def test_a_token_revokes_none_that_may_more_but_a_person_does(boxoffice, admin):
+    lesser = boxoffice.api(make(admin, ["admin", "seats"]).expect(201)["token"])
+    strong, weak = make(admin, ["events", "seats"]).expect(201), make(admin, ["seats"]).expect(201)
+    assert "events" in lesser.delete(f"/v1/tokens/{strong['token_id']}").expect(403, "forbidden")["detail"]
+    boxoffice.api(strong["token"]).get("/v1/venues").expect(200)
+    lesser.delete(f"/v1/tokens/{weak['token_id']}").expect(204)
+    boxoffice.api(weak["token"]).get("/v1/staff/me").expect(401)
+    # an admin who has logged in stops any; but gives nothing that they lack
+    _, somebody = person(boxoffice, admin, "admin", "seats")
+    make(somebody, ["events"]).expect(403)
+    somebody.delete(f"/v1/tokens/{strong['token_id']}").expect(204)
+    boxoffice.api(strong["token"]).get("/v1/venues").expect(401)
+    lesser.delete(f"/v1/tokens/{strong['token_id']}").expect(204)  # it is over: nothing to keep anybody from
+
+
+@pytest.mark.parametrize("how", ["removed", "disabled", "disabled by the operator"])
+def test_with_a_user_end_the_tokens_they_made(boxoffice, admin, how):
+    user, client = person(boxoffice, admin, "admin", "events")
+    own = make(client, ["admin", "events"]).expect(201)
+    made_by_it = make(boxoffice.api(own["token"]), ["events"]).expect(201)
+    others = make(admin, ["events"]).expect(201)
+    if how == "removed":
+        admin.delete(f"/v1/staff/users/{user['user_id']}").expect(204)
+    elif how == "disabled":
+        admin.patch(f"/v1/staff/users/{user['user_id']}", {"disabled": True}).expect(200)
+    else:
+        boxoffice.run_admin("user", "disable", "--email", user["email"])
+    for token in (own, made_by_it):
+        boxoffice.api(token["token"]).get("/v1/venues").expect(401)
+        assert token["token_id"] not in every(admin)
+    boxoffice.api(others["token"]).get("/v1/venues").expect(200)
+    client.get("/v1/venues").expect(401)
+
+
+def test_a_token_made_while_its_maker_is_removed_does_not_outlive_that(boxoffice, admin, database):
+    """Whichever comes first: no token is left of somebody who is gone."""
+    for _ in range(6):
+        user, client = person(boxoffice, admin, "admin", "events")
+        own = boxoffice.api(make(client, ["admin", "events"]).expect(201)["token"])
+        with concurrent.futures.ThreadPoolExecutor(4) as pool:
+            making = [pool.submit(make, maker, ["events"]) for maker in (own, client)]
+            removing = pool.submit(admin.delete, f"/v1/staff/users/{user['user_id']}")
+            assert removing.result().status == 204
+            assert {answer.result().status for answer in making} <= {201, 401, 503}
+        left = database.execute("WITH RECURSIVE t AS (SELECT token_id, revoked_at FROM api_tokens WHERE created_by = %s UNION SELECT a.token_id,"
+                                " a.revoked_at FROM t JOIN api_tokens a ON a.created_by = t.token_id) SELECT count(*) FROM t"
+                                " WHERE revoked_at IS NULL", [user["user_id"]]).fetchone()
+        assert left == (0,)
 
 
 @pytest.mark.parametrize("body, status, path", [

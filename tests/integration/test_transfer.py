@@ -236,6 +236,27 @@ def test_tickets_are_sent_again_but_not_without_end(office, admin, db):
     admin.post(path, {"x": 1}).expect(400)
 
 
+def test_each_gets_what_he_has(office, admin, db):
+    show = admin.make_show(seats=4)
+    buyer, booking = booked(office, show, 3)
+    path = path_of(show, booking["booking_id"]) + "/resend"
+    cy = {"name": "Cy", "email": "cy@example.org"}
+    give(buyer, show, booking, show.seats[:2]).expect(200)
+    give(admin, show, booking, [show.seats[1]], cy).expect(200)
+    assert admin.post(path, {}).expect(200)["recipients"] == 3
+    assert sorted(mails(db, "tickets", booking)) == [("ada@example.org",), ("bob@example.org",), ("cy@example.org",)]
+    # one of them is nobody any more, and the buyer has none left: that is no reason to send nothing
+    give(admin, show, booking, [show.seats[2]], cy).expect(200)
+    office.run_admin("erase", "--email", BOB["email"], "--yes-future")
+    sent = admin.post(path, {}).expect(200)
+    assert sent["recipients"] == 2  # Cy, who was given tickets twice
+    to = db.execute("SELECT y.email FROM notifications n JOIN buyers y USING (buyer_id) WHERE n.notification_id = %s", [sent["notification_id"]])
+    assert to.fetchall() == [("cy@example.org",)]
+    # three mails are one time
+    admin.post(path, {}).expect(200)
+    admin.post(path, {}).expect(429)
+
+
 def test_nothing_is_sent_of_what_ended_or_to_nobody(office, admin, db):
     show = admin.make_show(seats=4)
     _, booking = booked(office, show, 1)

@@ -31,7 +31,7 @@ _numbers = itertools.count(1)
 
 
 class Till(Stand):
-    def __init__(self, build_dir, folder, workers=2):
+    def __init__(self, build_dir, folder, *args, workers=2):
         folder = Path(folder)
         self.build_dir = build_dir
         self.real = Plant(build_dir, folder / "plant")
@@ -42,7 +42,7 @@ class Till(Stand):
         plant.postgres.url_as = self.proxy.url_as
         self.pool = concurrent.futures.ThreadPoolExecutor(32)
         super().__init__(plant, "--payment-url", self.gateway.url, "--payment-key-file", str(self.gateway.key_file), "--payment-timeout-ms",
-                         str(TIMEOUT_MS), "--audit-ms", "200", workers=workers)
+                         str(TIMEOUT_MS), "--audit-ms", "200", *args, workers=workers)
         self.plant = self.real
         self.admin_api = self.admin()
 

@@ -6,7 +6,7 @@ addEventListener("DOMContentLoaded", () => SwaggerUIBundle({
   docExpansion: "list",
   defaultModelsExpandDepth: 0,
   validatorUrl: null, // else it would ask validator.swagger.io
-  // asks this host, not the one that the file names as an example; a token typed in stays in the page
+  // asks this host (the first of the file's servers), also when another one is chosen there; a token typed in stays in the page
   requestInterceptor: (request) => {
     const asked = new URL(request.url, location);
     request.url = location.origin + asked.pathname + asked.search;

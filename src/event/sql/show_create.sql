@@ -6,10 +6,10 @@ WITH base AS (
    WHERE e.event_id = $2::uuid AND e.organizer_id = $3::uuid AND p.plan_id = $4::uuid AND p.organizer_id = $3::uuid),
 made AS (
   INSERT INTO shows (show_id, organizer_id, event_id, venue_id, plan_id, status, starts_at, local_starts_at, timezone,
-                     sale_starts_at, sale_ends_at, currency, prices, capacity, cancel_until, cancel_fee_minor, request_hash, transferable)
+                     sale_starts_at, sale_ends_at, currency, prices, capacity, cancel_until, cancel_fee_minor, request_hash, transferable, verification)
   SELECT $1::uuid, $3::uuid, b.event_id, b.venue_id, b.plan_id, $5::text, $6::timestamptz,
          $6::timestamptz AT TIME ZONE b.timezone, b.timezone, $7::timestamptz, $8::timestamptz, $9::text, $10::bigint[],
-         b.seats, $11::timestamptz, $12::bigint, $13::bytea, $14::boolean
+         b.seats, $11::timestamptz, $12::bigint, $13::bytea, $14::boolean, $15::text
     FROM base b
   ON CONFLICT (show_id) DO NOTHING
   RETURNING show_id, plan_id),

@@ -8,7 +8,8 @@ SELECT s.show_id, s.event_id, s.organizer_id, s.venue_id, s.plan_id,
        s.reschedules, s.refund_until, s.transferable,
        coalesce((SELECT true FROM seat_locks l WHERE l.show_id = $1::uuid LIMIT 1),
                 (SELECT true FROM bookings b WHERE b.show_id = $1::uuid LIMIT 1),
-                (SELECT true FROM seat_lock_history h WHERE h.show_id = $1::uuid LIMIT 1), false) AS keeps_plan
+                (SELECT true FROM seat_lock_history h WHERE h.show_id = $1::uuid LIMIT 1), false) AS keeps_plan,
+       s.verification = 'required' AS verification
   FROM shows s
   JOIN events e ON e.event_id = s.event_id
   JOIN venues v ON v.venue_id = s.venue_id

@@ -3,7 +3,7 @@
 SELECT s.show_id, j.job_id, j.kind, j.state, j.reason, j.total, j.done, j.failed, j.created_at, j.ended_at, j.request_hash,
        ARRAY (SELECT e.booking_id FROM show_job_errors e WHERE e.job_id = j.job_id ORDER BY e.booking_id LIMIT 100) AS bookings,
        ARRAY (SELECT e.code FROM show_job_errors e WHERE e.job_id = j.job_id ORDER BY e.booking_id LIMIT 100) AS codes,
-       r.open, r.succeeded, r.failed
+       r.open, r.succeeded, r.failed, j.starts_at, j.sale_starts_at, j.sale_ends_at
   FROM shows s
   LEFT JOIN LATERAL (SELECT k.* FROM show_jobs k WHERE k.show_id = s.show_id ORDER BY k.created_at DESC, k.job_id LIMIT 100) j ON true
   LEFT JOIN LATERAL (

@@ -5,6 +5,7 @@
 #include "base/times.h"
 
 #include "booking/booking_service.h"
+#include "door/door_service.h"
 #include "jobs/jobs.h"
 #include "payment/payment_service.h"
 #include "staff/staff.h"
@@ -52,6 +53,7 @@ static const struct pg_stmt *const *const *statement_lists(void)
 	lists[n++] = payment_sql;
 	lists[n++] = booking_sql;
 	lists[n++] = jobs_sql;
+	lists[n++] = door_sql;
 	lists[n++] = work_sql;
 	lists[n] = NULL;
 	return lists;
@@ -165,6 +167,16 @@ bool app_init(struct app *app, const struct config *config, struct metrics *metr
 		.loop = app->loop, .pg = app->pg, .offload = app->offload, .auth = app->auth, .event = app->event};
 
 	app->ticket = ticket_service_new(&ticket);
+	struct door_config door = {.loop = app->loop,
+				   .pg = app->pg,
+				   .offload = app->offload,
+				   .auth = app->auth,
+				   .event = app->event,
+				   .metrics = metrics,
+				   .before_us = config->checkin_before_minutes * US_PER_MINUTE,
+				   .after_us = config->checkin_after_minutes * US_PER_MINUTE};
+
+	app->door = door_service_new(&door);
 	struct payment_service_config payment = {.loop = app->loop,
 						 .pg = app->pg,
 						 .http = app->http,
@@ -219,6 +231,7 @@ void app_done(struct app *app)
 	show_jobs_free(app->jobs);
 	booking_service_free(app->booking);
 	payment_service_free(app->payment);
+	door_service_free(app->door);
 	ticket_service_free(app->ticket);
 	seat_map_free(app->map);
 	event_service_free(app->event);

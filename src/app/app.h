@@ -19,6 +19,7 @@ struct payment_service;
 struct staff_service;
 struct show_jobs;
 struct ticket_service;
+struct door_service;
 
 struct app {
 	const struct config *config;
@@ -35,6 +36,7 @@ struct app {
 	struct seat_map *map;
 	struct seat_service *seat;
 	struct ticket_service *ticket;
+	struct door_service *door;
 	struct payment_service *payment;
 	struct booking_service *booking;
 	struct show_jobs *jobs;

@@ -10,6 +10,7 @@
 #include "base/times.h"
 #include "base/xmalloc.h"
 #include "booking/booking_service.h"
+#include "door/door_service.h"
 #include "io/log.h"
 #include "io/verifier.h"
 #include "jobs/jobs.h"
@@ -159,6 +160,7 @@ static void add_routes(struct web *web, struct worker *k)
 	show_jobs_routes(k ? k->app.jobs : NULL, web);
 	payment_routes(k ? k->app.payment : NULL, web);
 	ticket_routes(k ? k->app.ticket : NULL, web);
+	door_routes(k ? k->app.door : NULL, web);
 }
 
 const char **serve_route_names(void)

@@ -233,7 +233,7 @@ static void on_staff(void *arg, const struct pg_answer *answer)
 {
 	struct lookup *l = arg;
 	struct who who = {.kind = WHO_STAFF, .by_cookie = l->by_cookie};
-	struct uuid id;
+	struct uuid id, *shows;
 	struct str *names;
 	size_t n;
 
@@ -258,6 +258,9 @@ static void on_staff(void *arg, const struct pg_answer *answer)
 		who.user_id = pg_get_uuid(answer->result, 0, 4);
 	} else {
 		who.token_id = id;
+		who.device = arena_str(l->call->arena, pg_get_text(answer->result, 0, 4));
+		who.n_shows = pg_get_uuids(answer->result, 0, 5, l->call->arena, &shows);
+		who.shows = shows;
 	}
 	web_identified(l->call, &who, ERR_NONE);
 }

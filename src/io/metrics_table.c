@@ -16,6 +16,10 @@ static const char *const lock_values[] = {
 static const char *const limit_values[] = {"requests_per_network", "requests_per_session", "sessions_per_network",
 					   "holds_per_session",	   "holds_per_network",	   NULL};
 static const char *const booking_values[] = {"payment_pending", "confirmed", "cancelled", "failed", NULL};
+/* in the order of enum door_reason */
+static const char *const checkin_values[] = {"ok",	   "already_used",   "cancelled",   "revoked",
+					     "wrong_show", "invalid",	     "unknown_key", "not_yet",
+					     "over",	   "show_cancelled", "not_used",    NULL};
 static const char *const payment_values[] = {"created", "requires_action", "authorised",     "captured", "failed",
 					     "voided",	"abandoned",	   "capture_failed", NULL};
 static const char *const step_values[] = {"create", "confirm", "capture", "cancel", "refund", "retrieve", "list", NULL};

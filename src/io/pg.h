@@ -99,6 +99,7 @@ void pg_arg_bools(struct pg_args *a, const bool *v, size_t n);
 void pg_arg_i16s(struct pg_args *a, const int16_t *v, size_t n);
 void pg_arg_i32s(struct pg_args *a, const int32_t *v, size_t n);
 void pg_arg_i64s(struct pg_args *a, const int64_t *v, size_t n);
+void pg_arg_times(struct pg_args *a, const int64_t *us, size_t n); /* timestamptz[], as pg_arg_time */
 void pg_arg_texts(struct pg_args *a, const struct str *v, size_t n);
 void pg_arg_bytess(struct pg_args *a, const struct str *v, size_t n); /* bytea[] */
 

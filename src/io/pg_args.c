@@ -25,6 +25,7 @@ enum {
 	OID_TEXT_ARRAY = 1009,
 	OID_INT8_ARRAY = 1016,
 	OID_TIMESTAMPTZ = 1184,
+	OID_TIMESTAMPTZ_ARRAY = 1185,
 	OID_INTERVAL = 1186,
 	OID_UUID = 2950,
 	OID_UUID_ARRAY = 2951,
@@ -150,14 +151,19 @@ void pg_arg_json(struct pg_args *a, struct str v)
 	add(a, OID_JSONB, p, v.n + 1);
 }
 
-void pg_arg_time(struct pg_args *a, int64_t us)
+static int64_t pg_time(int64_t us)
 {
 	int64_t v = us;
 
 	/* both ends of the range mean infinity on both sides */
 	if (us != TIME_INFINITY && us != INT64_MIN && __builtin_sub_overflow(us, PG_EPOCH_US, &v))
 		v = INT64_MIN;
-	add_i64(a, OID_TIMESTAMPTZ, v);
+	return v;
+}
+
+void pg_arg_time(struct pg_args *a, int64_t us)
+{
+	add_i64(a, OID_TIMESTAMPTZ, pg_time(us));
 }
 
 void pg_arg_interval_us(struct pg_args *a, int64_t us)
@@ -231,6 +237,14 @@ void pg_arg_i64s(struct pg_args *a, const int64_t *v, size_t n)
 
 	for (size_t i = 0; i < n; i++)
 		p = put_u64(put_u32(p, 8), (uint64_t)v[i]);
+}
+
+void pg_arg_times(struct pg_args *a, const int64_t *us, size_t n)
+{
+	char *p = array_new(a, OID_TIMESTAMPTZ_ARRAY, OID_TIMESTAMPTZ, n, n * 8);
+
+	for (size_t i = 0; i < n; i++)
+		p = put_u64(put_u32(p, 8), (uint64_t)pg_time(us[i]));
 }
 
 static void add_strings(struct pg_args *a, unsigned oid, unsigned element, const struct str *v, size_t n)

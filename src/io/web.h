@@ -31,6 +31,10 @@ struct who {
 	struct uuid login_id;		 /* the same: which login of the user's */
 	unsigned scopes;		 /* WHO_STAFF: bits of enum scope */
 	struct uuid show_id, booking_id; /* WHO_BOOKING: the link of one booking */
+	/* WHO_STAFF by the token of a device, in the request's arena: which, and the only shows whose doors it opens (none: all) */
+	struct str device;
+	const struct uuid *shows;
+	size_t n_shows;
 };
 
 enum scope {

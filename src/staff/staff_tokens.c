@@ -8,16 +8,20 @@
 
 #include <string.h>
 
+enum { TOKEN_DEVICE_MAX = 64, TOKEN_SHOWS_MAX = 200 };
+
 struct token {
 	struct change c;
 	struct idempotent idem;
 	struct uuid token_id, created_by;
+	size_t n_shows;
 	char text[AUTH_TOKEN_TEXT]; /* "": not to be shown */
 };
 
 static void write_token(struct jw *w, const struct pg_result *r, int row, struct arena *arena)
 {
-	struct uuid id = pg_get_uuid(r, row, 0), by;
+	struct uuid id = pg_get_uuid(r, row, 0), by, *shows;
+	size_t n;
 
 	jw_kuuid(w, "token_id", &id);
 	jw_kstr(w, "name", pg_get_text(r, row, 1));
@@ -33,6 +37,16 @@ static void write_token(struct jw *w, const struct pg_result *r, int row, struct
 		jw_null(w);
 	else
 		jw_time(w, pg_get_time(r, row, 5));
+	if (pg_get_text(r, row, 9).n)
+		jw_kstr(w, "device", pg_get_text(r, row, 9));
+	n = pg_get_uuids(r, row, 10, arena, &shows);
+	if (n) {
+		jw_key(w, "shows");
+		jw_arr(w);
+		for (size_t i = 0; i < n; i++)
+			jw_uuid(w, &shows[i]);
+		jw_arr_end(w);
+	}
 	jw_key(w, "created_by");
 	if (pg_is_null(r, row, 6)) {
 		jw_null(w);
@@ -78,8 +92,14 @@ static void on_token(void *arg, const struct pg_answer *a)
 
 	if (a->status != PG_OK) {
 		staff_refuse_pg(call, a);
-	} else if (pg_rows(a->result) == 0) {
-		web_refuse(call, ERR_UNAUTHENTICATED, NULL); /* who asks was there when it began, and is not now */
+	} else if (pg_rows(a->result) == 0 && t->n_shows) {
+		struct error e = {0};
+
+		error_set(&e, ERR_INVALID_VALUE, "/shows", "One of \"shows\" is not a show of yours.");
+		web_refuse_error(call, &e);
+	} else if (pg_rows(a->result) == 0 || (!t->idem.has_key && pg_get_bool(a->result, 0, 8))) {
+		/* who asks was there when it began, and is not now: it was not made, or has ended with its maker */
+		web_refuse(call, ERR_UNAUTHENTICATED, NULL);
 	} else if (!str_eq(pg_get_bytes(a->result, 0, 7), mine) || pg_get_bool(a->result, 0, 8) ||
 		   made_by_another(t, a->result)) {
 		web_refuse(call, ERR_IDEMPOTENCY_MISMATCH, NULL);
@@ -97,6 +117,28 @@ static void token_answer(struct change *c)
 	token_read((struct token *)c, on_token);
 }
 
+/* What makes it the token of a device: its name, and the shows whose doors it opens. A door is all that such a token opens, so that no
+ * other route need know of its shows. */
+static struct str read_device(struct json_in *in, struct arena *arena, unsigned scopes, struct uuid **ret_shows,
+			      size_t *ret_n)
+{
+	struct str device = json_in_str(in, "device", JSON_OPTIONAL, 1, TOKEN_DEVICE_MAX);
+	const json_t *shows = json_in_array(in, "shows", JSON_OPTIONAL, 1, TOKEN_SHOWS_MAX), *one;
+	size_t i;
+
+	*ret_n = shows ? json_array_size(shows) : 0;
+	*ret_shows = arena_array(arena, struct uuid, *ret_n + 1);
+	json_array_foreach(shows, i, one) {
+		if (!json_is_string(one) ||
+		    !uuid_parse((struct str){json_string_value(one), json_string_length(one)}, &(*ret_shows)[i]))
+			json_in_fault(in, ERR_INVALID_VALUE, "shows", "\"shows\" are ids of shows.");
+	}
+	if ((device.n || *ret_n) && in->error->code == ERR_NONE && scopes != SCOPE_CHECKIN)
+		json_in_fault(in, ERR_INVALID_VALUE, "scopes",
+			      "The token of a device has the scope checkin and no other.");
+	return device;
+}
+
 void staff_token_post(struct web_call *call)
 {
 	struct token *t = arena_new(call->arena, struct token);
@@ -105,7 +147,8 @@ void staff_token_post(struct web_call *call)
 	struct error e = {0};
 	struct json_in in;
 	struct pg_args args;
-	struct str name;
+	struct str name, device;
+	struct uuid *shows;
 	int64_t expires_us;
 	unsigned scopes;
 
@@ -115,6 +158,7 @@ void staff_token_post(struct web_call *call)
 	json_in_init(&in, body, "", &e);
 	name = json_in_str(&in, "name", JSON_REQUIRED, 1, 200);
 	scopes = staff_read_scopes(&in, "scopes", JSON_REQUIRED, NULL);
+	device = read_device(&in, call->arena, scopes, &shows, &t->n_shows);
 	if (!json_in_time(&in, "expires_at", JSON_OPTIONAL, &expires_us))
 		expires_us = TIME_INFINITY;
 	else if (e.code == ERR_NONE && expires_us <= wall_now_us())
@@ -139,6 +183,8 @@ void staff_token_post(struct web_call *call)
 	pg_arg_time(&args, expires_us);
 	pg_arg_uuid(&args, &t->created_by);
 	pg_arg_bytes(&args, idempotent_hash(&t->idem));
+	pg_arg_text(&args, device);
+	pg_arg_uuids(&args, shows, t->n_shows);
 	change_start(&t->c, &staff_sql_token_add, &args);
 }
 

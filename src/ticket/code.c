@@ -240,6 +240,7 @@ static const struct {
 	[TICKET_BAD_SIGNATURE] = {"bad_signature", "The signature does not fit: the code is forged or damaged."},
 	[TICKET_WRONG_SHOW] = {"wrong_show", "The ticket is genuine, but for another show."},
 	[TICKET_REVOKED] = {"revoked", "The ticket was cancelled or issued again."},
+	[TICKET_ALREADY_USED] = {"already_used", "Somebody is in with this ticket already."},
 };
 
 const char *ticket_reason_code(enum ticket_reason reason)

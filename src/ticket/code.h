@@ -64,6 +64,7 @@ enum ticket_reason {
 	TICKET_BAD_SIGNATURE, /* forged or damaged */
 	TICKET_WRONG_SHOW,    /* genuine, for another show */
 	TICKET_REVOKED,	      /* genuine, cancelled or issued again since */
+	TICKET_ALREADY_USED,  /* genuine, and somebody is in with it (said by who knows; ticket_code_verify does not) */
 };
 
 /* A code taken apart; nothing in it is to be believed before ticket_code_verify. */

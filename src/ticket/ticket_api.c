@@ -278,6 +278,7 @@ static const struct web_route routes[] = {
 	 .query = "access_token"},
 	{HTTP_GET, "/v1/shows/{show}/tickets/{ticket}.ics", ticket_ics_get, WEB_ANYBODY, 0, 0, false,
 	 .query = "access_token"},
+	{HTTP_POST, "/v1/shows/{show}/tickets/{ticket}/reissue", ticket_reissue_post, WEB_ANYBODY, 0, 1024, false},
 };
 
 void ticket_routes(struct ticket_service *t, struct web *web)

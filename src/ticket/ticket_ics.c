@@ -2,11 +2,12 @@
  * A show as an entry for a calendar (RFC 5545). Pure. Called by ticket_papers.c.
  *
  * The id of an entry is its ticket's: the same file again, after the show was put off, is the same entry with a higher
- * SEQUENCE, which is how a calendar knows that it is the newer one.
+ * SEQUENCE, which is how a calendar knows that it is the newer one; so is a cancellation.
  */
 #include "ticket/ticket_ics.h"
 
 #include "base/times.h"
+#include "ticket/when.h"
 
 #include <string.h>
 
@@ -41,6 +42,26 @@ static void line(struct buf *out, const char *name, struct str text)
 	buf_adds(out, "\r\n");
 }
 
+/* "+0100" */
+static void offset_line(struct buf *out, const char *name, int32_t offset_s)
+{
+	int32_t m = (offset_s < 0 ? -offset_s : offset_s) / 60;
+
+	buf_addf(out, "%s:%c%02d%02d\r\n", name, offset_s < 0 ? '-' : '+', (int)(m / 60), (int)(m % 60));
+}
+
+/* The zone as it is when the show begins. That is all an entry with one time needs; calendars that know the zone by its name go by
+ * what they know, and so by the time on the wall that was promised. */
+static void zone_lines(struct buf *out, const char *name, const struct when *at)
+{
+	buf_adds(out, "BEGIN:VTIMEZONE\r\n");
+	line(out, "TZID", str_from(name));
+	buf_adds(out, "BEGIN:STANDARD\r\nDTSTART:19700101T000000\r\n");
+	offset_line(out, "TZOFFSETFROM", at->offset_s);
+	offset_line(out, "TZOFFSETTO", at->offset_s);
+	buf_adds(out, "END:STANDARD\r\nEND:VTIMEZONE\r\n");
+}
+
 static void time_line(struct buf *out, const char *name, int64_t us)
 {
 	char text[TIME_TEXT_MAX], packed[TIME_TEXT_MAX];
@@ -56,13 +77,25 @@ static void time_line(struct buf *out, const char *name, int64_t us)
 
 bool ticket_ics(const struct ticket_ics *t, struct buf *out)
 {
+	bool local = t->timezone && strcmp(t->timezone, "UTC") != 0;
 	char id[UUID_TEXT];
+	struct when at = {0};
 
-	buf_adds(out, "BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:-//boxoffice//ticket//"
-		      "EN\r\nMETHOD:PUBLISH\r\nBEGIN:VEVENT\r\n");
-	buf_addf(out, "UID:%s@boxoffice\r\nSEQUENCE:%d\r\n", uuid_format(&t->ticket_id, id), (int)t->sequence);
+	/* an offset that is no whole minutes, a hundred years ago, has no place in a calendar */
+	local = local && when_local(t->starts_at_us, t->timezone, &at) && at.offset_s % 60 == 0;
+	buf_addf(out, "BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:-//boxoffice//ticket//EN\r\nMETHOD:%s\r\n",
+		 t->cancelled ? "CANCEL" : "PUBLISH");
+	if (local)
+		zone_lines(out, t->timezone, &at);
+	buf_addf(out, "BEGIN:VEVENT\r\nUID:%s@boxoffice\r\nSEQUENCE:%d\r\nSTATUS:%s\r\n",
+		 uuid_format(&t->ticket_id, id), (int)t->sequence + t->cancelled,
+		 t->cancelled ? "CANCELLED" : "CONFIRMED");
 	time_line(out, "DTSTAMP", t->now_us);
-	time_line(out, "DTSTART", t->starts_at_us);
+	if (local)
+		buf_addf(out, "DTSTART;TZID=%s:%04d%02d%02dT%02d%02d%02d\r\n", t->timezone, (int)at.year, at.month,
+			 at.day, at.hour, at.minute, at.second);
+	else
+		time_line(out, "DTSTART", t->starts_at_us);
 	line(out, "SUMMARY", str_from(t->summary));
 	line(out, "LOCATION", str_from(t->location));
 	line(out, "DESCRIPTION", str_from(t->description));

@@ -10,6 +10,8 @@ struct ticket_ics {
 	int32_t sequence; /* how often the show was put off */
 	int64_t now_us, starts_at_us;
 	const char *summary, *location, *description; /* UTF-8; lines end in \n */
+	const char *timezone;			      /* of the venue; NULL: the time stands in UTC */
+	bool cancelled;				      /* it takes place without the holder of this ticket */
 };
 /* false: the buffer is full. */
 bool ticket_ics(const struct ticket_ics *t, struct buf *out);

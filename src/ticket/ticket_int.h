@@ -28,7 +28,6 @@ void ticket_keys_init(struct ticket_service *t);
 void ticket_keys_done(struct ticket_service *t);
 /* A fresh key pair: the public key, and the secret one sealed. */
 void ticket_key_make(const struct crypto_key *keys_key, uint8_t ret_public[32], uint8_t ret_sealed[TICKET_SEALED]);
-void ticket_keys_key(const struct crypto_key *master, struct crypto_key *ret);
 /* The code of the ticket in this row; false: it is revoked, or its key cannot be opened with our master key. */
 bool ticket_row_code(struct ticket_service *t, const struct uuid *show, const struct pg_result *r, int row,
 		     char out[TICKET_CODE_TEXT]);
@@ -38,6 +37,9 @@ void ticket_pdf_get(struct web_call *call);
 void ticket_svg_get(struct web_call *call);
 void ticket_png_get(struct web_call *call);
 void ticket_ics_get(struct web_call *call);
+
+/* ticket_reissue.c */
+void ticket_reissue_post(struct web_call *call);
 
 /* ticket_api.c */
 /* Whether the asker is the booking's session, holds its link (also as ?access_token=), or is staff of its organiser with

@@ -1,6 +1,7 @@
 /*
  * One ticket as its holder carries it: PDF, SVG, PNG, and the show for their calendar. Each is made when asked for, from the ticket's row, the show and the
- * plan; nothing is stored. A ticket that is revoked is not found: whoever holds its paper holds paper.
+ * plan; nothing is stored. A ticket that is revoked is not found: whoever holds its paper holds paper. Its calendar's entry says that
+ * it is cancelled, to who had it.
  */
 #include "base/xmalloc.h"
 #include "io/crypto.h"
@@ -29,12 +30,16 @@ enum {
 	COL_LOCALE,
 	COL_ORGANIZER_NAME,
 	COL_TRANSFER,
+	COL_ORIGIN,
+	COL_REISSUED,
 };
 
 struct paper {
 	struct ticket_service *t;
 	struct web_call *call;
 	void (*draw)(struct paper *p, struct show *show);
+	bool also_revoked, revoked; /* a calendar is told that it comes to nothing */
+	struct uuid origin;
 	/* in the call's arena */
 	uint32_t seat_no;
 	char code[TICKET_CODE_TEXT];
@@ -64,7 +69,9 @@ static void on_ticket(void *arg, const struct pg_answer *a)
 		web_refuse(call, ERR_UNAVAILABLE, NULL);
 		return;
 	}
-	if (pg_rows(r) == 0 || str_eqc(pg_get_text(r, 0, TICKET_COL_STATE), "revoked")) {
+	p->revoked = pg_rows(r) && str_eqc(pg_get_text(r, 0, TICKET_COL_STATE), "revoked");
+	/* of a ticket that was issued again the entry goes on with the next one */
+	if (pg_rows(r) == 0 || (p->revoked && (!p->also_revoked || pg_get_bool(r, 0, COL_REISSUED)))) {
 		web_refuse(call, ERR_NOT_FOUND, "You have no such ticket.");
 		return;
 	}
@@ -81,10 +88,11 @@ static void on_ticket(void *arg, const struct pg_answer *a)
 		web_refuse(call, ERR_NOT_FOUND, "You have no such ticket.");
 		return;
 	}
-	if (!ticket_row_code(p->t, &call->ids[0], r, 0, p->code)) {
+	if (!p->revoked && !ticket_row_code(p->t, &call->ids[0], r, 0, p->code)) {
 		web_refuse(call, ERR_INTERNAL, "The key that signs this ticket cannot be opened.");
 		return;
 	}
+	p->origin = pg_get_uuid(r, 0, COL_ORIGIN);
 	p->seat_no = (uint32_t)pg_get_int(r, 0, TICKET_COL_SEAT);
 	p->issued_us = pg_get_time(r, 0, COL_ISSUED);
 	p->reference = arena_cstr(call->arena, pg_get_text(r, 0, COL_REFERENCE));
@@ -96,7 +104,7 @@ static void on_ticket(void *arg, const struct pg_answer *a)
 	event_show_get_numbered(p->t->config.event, &call->ids[0], on_paper_show, p);
 }
 
-static void paper_get(struct web_call *call, void (*draw)(struct paper *, struct show *))
+static void paper_get(struct web_call *call, void (*draw)(struct paper *, struct show *), bool also_revoked)
 {
 	struct paper *p = arena_new(call->arena, struct paper);
 	struct pg_args args;
@@ -104,6 +112,7 @@ static void paper_get(struct web_call *call, void (*draw)(struct paper *, struct
 	p->t = call->service;
 	p->call = call;
 	p->draw = draw;
+	p->also_revoked = also_revoked;
 	pg_args_init(&args, call->arena);
 	pg_arg_uuid(&args, &call->ids[0]);
 	pg_arg_uuid(&args, &call->ids[1]);
@@ -156,12 +165,12 @@ static void draw_png(struct paper *p, struct show *show)
 
 void ticket_svg_get(struct web_call *call)
 {
-	paper_get(call, draw_svg);
+	paper_get(call, draw_svg, false);
 }
 
 void ticket_png_get(struct web_call *call)
 {
-	paper_get(call, draw_png);
+	paper_get(call, draw_png, false);
 }
 
 /* ---- the PDF, on the thread pool from copies of everything ---- */
@@ -254,7 +263,7 @@ static void draw_pdf(struct paper *p, struct show *show)
 
 void ticket_pdf_get(struct web_call *call)
 {
-	paper_get(call, draw_pdf);
+	paper_get(call, draw_pdf, false);
 }
 
 /* ---- the calendar ---- */
@@ -265,10 +274,12 @@ static void draw_ics(struct paper *p, struct show *show)
 	struct plan_row row = plan_row(show->plan, seat.row);
 	struct arena *a = p->call->arena;
 	struct ticket_ics ics = {
-		.ticket_id = p->call->ids[1],
+		.ticket_id = p->origin,
 		.sequence = show->reschedules,
 		.now_us = wall_now_us(),
 		.starts_at_us = show->starts_at_us,
+		.timezone = show->timezone,
+		.cancelled = p->revoked || show->status == SHOW_CANCELLED,
 		.summary = show->event_name,
 		.location = arena_printf(a, "%s\n%s", show->venue_name, address_of(a, show)),
 		.description = arena_printf(a, "%.*s %s / %s\n%s", STR_FMT(plan_zone(show->plan, row.zone).name),
@@ -286,5 +297,5 @@ static void draw_ics(struct paper *p, struct show *show)
 
 void ticket_ics_get(struct web_call *call)
 {
-	paper_get(call, draw_ics);
+	paper_get(call, draw_ics, true);
 }

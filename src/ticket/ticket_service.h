@@ -34,6 +34,9 @@ void ticket_service_free(struct ticket_service *t);
 /* t may be NULL when the routes are only listed. */
 void ticket_routes(struct ticket_service *t, struct web *web);
 
+/* What seals the secrets of ticket_keys. */
+void ticket_keys_key(const struct crypto_key *master, struct crypto_key *ret);
+
 /* ---- inside the booking service's transactions: who opened one commits it ---- */
 
 /* (nothing) -> valid, ids made here. fn gets one row per ticket by ascending seat, fit for tickets_write: fewer than n

@@ -63,6 +63,24 @@ static bool read_key(const json_t *value, const char *path, struct ticket_key *r
 	return ret_error->code == ERR_NONE;
 }
 
+bool ticket_trust_take_keys(struct ticket_trust_lists *l, const json_t *keys, const char *at, struct error *ret_error)
+{
+	l->keys = xcalloc(json_array_size(keys), sizeof(l->keys[0]));
+	for (size_t i = 0; i < json_array_size(keys); i++) {
+		char path[ERROR_PATH_MAX];
+
+		json_pointer_index(path, at, i);
+		if (!read_key(json_array_get(keys, i), path, &l->keys[i], ret_error))
+			return false;
+		for (size_t j = 0; j < i; j++)
+			if (l->keys[j].key_id == l->keys[i].key_id)
+				return error_set(ret_error, ERR_INVALID_VALUE, path,
+						 "this key_id stands twice in the list");
+		l->n_keys = i + 1;
+	}
+	return true;
+}
+
 bool ticket_trust_read_keys(struct ticket_trust_lists *l, struct str json, struct error *ret_error)
 {
 	JSON_AUTO json_t *root = json_read(json, JSON_DEPTH_DEFAULT, ret_error);
@@ -73,22 +91,7 @@ bool ticket_trust_read_keys(struct ticket_trust_lists *l, struct str json, struc
 		return false;
 	json_in_init(&in, root, "", ret_error);
 	keys = json_in_array(&in, "keys", JSON_REQUIRED, 1, TICKET_KEYS_MAX);
-	if (ret_error->code != ERR_NONE)
-		return false;
-	l->keys = xcalloc(json_array_size(keys), sizeof(l->keys[0]));
-	for (size_t i = 0; i < json_array_size(keys); i++) {
-		char path[ERROR_PATH_MAX];
-
-		json_pointer_index(path, "/keys", i);
-		if (!read_key(json_array_get(keys, i), path, &l->keys[i], ret_error))
-			return false;
-		for (size_t j = 0; j < i; j++)
-			if (l->keys[j].key_id == l->keys[i].key_id)
-				return error_set(ret_error, ERR_INVALID_VALUE, path,
-						 "this key_id stands twice in the list");
-		l->n_keys = i + 1;
-	}
-	return true;
+	return ret_error->code == ERR_NONE && ticket_trust_take_keys(l, keys, "/keys", ret_error);
 }
 
 /* A ticket_id, or {"ticket_id", "below_serial"}: issued again, only earlier codes are refused. */
@@ -108,32 +111,36 @@ static bool read_revoked(const json_t *value, const char *path, struct ticket_re
 	return ret_error->code == ERR_NONE;
 }
 
-bool ticket_trust_read_revoked(struct ticket_trust_lists *l, struct str json, struct error *ret_error)
+bool ticket_trust_take_revoked(struct ticket_trust_lists *l, const json_t *items, const char *at,
+			       struct error *ret_error)
 {
-	JSON_AUTO json_t *root = json_read(json, JSON_DEPTH_DEFAULT, ret_error);
-	const json_t *items;
-	struct json_in in;
-	size_t n;
+	size_t n = json_array_size(items);
 
-	if (!root)
-		return false;
-	json_in_init(&in, root, "", ret_error);
-	items = json_in_array(&in, "items", JSON_REQUIRED, 0, TICKET_REVOKED_MAX);
-	json_in_time(&in, "as_of", JSON_OPTIONAL, &l->revoked_as_of_us);
-	if (ret_error->code != ERR_NONE)
-		return false;
-	n = json_array_size(items);
 	l->revoked = xcalloc(n ? n : 1, sizeof(l->revoked[0]));
 	for (size_t i = 0; i < n; i++) {
 		char path[ERROR_PATH_MAX];
 
-		json_pointer_index(path, "/items", i);
+		json_pointer_index(path, at, i);
 		if (!read_revoked(json_array_get(items, i), path, &l->revoked[i], ret_error))
 			return false;
 	}
 	qsort(l->revoked, n, sizeof(l->revoked[0]), ticket_revoked_cmp);
 	l->n_revoked = n;
 	return true;
+}
+
+bool ticket_trust_read_revoked(struct ticket_trust_lists *l, struct str json, struct error *ret_error)
+{
+	JSON_AUTO json_t *root = json_read(json, JSON_DEPTH_DEFAULT, ret_error);
+	const json_t *items;
+	struct json_in in;
+
+	if (!root)
+		return false;
+	json_in_init(&in, root, "", ret_error);
+	items = json_in_array(&in, "items", JSON_REQUIRED, 0, TICKET_REVOKED_MAX);
+	json_in_time(&in, "as_of", JSON_OPTIONAL, &l->revoked_as_of_us);
+	return ret_error->code == ERR_NONE && ticket_trust_take_revoked(l, items, "/items", ret_error);
 }
 
 void ticket_key_write(struct jw *w, const struct ticket_key *key, int64_t not_before_us)

@@ -25,6 +25,11 @@ void ticket_trust_lists_done(struct ticket_trust_lists *l);
 bool ticket_trust_read_keys(struct ticket_trust_lists *l, struct str json, struct error *ret_error);
 bool ticket_trust_read_revoked(struct ticket_trust_lists *l, struct str json, struct error *ret_error);
 
+/* The same from arrays that stand in another document, at that JSON Pointer (bundle.h). */
+bool ticket_trust_take_keys(struct ticket_trust_lists *l, const json_t *keys, const char *at, struct error *ret_error);
+bool ticket_trust_take_revoked(struct ticket_trust_lists *l, const json_t *items, const char *at,
+			       struct error *ret_error);
+
 /* Writes one member of "keys"; not_before_us 0: left out. */
 void ticket_key_write(struct jw *w, const struct ticket_key *key, int64_t not_before_us);
 

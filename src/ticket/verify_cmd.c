@@ -9,7 +9,8 @@
 #include "base/json.h"
 #include "base/times.h"
 #include "io/crypto.h"
-#include "ticket/trust.h"
+#include "io/loop.h"
+#include "ticket/bundle.h"
 
 #include <getopt.h>
 #include <stdio.h>
@@ -20,11 +21,16 @@ enum { EXIT_VALID = 0, EXIT_INVALID = 1, EXIT_USAGE = 2 };
 enum { FILE_BYTES_MAX = 128 * 1024 * 1024, LINE_BYTES_MAX = 4096 };
 
 static const char usage[] =
-	"usage: boxoffice verify-ticket --keys FILE [--revoked FILE] [--show SHOW_ID] [--json] CODE... | -\n"
+	"usage: boxoffice verify-ticket --keys FILE [--revoked FILE | --bundle FILE] [--show SHOW_ID] [--json] CODE... "
+	"| -\n"
 	"\n"
 	"Checks ticket codes without a network.\n"
 	"  --keys FILE     trusted keys, the answer of GET /v1/tickets/keys\n"
 	"  --revoked FILE  tickets no longer valid, the answer of GET /v1/shows/SHOW_ID/tickets/revoked\n"
+	"  --bundle FILE   what a door carries, the answer of GET /v1/shows/SHOW_ID/door: its show, its keys, revoked "
+	"and used\n"
+	"                  tickets; it has to be signed with one of the keys in --keys, and not to be over\n"
+	"  --expired-ok    take a bundle that is over, with a warning\n"
 	"  --show SHOW_ID  refuse tickets of any other show\n"
 	"  --json          one JSON object a line\n"
 	"  -               read codes from standard input, one a line\n"
@@ -33,6 +39,7 @@ static const char usage[] =
 struct verify {
 	struct ticket_trust_lists lists;
 	struct ticket_trust trust;
+	struct bundle bundle; /* all zero: none */
 	struct uuid show_id;
 	bool json;
 	uint64_t valid, invalid;
@@ -70,6 +77,40 @@ static bool load(struct verify *v, const char *path,
 			*error.path ? ": " : "", error.detail);
 	buf_done(&text);
 	return ok;
+}
+
+/* The keys are read already. */
+static bool load_bundle(struct verify *v, const char *path, bool expired_ok)
+{
+	char until[TIME_TEXT_MAX];
+	struct error error = {0};
+	struct buf text;
+	bool ok;
+
+	buf_init(&text, FILE_BYTES_MAX);
+	ok = read_file(path, &text);
+	if (!ok)
+		fprintf(stderr, "verify-ticket: cannot read %s\n", path);
+	else if (!(ok = bundle_open(buf_str(&text), v->lists.keys, v->lists.n_keys, &v->bundle, &error)))
+		fprintf(stderr, "verify-ticket: %s is not a bundle to be believed: %s%s%s\n", path, error.path,
+			*error.path ? ": " : "", error.detail);
+	buf_done(&text);
+	if (!ok)
+		return false;
+	if (v->bundle.delta) {
+		fprintf(stderr,
+			"verify-ticket: %s has only what changed since another bundle; ask for the whole without "
+			"?since=\n",
+			path);
+		return false;
+	}
+	if (wall_now_us() >= v->bundle.expires_at_us) {
+		time_format(v->bundle.expires_at_us, until);
+		fprintf(stderr, "verify-ticket: %s was good until %s%s\n", path, until,
+			expired_ok ? "" : "; fetch another one, or say --expired-ok");
+		return expired_ok;
+	}
+	return true;
 }
 
 static void print_line(const struct verify *v, enum ticket_reason reason, const struct ticket_claims *c)
@@ -113,6 +154,8 @@ static void verify_one(struct verify *v, struct str code)
 	struct ticket_claims claims;
 	enum ticket_reason reason = ticket_code_verify(code, &v->trust, &claims);
 
+	if (reason == TICKET_OK && bundle_find_used(&v->bundle, &claims.ticket_id))
+		reason = TICKET_ALREADY_USED;
 	print_line(v, reason, &claims);
 	if (reason == TICKET_OK)
 		v->valid++;
@@ -124,8 +167,8 @@ static void print_summary(const struct verify *v)
 {
 	char as_of[TIME_TEXT_MAX] = "";
 
-	if (v->lists.revoked_as_of_us)
-		time_format(v->lists.revoked_as_of_us, as_of);
+	if (v->lists.revoked_as_of_us || v->bundle.as_of_us)
+		time_format(v->bundle.as_of_us ? v->bundle.as_of_us : v->lists.revoked_as_of_us, as_of);
 	if (v->json)
 		printf("{\"summary\":{\"valid\":%llu,\"invalid\":%llu}}\n", (unsigned long long)v->valid,
 		       (unsigned long long)v->invalid);
@@ -170,11 +213,13 @@ static bool verify_stdin(struct verify *v)
 static int run(struct verify *v, int argc, char **argv)
 {
 	static const struct option options[] = {
-		{"keys", required_argument, NULL, 'k'}, {"revoked", required_argument, NULL, 'r'},
-		{"show", required_argument, NULL, 's'}, {"json", no_argument, NULL, 'j'},
-		{"help", no_argument, NULL, 'h'},	{0},
+		{"keys", required_argument, NULL, 'k'},	  {"revoked", required_argument, NULL, 'r'},
+		{"show", required_argument, NULL, 's'},	  {"json", no_argument, NULL, 'j'},
+		{"bundle", required_argument, NULL, 'b'}, {"expired-ok", no_argument, NULL, 'e'},
+		{"help", no_argument, NULL, 'h'},	  {0},
 	};
-	const char *keys = NULL, *revoked = NULL, *show = NULL;
+	const char *keys = NULL, *revoked = NULL, *show = NULL, *bundle = NULL;
+	bool expired_ok = false;
 	int option;
 
 	optind = 1;
@@ -189,6 +234,12 @@ static int run(struct verify *v, int argc, char **argv)
 		case 's':
 			show = optarg;
 			break;
+		case 'b':
+			bundle = optarg;
+			break;
+		case 'e':
+			expired_ok = true;
+			break;
 		case 'j':
 			v->json = true;
 			break;
@@ -199,7 +250,7 @@ static int run(struct verify *v, int argc, char **argv)
 			fputs(usage, stderr);
 			return EXIT_USAGE;
 		}
-	if (!keys || optind == argc) {
+	if (!keys || optind == argc || (revoked && bundle)) {
 		fputs(usage, stderr);
 		return EXIT_USAGE;
 	}
@@ -207,8 +258,13 @@ static int run(struct verify *v, int argc, char **argv)
 		fprintf(stderr, "verify-ticket: --show wants the id of a show, a UUID\n");
 		return EXIT_USAGE;
 	}
-	if (!load(v, keys, ticket_trust_read_keys) || (revoked && !load(v, revoked, ticket_trust_read_revoked)))
+	if (!load(v, keys, ticket_trust_read_keys) || (revoked && !load(v, revoked, ticket_trust_read_revoked)) ||
+	    (bundle && !load_bundle(v, bundle, expired_ok)))
 		return EXIT_USAGE;
+	if (bundle && show && !uuid_eq(&v->show_id, &v->bundle.show_id)) {
+		fprintf(stderr, "verify-ticket: %s is the bundle of another show\n", bundle);
+		return EXIT_USAGE;
+	}
 	v->trust = (struct ticket_trust){
 		.keys = v->lists.keys,
 		.n_keys = v->lists.n_keys,
@@ -216,6 +272,14 @@ static int run(struct verify *v, int argc, char **argv)
 		.n_revoked = v->lists.n_revoked,
 		.show_id = show ? &v->show_id : NULL,
 	};
+	if (bundle)
+		v->trust = (struct ticket_trust){
+			.keys = v->bundle.lists.keys,
+			.n_keys = v->bundle.lists.n_keys,
+			.revoked = v->bundle.lists.revoked,
+			.n_revoked = v->bundle.lists.n_revoked,
+			.show_id = &v->bundle.show_id,
+		};
 	for (int i = optind; i < argc; i++)
 		if (strcmp(argv[i], "-") != 0)
 			verify_one(v, str_from(argv[i]));
@@ -239,5 +303,6 @@ int ticket_verify_main(int argc, char **argv)
 	ticket_trust_lists_init(&v.lists);
 	status = run(&v, argc, argv);
 	ticket_trust_lists_done(&v.lists);
+	bundle_done(&v.bundle);
 	return status;
 }

@@ -28,6 +28,8 @@ CATALOGUE = [
     ("growth_seats", "CPU per lock in shows of 50,000 seats", 1.1, AT_MOST, "50,000 seats", "100 seats", "us"),
     ("growth_memory", "memory of serve with 10,000 further shows", 1.1, AT_MOST, "10,001 shows", "1 show", "bytes"),
     ("tickets", "ticket PDFs: bookings of 2 seats a second", 200, AT_LEAST, "GET ....pdf, by twos", "", "bookings/s"),
+    ("checkin", "p99 of a check-in, 20 scanners that scan without a pause", 100, AT_MOST, "p99", "", "ms"),
+    ("door_bundle", "what a door without a network carries for 20,000 tickets, all used, packed", 1000, AT_MOST, "kB", "", "kB"),
     ("onsale", "a simulated on-sale: share of the seats sold, each once", 1.0, AT_LEAST, "seats sold", "seats there were", "seats"),
 ]
 

@@ -49,6 +49,7 @@ class Answer:
 
 class Api:
     source = None  # the address to connect from, where it matters
+    judged = True  # answers are held against the contract; a crowd whose first answers were needs no more of it
 
     def __init__(self, url, token=None, timeout_s=100):
         self.url = url
@@ -81,7 +82,8 @@ class Api:
             raise
         if response.will_close:
             self.close()
-        openapi.contract().check(method, path, body, response.status, response.headers, content)
+        if self.judged:
+            openapi.contract().check(method, path, body, response.status, response.headers, content)
         return Answer(f"{method} {path}", response.status, response.headers, content)
 
     def _connected(self):

@@ -167,13 +167,18 @@ def test_every_write_of_the_staff_leaves_a_row(boxoffice, admin, actor):
         assert answer.status < 500, f"{route}: {answer}"
     noted = lambda: {item["action"] for item in all_of(admin, actor.token_id)}
     in_transaction = {route for route in routes - login if by_transaction(route)}
-    missing = routes - login - in_transaction - noted()
+    missing = {route for route in routes - login - in_transaction if not is_its_own_log(route)} - noted()
     assert not missing, f"without a row: {sorted(missing)}"
 
 
 def by_transaction(route):
     """These write their row with the change, so a refused one leaves none; done for real in the test below."""
     return re.match(r"\S+ /v1/(staff|tokens)", route) is not None
+
+
+def is_its_own_log(route):
+    """Check-ins (decision 0066). Undoing one that stands leaves a row as well: test_checkin.py."""
+    return re.match(r"\S+ /v1/shows/\{show\}/checkins", route) is not None
 
 
 def all_of(admin, actor_id):

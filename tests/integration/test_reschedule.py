@@ -50,7 +50,7 @@ def test_buyers_keep_their_seats_and_are_told(office, admin, db):
     same = buyer.get(path_of(show, booking["booking_id"])).expect(200)
     assert same["status"] == "confirmed" and same["tickets"] == booking["tickets"]
     after = wait_until(lambda: (lambda text: text if "2031" in text else None)(buyer.get(calendar).body.decode()), "the calendar")
-    assert "DTSTART:20310506T183000Z\r\n" in after and "SEQUENCE:1\r\n" in after and "SEQUENCE:0\r\n" in before
+    assert "DTSTART;TZID=Europe/Vienna:20310506T203000\r\n" in after and "SEQUENCE:1\r\n" in after and "SEQUENCE:0\r\n" in before
     assert f"UID:{ticket['ticket_id']}@boxoffice\r\n" in before and f"UID:{ticket['ticket_id']}@boxoffice\r\n" in after
     assert all(len(line.encode()) <= 75 for line in after.split("\r\n"))
     assert buyer.get(calendar.replace(".ics", ".pdf")).status == 200

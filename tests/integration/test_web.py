@@ -159,7 +159,7 @@ def test_health_and_readiness(boxoffice):
     ready = asked.get("/readyz").expect(200)
     assert ready["status"] == "ready"
     assert {name: what["status"] for name, what in ready["dependencies"].items()} == dict.fromkeys(
-        ["postgresql", "schema", "redis", "redis_policy", "payment_gateway"], "up")
+        ["postgresql", "schema", "redis", "redis_policy", "payment_gateway", "disk"], "up")
 
 
 def test_metrics_count_by_route(boxoffice, show):

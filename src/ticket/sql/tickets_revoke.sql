@@ -4,14 +4,14 @@ WITH held AS (
    WHERE t.show_id = $1::uuid AND t.booking_id = $2::uuid AND t.seat_no = ANY ($3::int[]) AND t.state <> 'revoked'
    ORDER BY t.seat_no FOR NO KEY UPDATE),
 ended AS (
-  UPDATE tickets t SET state = 'revoked', ended_at = statement_timestamp()
+  UPDATE tickets t SET state = 'revoked', ended_at = statement_timestamp(), version = t.version + 1
    WHERE t.show_id = $1::uuid AND t.ticket_id IN (SELECT h.ticket_id FROM held h) AND t.state = 'valid'
      AND NOT EXISTS (SELECT 1 FROM held h WHERE h.state = 'used')
-  RETURNING t.ticket_id, t.seat_no),
+  RETURNING t.ticket_id, t.seat_no, t.version),
 told AS (
   INSERT INTO outbox (show_id, outbox_id, topic, events)
   SELECT $1::uuid, $4::uuid, 'ticket', json_build_array(json_build_object('type', 'ticket.revoked', 'booking_id', $2::uuid,
-           'tickets', json_agg(json_build_object('ticket_id', e.ticket_id, 'seat', e.seat_no, 'version', 2) ORDER BY e.seat_no)))
+           'tickets', json_agg(json_build_object('ticket_id', e.ticket_id, 'seat', e.seat_no, 'version', e.version) ORDER BY e.seat_no)))
     FROM ended e HAVING count(*) > 0)
 SELECT (SELECT count(*) FROM held h WHERE h.state = 'used') AS n_used, (SELECT count(*) FROM ended) AS n_revoked,
        ARRAY (SELECT e.ticket_id FROM ended e ORDER BY e.seat_no) AS revoked

@@ -3,6 +3,7 @@
 #include "base/xmalloc.h"
 
 #include <assert.h>
+#include <sanitizer/asan_interface.h>
 #include <stdalign.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -90,8 +91,11 @@ void arena_reset(struct arena *a)
 	a->chunk = keep;
 	a->at = keep ? keep->bytes : NULL;
 	a->end = keep ? keep->bytes + keep->size : NULL;
-	if (keep)
-		keep->next = NULL;
+	if (!keep)
+		return;
+	keep->next = NULL;
+	/* what the ended request still points to is not there any more: AddressSanitizer says who looks */
+	ASAN_POISON_MEMORY_REGION(keep->bytes, keep->size);
 }
 
 void *arena_alloc(struct arena *a, size_t n)
@@ -117,9 +121,11 @@ void *arena_alloc(struct arena *a, size_t n)
 		a->chunk = c;
 		a->at = c->bytes;
 		a->end = c->bytes + size;
+		ASAN_POISON_MEMORY_REGION(c->bytes, size);
 	}
 	p = a->at;
 	a->at += want;
+	ASAN_UNPOISON_MEMORY_REGION(p, n ? n : 1);
 	return p;
 }
 

@@ -177,10 +177,11 @@ void booking_refund_post(struct web_call *call)
 	struct goodwill *g = xcalloc(1, sizeof(*g));
 	struct error e = {0};
 	struct json_in in;
-	json_t *body = web_body(call);
+	json_t *body;
 
 	g->b = call->service;
 	g->call = call;
+	body = web_body(call);
 	if (!body || !auth_idempotent(g->b->config.auth, call, body, &g->idem)) {
 		free(g);
 		return;

@@ -202,11 +202,12 @@ static void scan_start(struct web_call *call, bool undo)
 {
 	struct scan *s = arena_new(call->arena, struct scan);
 	struct error e = {0};
-	json_t *body = web_body(call);
+	json_t *body;
 
 	s->c = (struct door_call){.d = call->service, .call = call, .go = scan_go};
 	s->undo = undo;
 	arena_on_done(call->arena, scan_done, s);
+	body = web_body(call);
 	if (!body)
 		return;
 	if (!(undo ? door_read_undo : door_read_checkin)(body, &s->ask, &e)) {

@@ -292,12 +292,13 @@ void door_upload_post(struct web_call *call)
 {
 	struct upload *u = arena_new(call->arena, struct upload);
 	struct error e = {0};
-	json_t *body = web_body(call);
+	json_t *body;
 	size_t n;
 
 	u->c = (struct door_call){.d = call->service, .call = call, .go = upload_go};
 	u->now_us = wall_now_us();
 	arena_on_done(call->arena, upload_done, u);
+	body = web_body(call);
 	if (!body)
 		return;
 	if (!door_read_upload(body, &u->ask, &e)) {

@@ -116,11 +116,12 @@ static void on_made(void *arg, const struct pg_answer *a)
 static json_t *made_body(struct web_call *call, struct made **ret)
 {
 	struct made *m = arena_new(call->arena, struct made);
-	json_t *body = web_body(call);
+	json_t *body;
 
 	*ret = m;
 	m->ev = call->service;
 	m->call = call;
+	body = web_body(call);
 	return body && auth_idempotent(m->ev->config.auth, call, body, &m->idem) ? body : NULL;
 }
 

@@ -470,12 +470,14 @@ void show_post(struct web_call *call)
 	struct making *m = arena_new(call->arena, struct making);
 	struct error e = {0};
 	const json_t *plan_id;
+	json_t *body;
 
 	m->ev = call->service;
 	m->call = call;
-	m->body = web_body(call);
-	if (!m->body || !auth_idempotent(m->ev->config.auth, call, m->body, &m->idem))
+	body = web_body(call);
+	if (!body || !auth_idempotent(m->ev->config.auth, call, body, &m->idem))
 		return;
+	m->body = body;
 	plan_id = json_object_get(m->body, "plan_id");
 	if (!json_is_string(plan_id) ||
 	    !uuid_parse((struct str){json_string_value(plan_id), json_string_length(plan_id)}, &m->plan_id)) {

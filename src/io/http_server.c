@@ -14,6 +14,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/tcp.h>
+#include <sanitizer/asan_interface.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -124,6 +125,7 @@ struct exchange *server_exchange_get(struct http_server *s, struct conn *c)
 	if (x) {
 		s->pool = x->next_free;
 		s->n_pool--;
+		ASAN_UNPOISON_MEMORY_REGION(&x->arena, sizeof(x->arena));
 	} else {
 		x = xcalloc(1, sizeof(*x));
 		http_head_init(&x->head, s->config.head_max, s->config.headers_max);
@@ -163,6 +165,7 @@ void server_exchange_reset(struct exchange *x)
 
 static void exchange_free(struct exchange *x)
 {
+	ASAN_UNPOISON_MEMORY_REGION(&x->arena, sizeof(x->arena));
 	http_head_done(&x->head);
 	arena_done(&x->arena);
 	buf_done(&x->body);
@@ -184,6 +187,8 @@ void server_exchange_put(struct http_server *s, struct exchange *x)
 	x->next_free = s->pool;
 	s->pool = x;
 	s->n_pool++;
+	/* a handler that goes on after its answer must not find the arena of the next request */
+	ASAN_POISON_MEMORY_REGION(&x->arena, sizeof(x->arena));
 }
 
 /* Deadlines */

@@ -142,7 +142,7 @@ static struct str read_device(struct json_in *in, struct arena *arena, unsigned 
 void staff_token_post(struct web_call *call)
 {
 	struct token *t = arena_new(call->arena, struct token);
-	json_t *body = web_body(call);
+	json_t *body;
 	uint8_t hash[CRYPTO_HASH];
 	struct error e = {0};
 	struct json_in in;
@@ -153,6 +153,7 @@ void staff_token_post(struct web_call *call)
 	unsigned scopes;
 
 	t->c = (struct change){.s = call->service, .call = call, .done = token_answer, .nothing = token_answer};
+	body = web_body(call);
 	if (!body || !auth_idempotent(t->c.s->config.auth, call, body, &t->idem))
 		return;
 	json_in_init(&in, body, "", &e);

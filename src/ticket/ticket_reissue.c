@@ -237,12 +237,13 @@ static void reissue_begin(struct reissue *k)
 void ticket_reissue_post(struct web_call *call)
 {
 	struct reissue *k = arena_new(call->arena, struct reissue);
-	json_t *body = web_body(call);
+	json_t *body;
 	struct error e = {0};
 	struct json_in in;
 
 	k->t = call->service;
 	k->call = call;
+	body = web_body(call);
 	if (!body || !auth_idempotent(k->t->config.auth, call, body, &k->idem))
 		return;
 	json_in_init(&in, body, "", &e);

@@ -401,7 +401,7 @@ void show_plan_want(struct web_call *call, const struct uuid *plan_id, show_plan
 static void on_plan_for_show(void *arg, struct plan *plan, const struct uuid *venue_id)
 {
 	struct making *m = arg;
-	struct web_call *call = m->call;
+	struct web_call *call;
 	struct error e = {0};
 	struct json_in in, cancellation;
 	struct money fee = {0};
@@ -417,6 +417,7 @@ static void on_plan_for_show(void *arg, struct plan *plan, const struct uuid *ve
 
 	if (!plan)
 		return; /* answered, and m is gone */
+	call = m->call;
 	json_in_init(&in, m->body, "", &e);
 	json_in_uuid(&in, "plan_id", JSON_REQUIRED, &plan_id);
 	json_in_time(&in, "starts_at", JSON_REQUIRED, &starts);

@@ -192,7 +192,7 @@ $(B)/previous: vendor
 
 .PHONY: fuzz
 fuzz: $(B)/fuzz/build.ninja ## run each fuzz target over its corpus for SECONDS=10
-	@ninja -C $(B)/fuzz
+	@ninja -C $(B)/fuzz && ninja -C $(B)/fuzz -t cleandead >/dev/null
 	@script/fuzz $(B)/fuzz $(SECONDS)
 
 VALGRIND = valgrind --quiet --vgdb=no --leak-check=full --show-leak-kinds=definite --errors-for-leak-kinds=definite --error-exitcode=99 \

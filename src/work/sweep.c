@@ -15,11 +15,18 @@
 
 enum { DUE_MAX = 500, QUERY_MS = 8000 };
 
+struct one {
+	struct round *round;
+	struct uuid show;
+	int64_t lag_us;
+};
+
 struct round {
 	struct sweeper *s;
 	struct duty *duty;
 	bool archive, failed;
 	size_t waiting, found;
+	struct one *ones; /* by row of what was found */
 };
 
 struct sweeper {
@@ -27,12 +34,7 @@ struct sweeper {
 	struct loop *loop;
 	struct seat_map *map;
 	struct metrics *metrics;
-};
-
-struct one {
-	struct round *round;
-	struct uuid show;
-	int64_t lag_us;
+	struct round sweep, archive; /* the one under way, or the last; a process that ends may cut it */
 };
 
 struct sweeper *sweeper_new(struct pg *pg, struct loop *loop, struct seat_map *map, struct metrics *metrics)
@@ -48,6 +50,8 @@ struct sweeper *sweeper_new(struct pg *pg, struct loop *loop, struct seat_map *m
 
 void sweeper_free(struct sweeper *s)
 {
+	free(s->sweep.ones);
+	free(s->archive.ones);
 	free(s);
 }
 
@@ -55,8 +59,9 @@ static void round_part_done(struct round *r)
 {
 	if (--r->waiting)
 		return;
+	free(r->ones);
+	r->ones = NULL;
 	duty_done(r->duty, !r->failed, r->found >= DUE_MAX);
-	free(r);
 }
 
 static void on_expired(void *arg, const struct pg_answer *a)
@@ -74,7 +79,6 @@ static void on_expired(void *arg, const struct pg_answer *a)
 		if (n)
 			metric_add(r->s->metrics, METRIC_LOCKS_EXPIRED, 0, 0, (int64_t)n);
 	}
-	free(o);
 	round_part_done(r);
 }
 
@@ -95,7 +99,6 @@ static void on_archived(void *arg, const struct pg_answer *a)
 			seat_map_apply(r->s->map, &o->show, changes, n, NULL, 0, 0, NULL, NULL);
 	}
 	arena_done(&arena);
-	free(o);
 	round_part_done(r);
 }
 
@@ -108,9 +111,11 @@ static void on_found(void *arg, const struct pg_answer *a)
 	r->waiting = 1;
 	if (a->status != PG_OK)
 		r->failed = true;
+	else
+		r->ones = xcalloc((size_t)pg_rows(a->result), sizeof(*r->ones));
 	arena_init(&arena);
 	for (int row = 0; a->status == PG_OK && row < pg_rows(a->result); row++) {
-		struct one *o = xcalloc(1, sizeof(*o));
+		struct one *o = &r->ones[row];
 		struct uuid outbox = crypto_uuid_v7(wall_now_us());
 		size_t n = pg_get_uuids(a->result, row, 1, &arena, &locks);
 		struct pg_args args;
@@ -131,15 +136,12 @@ static void on_found(void *arg, const struct pg_answer *a)
 	round_part_done(r);
 }
 
-static void round_start(struct sweeper *s, struct duty *d, bool archive)
+static void round_start(struct round *r, struct sweeper *s, struct duty *d, bool archive)
 {
-	struct round *r = xcalloc(1, sizeof(*r));
 	struct arena arena;
 	struct pg_args args;
 
-	r->s = s;
-	r->duty = d;
-	r->archive = archive;
+	*r = (struct round){.s = s, .duty = d, .archive = archive};
 	arena_init(&arena);
 	pg_args_init(&args, &arena);
 	pg_arg_i32(&args, DUE_MAX);
@@ -149,10 +151,14 @@ static void round_start(struct sweeper *s, struct duty *d, bool archive)
 
 void sweeper_sweep(void *arg, struct duty *d)
 {
-	round_start(arg, d, false);
+	struct sweeper *s = arg;
+
+	round_start(&s->sweep, s, d, false);
 }
 
 void sweeper_archive(void *arg, struct duty *d)
 {
-	round_start(arg, d, true);
+	struct sweeper *s = arg;
+
+	round_start(&s->archive, s, d, true);
 }

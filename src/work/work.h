@@ -47,6 +47,7 @@ struct duty *duty_new(const struct duty_config *config);
 void duty_free(struct duty *d);
 /* No further rounds; one under way still ends with duty_done. */
 void duty_stop(struct duty *d);
+bool duty_running(const struct duty *d); /* a round is under way */
 void duty_done(struct duty *d, bool ok, bool more);
 /* Gives up every lease of a holder; fn runs when it is done or cannot be (the leases then end by time). */
 void duties_hand_on(struct pg *pg, const char *holder, loop_fn *fn, void *arg);

@@ -362,6 +362,7 @@ def test_bad_tokens_of_devices(boxoffice, admin, show):
     theirs = make_staff(boxoffice).make_show()
     for fields, where in [({"shows": [theirs.show_id]}, "/shows"), ({"shows": [str(uuid.uuid4()), show.show_id]}, "/shows"),
                           ({"shows": ["x"]}, "/shows"), ({"shows": []}, "/shows"), ({"device": ""}, "/device"),
+                          *(({"shows": [str(uuid.uuid4()) for _ in range(n)]}, "/shows") for n in (200, 201)),  # as many as may be, and one more
                           ({"device": "d", "scopes": ["checkin", "bookings"]}, "/scopes"),
                           ({"shows": [show.show_id], "scopes": ["events"]}, "/scopes")]:
         answer = device_token(admin, **fields)

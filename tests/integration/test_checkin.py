@@ -260,6 +260,29 @@ def test_undo_and_in_again(door, sale, db, admin):
     assert all(item["status"] == 200 for item in log)
 
 
+@pytest.mark.parametrize("end", ["cancel", "transfer"])
+def test_an_undo_just_before_a_ticket_ends(end, door, sale, show, db, boxoffice):
+    """Whoever ends a ticket waits for an undo that is under way, and then ends it: no code of a cancelled booking opens the door."""
+    door.scan(sale.codes[0])
+    code, ticket = sale.codes[0], sale.tickets[0]
+    acts = {"cancel": lambda: sale.cancel([ticket["seat"]]),
+            "transfer": lambda: sale.buyer.post(f"/v1/shows/{show.show_id}/bookings/{sale.booking_id}/transfer",
+                                                {"seats": [ticket["seat"]], "to": {"name": "Eve", "email": "eve@example.org"}})}
+    said = []
+    with psycopg.connect(boxoffice.database_url) as undo:
+        undo.execute("UPDATE tickets SET state = 'valid', used_at = 'infinity', version = version + 1 WHERE ticket_id = %s",
+                     [ticket["ticket_id"]])
+        thread = threading.Thread(target=lambda: said.append(acts[end]()))
+        thread.start()
+        wait_until(lambda: said or db.execute("SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'").fetchone(),
+                   "somebody who waits for the ticket")
+        undo.commit()
+    thread.join()
+    said[0].expect(200)
+    assert door.reason(code) == {"cancel": "cancelled", "transfer": "revoked"}[end]
+    boxoffice.check()
+
+
 def test_undo_of_what_was_not_done(door, sale, boxoffice, admin):
     assert door.undo(code=sale.codes[0]).expect(200)["reason"] == "not_used"
     assert door.undo(ticket_id=str(uuid.uuid4())).expect(200)["reason"] == "invalid"

@@ -283,6 +283,20 @@ def test_an_undo_just_before_a_ticket_ends(end, door, sale, show, db, boxoffice)
     boxoffice.check()
 
 
+def test_undo_by_nonce_undoes_that_check_in_and_no_other(door, sale, show):
+    """Neither the scan of a copy, which was refused, nor one that was undone and came after undoes what another device did."""
+    right = Device(door.client, show)
+    door.scan(sale.codes[0], "first")
+    assert right.reason(sale.codes[0], "copy") == "already_used"
+    said = right.undo("copy").expect(200)
+    assert (said["result"], said["reason"], said["first_device"]) == ("refused", "not_used", door.name)
+    assert sale.items()[0]["status"] == "used"
+    right.undo(code=sale.codes[0]).expect(200)
+    assert right.reason(sale.codes[0]) == "ok"
+    assert door.undo("first").expect(200)["reason"] == "not_used"
+    assert sale.items()[0]["status"] == "used"
+
+
 def test_undo_of_what_was_not_done(door, sale, boxoffice, admin):
     assert door.undo(code=sale.codes[0]).expect(200)["reason"] == "not_used"
     assert door.undo(ticket_id=str(uuid.uuid4())).expect(200)["reason"] == "invalid"

@@ -76,7 +76,7 @@ def test_the_same_nonce_gets_the_same_answer(door, sale):
 
 def test_a_nonce_is_for_one_code_and_one_device(door, sale, show):
     door.scan(sale.codes[0], "n")
-    door.ask(sale.codes[1], "n").expect(422, "idempotency_mismatch")
+    assert door.ask(sale.codes[1], "n").expect(422, "idempotency_mismatch")["path"] == "/nonce"
     door.ask("junk", "n").expect(422, "idempotency_mismatch")
     assert Device(door.client, show).reason(sale.codes[1], "n") == "ok"
 

@@ -282,6 +282,18 @@ def test_offline_scans_count_as_check_ins(boxoffice, admin, show, door):
     door.upload([("lost", sale.codes[1], from_now(0))], from_now(0)).expect(422, "idempotency_mismatch")
 
 
+def test_an_upload_that_is_refused_records_nothing(boxoffice, show, door):
+    sale = Sale(boxoffice, show, show.seats[:3])
+    at = from_now(-5)
+    door.scan(sale.codes[0], "n0")
+    answer = door.upload([("n1", sale.codes[1], at), ("n0", sale.codes[2], at)], from_now(0)).expect(422, "idempotency_mismatch")
+    assert answer["path"] == "/scans/1/nonce"
+    assert [item["status"] for item in sale.items()] == ["used", "valid", "valid"]
+    # mended and sent again
+    said = door.upload([("n1", sale.codes[1], at), ("n2", sale.codes[2], at)], from_now(0)).expect(200)
+    assert said["ok"] == 2
+
+
 def test_a_clock_that_is_off_is_corrected(boxoffice, admin, show):
     """Two devices, one an hour fast, one a year slow; who was first by true time is first by the clocks."""
     sale = Sale(boxoffice, show, show.seats[:2])

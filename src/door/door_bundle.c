@@ -354,11 +354,11 @@ static void bundle_go(struct door_call *c, struct show *show)
 			web_refuse(c->call, ERR_UNAVAILABLE, "There is no key to sign with yet.");
 		return;
 	}
-	/* which history the numbers belong to, and which show: a cursor of another one gets everything */
+	/* which history the numbers belong to, which show, which seats: a cursor of others gets everything */
 	crypto_digest(str_from(pg_timeline(d->config.pg)), hash);
 	memcpy(&k->history, hash, sizeof(k->history));
 	for (size_t i = 0; i < 16; i++)
-		((uint8_t *)&k->history)[i % 8] ^= show->show_id.b[i];
+		((uint8_t *)&k->history)[i % 8] ^= show->show_id.b[i] ^ show->plan_id.b[15 - i];
 	k->since = 0;
 	if (http_req_query(c->call->req, "since", &since, &bad) && !bad) {
 		k->since = since_read(since, k->history);

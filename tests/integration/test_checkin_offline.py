@@ -13,9 +13,10 @@ import pytest
 from nacl.exceptions import BadSignatureError
 from nacl.signing import SigningKey, VerifyKey
 
-from api import from_now
+from api import from_now, seating_plan
 from door import Device, Sale
 from organiser import make_staff
+from service import wait_until
 
 
 @pytest.fixture
@@ -154,6 +155,17 @@ def test_a_cursor_that_is_not_known_gets_everything(boxoffice, admin, show):
                   "%00", "a" * 64):
         b = opened(boxoffice, admin.get(f"{offline.path}?since={since}").expect(200))
         assert b["kind"] == "full" and len(b["zones"]) == 1, since
+
+
+def test_another_plan_is_sent_in_full(boxoffice, admin):
+    """The seats of a bundle are those of the show: a delta has none, so it is not given to who has the old ones."""
+    show = admin.make_show(seats=4)
+    offline = Offline(admin, boxoffice, show)
+    plan = admin.make_plan(show.venue_id, seating_plan(3))
+    admin.patch(f"/v1/shows/{show.show_id}", {"plan_id": plan["plan_id"]}).expect(200)
+    # not every process knows of the change at once
+    wait_until(lambda: offline.refresh() and len(offline.seats) == 3, "the seats of the other plan")
+    wait_until(lambda: offline.refresh()["kind"] == "delta" and len(offline.seats) == 3, "nothing new")
 
 
 def test_etags(boxoffice, admin, show, door):

@@ -382,6 +382,14 @@ def test_a_device_has_a_token_of_its_own(boxoffice, admin, show, sale):
     phone.post("/v1/events", {"name": "x"}).expect(403, "forbidden")
 
 
+def test_a_token_may_open_two_hundred_doors(admin, show):
+    """The season of a house: as many shows as the contract says."""
+    made = device_token(admin, device="d" * 64, shows=[show.show_id] * 200).expect(201)
+    assert len(made["shows"]) == 200
+    answer = device_token(admin, device="d", shows=[show.show_id] * 201)
+    assert answer.status in (400, 422) and answer.json()["path"] == "/shows", answer
+
+
 def test_a_lost_phone_is_shut_out_at_once(boxoffice, admin, show, sale):
     made = device_token(admin, device="Lost").expect(201)
     phones = [boxoffice.api(made["token"]) for _ in range(4)]

@@ -120,6 +120,15 @@ def test_one_nonce_from_two_connections_at_once(boxoffice, show, sale):
     assert said[0]["result"] == "ok"
 
 
+@pytest.mark.parametrize("key", ["\r\n", "\n", "\t", "  "])
+def test_a_scanner_that_is_a_keyboard_ends_with_a_key(door, sale, key):
+    assert door.scan(sale.codes[0] + key, "1")["result"] == "ok"
+    assert door.scan(sale.codes[0], "1")["result"] == "ok", "the same scan"
+    assert door.scan(key, "2")["reason"] == "invalid"
+    said = door.upload([("3", sale.codes[1] + key, from_now(-1))], from_now(0)).expect(200)
+    assert [item["result"] for item in said["items"]] == ["ok"]
+
+
 # ---- who is not ----------------------------------------------------------------------------------------------------------
 
 def test_one_bit_changed_opens_no_door(door, sale, rng):

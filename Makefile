@@ -160,7 +160,7 @@ test-long: asan $(B)/venv/made-from.txt ## what takes hours: everything breaks (
 	@$(MAKE) fuzz SECONDS='$(FUZZ_SECONDS)'
 
 .PHONY: coverage
-coverage: $(B)/coverage/build.ninja $(B)/venv/made-from.txt $(B)/history-check $(B)/stripe-mock ## lines of src/ that unit and integration tests go through
+coverage: $(B)/coverage/build.ninja $(B)/venv/made-from.txt $(B)/history-check $(B)/stripe-mock $(B)/previous clients ## lines of src/ that unit and integration tests go through
 	@ninja -C $(B)/coverage
 	@script/gather $(B)/coverage $(B)/coverage
 	@find $(B)/coverage -name '*.gcda' -delete

@@ -153,7 +153,7 @@ def test_reasons(boxoffice, admin, door, sale, show, db):
     other = Sale(boxoffice, admin.make_show(), ["A-1"])
     assert door.scan(other.codes[0])["reason"] == "wrong_show"
     assert "ticket" not in door.scan(other.codes[0])
-    for text in ("x", "BX1.", "BX1." + "A" * 172, "WIFI:S:net;;", "línea\nzwei", sale.codes[0].lower(), sale.codes[0] + " "):
+    for text in ("x", "BX1.", "BX1." + "A" * 172, "WIFI:S:net;;", "línea\nzwei", sale.codes[0].lower(), sale.codes[0] + "x", " " + sale.codes[0]):
         said = door.scan(text)
         assert said["reason"] in ("invalid", "unknown_key") and "ticket" not in said, text
     raw = bytearray(base64.b32decode(sale.codes[0][4:] + "=" * 4))

@@ -26,7 +26,7 @@
 #include <unistd.h>
 
 enum {
-	LINGER_MS = 300,
+	LINGER_MS = 1000,
 	STATS_MS = 500,
 	LOOK_TRY_MS = 100,
 	LOOK_MS = 1000,

@@ -13,6 +13,7 @@ PORT := 8080
 HOST :=
 WORKERS :=
 DEMO :=
+KAFKA :=
 SECONDS := 10
 BENCH := all
 ROUNDS := 5
@@ -71,12 +72,12 @@ clean: ## remove build/ (the data in DIR stays)
 
 .PHONY: deps
 deps: ## install what building and running need (Debian packages)
-	@script/deps run
+	@script/deps run $(if $(filter-out no 0,$(KAFKA)),kafka)
 
 .PHONY: deps-test
 deps-test: ## install what the tests need besides
 	@script/deps run test
-	@$(MAKE) $(B)/venv/made-from.txt clients
+	@$(MAKE) $(B)/venv/made-from.txt clients kafka
 	@cd tests/integration/porcupine && go mod download
 	@cd tests/integration/stripe-mock && go mod download
 
@@ -101,6 +102,15 @@ $(B)/vendor/made-from.txt: web/docs/requirements.txt
 		"$$py" -m pip download --quiet --disable-pip-version-check --no-deps --require-hashes -r $< -d $(B)/vendor && \
 		(cd $(B)/vendor && "$$py" -m zipfile -e *.whl .) && cp $< $@; }
 
+# Apache Kafka from Maven's jars; what runs it is Java: the tests, and `up` with a broker
+.PHONY: kafka
+kafka: ## fetch Apache Kafka for the tests and for `make up KAFKA=1` into build/kafka
+	@script/kafka $(B)/kafka
+
+.PHONY: kafka-sums
+kafka-sums: ## after a change of deploy/kafka/pom.xml: write the hashes of its jars anew
+	@script/kafka --sums $(B)/kafka
+
 # ---- clients of the API ---------------------------------------------------------------------------------------------
 
 # Generated from api/openapi.yaml and packed, ready to be published: build/clients/dist. What is generated is not kept.
@@ -122,9 +132,10 @@ $(B)/clients/typescript/made: api/openapi.yaml $(wildcard clients/typescript/*) 
 # ---- run -----------------------------------------------------------------------------------------------------------
 
 .PHONY: up
-up: all ## start everything here: DIR=var PORT=8080 HOST= WORKERS= DEMO=no; Ctrl-C stops it, the data stays
+up: all $(if $(filter-out no 0,$(KAFKA)),kafka) ## start everything here: DIR=var PORT=8080 HOST= WORKERS= DEMO=no KAFKA=1; Ctrl-C stops it, the data stays
 	@exec $(B)/boxoffice up --dir '$(DIR)' --port '$(PORT)' $(if $(HOST),--host '$(HOST)') \
-		$(if $(WORKERS),--workers '$(WORKERS)') $(if $(filter no,$(DEMO)),--no-demo)
+		$(if $(WORKERS),--workers '$(WORKERS)') $(if $(filter no,$(DEMO)),--no-demo) \
+		$(if $(filter-out no 0,$(KAFKA)),--kafka)
 
 # ---- test ----------------------------------------------------------------------------------------------------------
 
@@ -142,7 +153,7 @@ unit: asan ## the tests beside the code
 	@$(SANITIZERS) meson test -C $(B)/asan --no-rebuild --suite unit --print-errorlogs -t 5
 
 .PHONY: integration
-integration: asan $(B)/venv/made-from.txt $(B)/history-check $(B)/stripe-mock $(B)/previous clients ## tests against the real servers: TEST_PROCESSES=3 PYTEST_ARGS='-k name -x'
+integration: asan $(B)/venv/made-from.txt $(B)/history-check $(B)/stripe-mock $(B)/previous clients kafka ## tests against the real servers: TEST_PROCESSES=3 PYTEST_ARGS='-k name -x'
 	@BOXOFFICE_BUILD_DIR=$(B)/asan $(B)/venv/bin/python -m pytest -n $(TEST_PROCESSES) --dist loadfile $(PYTEST_ARGS)
 
 .PHONY: explore
@@ -157,10 +168,12 @@ test-long: asan $(B)/venv/made-from.txt ## what takes hours: everything breaks (
 	@BOXOFFICE_BUILD_DIR=$(B)/asan BOXOFFICE_EVERY_FAILURE=1 BOXOFFICE_SCHEMATHESIS_SECONDS='$(SCHEMATHESIS_SECONDS)' \
 		$(if $(SEED),BOXOFFICE_SEED='$(SEED)') $(B)/venv/bin/python -m pytest -s tests/faults/test_every_failure.py \
 		tests/integration/test_openapi.py -k 'nth_fails or generated_requests'
+	@BOXOFFICE_BUILD_DIR=$(B)/asan BOXOFFICE_CANCELLED_BOOKINGS='$(BOOKINGS)' $(if $(SEED),BOXOFFICE_SEED='$(SEED)') \
+		$(B)/venv/bin/python -m pytest -s tests/faults/test_show_cancel_faults.py -o timeout=3600
 	@$(MAKE) fuzz SECONDS='$(FUZZ_SECONDS)'
 
 .PHONY: coverage
-coverage: $(B)/coverage/build.ninja $(B)/venv/made-from.txt $(B)/history-check $(B)/stripe-mock ## lines of src/ that unit and integration tests go through
+coverage: $(B)/coverage/build.ninja $(B)/venv/made-from.txt $(B)/history-check $(B)/stripe-mock kafka ## lines of src/ that unit and integration tests go through
 	@ninja -C $(B)/coverage
 	@script/gather $(B)/coverage $(B)/coverage
 	@find $(B)/coverage -name '*.gcda' -delete

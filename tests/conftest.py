@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from kafka import start_kafka
 from service import Boxoffice
 from stand import Plant, Stand
 
@@ -146,6 +147,22 @@ def plant(build_dir, base_dir):
     plant = Plant(build_dir, tempfile.mkdtemp(dir=base_dir))
     yield plant
     plant.close()
+
+
+@pytest.fixture(scope="session")
+def kafka(base_dir):
+    """A Kafka broker that tests share: each takes topics and groups of its own and hurts nothing. Started when first asked for."""
+    broker = start_kafka(tempfile.mkdtemp(dir=base_dir))
+    yield broker
+    broker.close()
+
+
+@pytest.fixture
+def own_kafka(work_dir):
+    """A Kafka broker that this test alone uses, and may hurt."""
+    broker = start_kafka(work_dir / "kafka")
+    yield broker
+    broker.close()
 
 
 @pytest.fixture

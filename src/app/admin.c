@@ -32,6 +32,16 @@ static const char summary[] = "  admin organizer create NAME\n"
 			      "  admin payments list [--all]\n"
 			      "  admin payments settle FINDING-ID --how TEXT [--by WHO]\n"
 			      "  admin payments retry-refund REFUND-ID [--by WHO]\n"
+			      "  admin notifications list [--all]\n"
+			      "  admin notifications retry NOTIFICATION-ID | --all\n"
+			      "  admin outbox list [--all]\n"
+			      "  admin outbox retry EVENT-ID\n"
+			      "  admin outbox skip EVENT-ID\n"
+			      "  admin consumers list\n"
+			      "  admin consumers parked [CONSUMER]\n"
+			      "  admin consumers retry CONSUMER [--event EVENT-ID]\n"
+			      "  admin consumers skip CONSUMER [--event EVENT-ID]\n"
+			      "  admin consumers reset CONSUMER --to now|beginning\n"
 			      "  admin export --email ADDRESS | --buyer ID [--organizer NAME]\n"
 			      "  admin erase --email ADDRESS | --buyer ID [--organizer NAME] [--yes-future]\n"
 			      "  admin backup FOLDER\n"
@@ -255,6 +265,16 @@ static const struct action {
 	{"payments", "list", NO_SUBJECT, admin_payments_list, false},
 	{"payments", "settle", A_SUBJECT, admin_payments_settle, false},
 	{"payments", "retry-refund", A_SUBJECT, admin_payments_retry, false},
+	{"notifications", "list", NO_SUBJECT, admin_notifications_list, false},
+	{"notifications", "retry", MAYBE_A_SUBJECT, admin_notifications_retry, false},
+	{"outbox", "list", NO_SUBJECT, admin_outbox_list, false},
+	{"outbox", "retry", A_SUBJECT, admin_outbox_retry, false},
+	{"outbox", "skip", A_SUBJECT, admin_outbox_skip, false},
+	{"consumers", "list", NO_SUBJECT, admin_consumers_list, false},
+	{"consumers", "parked", MAYBE_A_SUBJECT, admin_consumers_parked, false},
+	{"consumers", "retry", A_SUBJECT, admin_consumers_retry, false},
+	{"consumers", "skip", A_SUBJECT, admin_consumers_skip, false},
+	{"consumers", "reset", A_SUBJECT, admin_consumers_reset, false},
 	{"erase", "", NO_SUBJECT, admin_buyer_erase, false},
 	{"export", "", NO_SUBJECT, admin_buyer_export, false},
 	{"backup", "", A_SUBJECT, admin_backup, true},
@@ -278,7 +298,10 @@ int admin_main(int argc, char **argv)
 		[OPT_BUYER] = {"buyer", true, "Of erase and export: one record of a person.", NULL},
 		[OPT_YES_FUTURE] = {"yes-future", false,
 				    "Of erase: also somebody with bookings for shows that are still to come.", NULL},
-		[OPT_ALL] = {"all", false, "Of payments list: also what is settled.", NULL},
+		[OPT_ALL] = {"all", false,
+			     "Of payments list: also what is settled; of outbox list: also what was left out; of "
+			     "notifications list: also what was sent; of retry: all that failed.",
+			     NULL},
 		[OPT_HOW] =
 			{"how", true,
 			 "Of payments settle: what was done, of close-sales and open-sales: why; a sentence without "
@@ -289,6 +312,9 @@ int admin_main(int argc, char **argv)
 				"Of restore: everything was brought back; reconcile, check and open sales.", NULL},
 		[OPT_REFUND_ORPHANS] = {"refund-orphans", false,
 					"Of restore --finish: give back what was paid after the backup.", NULL},
+		[OPT_EVENT] = {"event", true,
+			       "Of consumers retry and skip: only the event of this id. [all that are parked]", NULL},
+		[OPT_TO] = {"to", true, "Of consumers reset: now or beginning.", NULL},
 		{0},
 	};
 	const struct action *action = NULL;

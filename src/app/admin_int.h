@@ -20,7 +20,9 @@ enum {
 	OPT_HOW,
 	OPT_BY,
 	OPT_FINISH,
-	OPT_REFUND_ORPHANS
+	OPT_REFUND_ORPHANS,
+	OPT_EVENT,
+	OPT_TO
 };
 
 struct asked {
@@ -50,8 +52,24 @@ int admin_user_disable(const struct asked *a);
 /* ---- admin_payments.c: each returns the exit status ---- */
 
 int admin_payments_list(const struct asked *a);
+int admin_notifications_list(const struct asked *a);
+int admin_notifications_retry(const struct asked *a);
 int admin_payments_settle(const struct asked *a);
 int admin_payments_retry(const struct asked *a);
+
+/* ---- admin_consumers.c: each returns the exit status ---- */
+
+int admin_consumers_list(const struct asked *a);
+int admin_consumers_parked(const struct asked *a);
+int admin_consumers_retry(const struct asked *a);
+int admin_consumers_skip(const struct asked *a);
+int admin_consumers_reset(const struct asked *a);
+
+/* ---- admin_outbox.c: each returns the exit status ---- */
+
+int admin_outbox_list(const struct asked *a);
+int admin_outbox_retry(const struct asked *a);
+int admin_outbox_skip(const struct asked *a);
 
 /* ---- admin_backup.c, admin_restore.c, admin_reopen.c: each returns the exit status ---- */
 

@@ -126,11 +126,23 @@ static bool end_logins(PGconn *c, const json_t *manifest)
 
 	if (!json_object_get(json_object_get(manifest, "rows"), "staff_logins"))
 		return true;
-	r = pg_sync_ask(c, "restore", admin_sql_restore_logins.sql, 0, NULL);
+	r = pg_sync_ask(c, "restore", admin_sql_restore_afresh.sql, 0, NULL);
 	if (r)
 		printf("%s API tokens and %s people of the staff are as they were then; %s logins were ended.\n"
 		       "Revoke, disable and erase once more what was revoked, disabled and erased since.\n",
 		       PQgetvalue(r, 0, 0), PQgetvalue(r, 0, 1), PQgetvalue(r, 0, 2));
+	PQclear(r);
+	return r != NULL;
+}
+
+/* Backups of before there were consumers have none. */
+static bool put_consumers_back(PGconn *c, const json_t *manifest)
+{
+	PGresult *r;
+
+	if (!json_object_get(json_object_get(manifest, "rows"), "consumers"))
+		return true;
+	r = pg_sync_ask(c, "restore", admin_sql_restore_consumers.sql, 0, NULL);
 	PQclear(r);
 	return r != NULL;
 }
@@ -180,8 +192,8 @@ int admin_restore(const struct asked *a)
 		goto out;
 	}
 	backup_tell("counting the rows");
-	if (!rows_agree(a->pg, manifest) || !end_logins(a->pg, manifest) || !close_sales(a->pg, manifest) ||
-	    !pg_sync_do(a->pg, "restore", "ANALYZE")) {
+	if (!rows_agree(a->pg, manifest) || !end_logins(a->pg, manifest) || !put_consumers_back(a->pg, manifest) ||
+	    !close_sales(a->pg, manifest) || !pg_sync_do(a->pg, "restore", "ANALYZE")) {
 		fprintf(stderr,
 			"boxoffice: the data is there, but it is not what the backup says; sales stay closed\n");
 		goto out;

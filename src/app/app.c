@@ -6,8 +6,13 @@
 
 #include "booking/booking_service.h"
 #include "door/door_service.h"
+#include "hooks/hooks.h"
+#include "io/http_stream.h"
 #include "jobs/jobs.h"
+#include "notify/notices_locks.h"
+#include "notify/notify_sender.h"
 #include "payment/payment_service.h"
+#include "relay/relay.h"
 #include "staff/staff.h"
 #include "ticket/ticket_service.h"
 #include "work/work.h"
@@ -45,6 +50,7 @@ static const struct pg_stmt *const *const *statement_lists(void)
 	size_t n = 0;
 
 	lists[n++] = app_sql_statements;
+	lists[n++] = consume_sql;
 	lists[n++] = auth_sql;
 	lists[n++] = staff_sql;
 	lists[n++] = event_sql;
@@ -53,8 +59,12 @@ static const struct pg_stmt *const *const *statement_lists(void)
 	lists[n++] = payment_sql;
 	lists[n++] = booking_sql;
 	lists[n++] = jobs_sql;
+	lists[n++] = notify_sql;
+	lists[n++] = hooks_sql;
 	lists[n++] = door_sql;
 	lists[n++] = work_sql;
+	lists[n++] = notices_sql;
+	lists[n++] = relay_sql;
 	lists[n] = NULL;
 	return lists;
 }
@@ -72,6 +82,8 @@ static void on_redis_state(void *arg, bool ready)
 
 	metric_set(app->metrics, METRIC_UP, 1, 0, ready);
 }
+
+enum { STREAM_RETRY_MS = 2000 };
 
 bool app_init(struct app *app, const struct config *config, struct metrics *metrics, const char *application)
 {
@@ -114,6 +126,16 @@ bool app_init(struct app *app, const struct config *config, struct metrics *metr
 	app->pg = pg_new(app->loop, &pg);
 	app->offload = offload_new(app->loop, (int)config->offload_threads, (size_t)config->offload_queue);
 	app->http = http_client_new(app->loop, 64, config->payment_ca_file[0] ? config->payment_ca_file : NULL);
+	struct http_streams_config streams = {.loop = app->loop,
+					      .metrics = metrics,
+					      .streams_max = (size_t)config->streams_max,
+					      .per_session_max = (size_t)config->streams_per_session,
+					      .per_network_max = (size_t)config->connections_per_network,
+					      .queue_max = (size_t)config->stream_queue_bytes,
+					      .heartbeat_ms = config->stream_heartbeat_ms,
+					      .retry_ms = STREAM_RETRY_MS};
+
+	app->streams = http_streams_new(&streams);
 	struct auth_config auth = {.master = app->master,
 				   .pg = app->pg,
 				   .session_lifetime_us = config->session_days * US_PER_DAY,
@@ -153,6 +175,7 @@ bool app_init(struct app *app, const struct config *config, struct metrics *metr
 					   .offload = app->offload,
 					   .metrics = metrics,
 					   .map = app->map,
+					   .streams = app->streams,
 					   .seats_per_lock = (uint32_t)config->seats_per_lock,
 					   .locks_per_session = (uint32_t)config->locks_per_session,
 					   .queue_max = (uint32_t)config->lock_queue,
@@ -216,18 +239,40 @@ bool app_init(struct app *app, const struct config *config, struct metrics *metr
 					.booking = app->booking,
 					.metrics = metrics};
 	app->jobs = show_jobs_new(&jobs);
+	struct hooks_config hooks = {.loop = app->loop,
+				     .pg = app->pg,
+				     .auth = app->auth,
+				     .metrics = metrics,
+				     .per_organizer = config->webhooks_per_organizer,
+				     .queue_max = config->webhook_queue,
+				     .concurrency = config->webhook_concurrency,
+				     .timeout_ms = config->webhook_timeout_ms,
+				     .suspend_seconds = config->webhook_suspend_seconds,
+				     .days = config->webhook_days,
+				     .retry_seconds = config->webhook_retry_seconds,
+				     .allow_networks = config->webhooks_allow_networks,
+				     .ca_file = config->webhook_ca_file,
+				     .allow_http = config->webhooks_allow_http == 1};
+
+	app->hooks = hooks_new(&hooks, error, sizeof(error));
+	if (!app->hooks) {
+		fprintf(stderr, "boxoffice: %s\n", error);
+		return false;
+	}
 	return true;
 }
 
 void app_done(struct app *app)
 {
 	/* the connections first: they drop the callbacks that point into the services */
+	http_streams_free(app->streams);
 	http_client_free(app->http);
 	redis_free(app->redis);
 	offload_free(app->offload);
 	staff_service_free(app->staff);
 	seat_service_free(app->seat); /* its lane belongs to pg */
 	pg_free(app->pg);
+	hooks_free(app->hooks);
 	show_jobs_free(app->jobs);
 	booking_service_free(app->booking);
 	payment_service_free(app->payment);

@@ -15,6 +15,7 @@
 #include "seat/seat_service.h"
 
 struct booking_service;
+struct hooks;
 struct payment_service;
 struct staff_service;
 struct show_jobs;
@@ -30,6 +31,7 @@ struct app {
 	struct redis *redis;
 	struct offload *offload;
 	struct http_client *http;
+	struct http_streams *streams;
 	struct auth *auth;
 	struct staff_service *staff;
 	struct event_service *event;
@@ -40,6 +42,7 @@ struct app {
 	struct payment_service *payment;
 	struct booking_service *booking;
 	struct show_jobs *jobs;
+	struct hooks *hooks;
 	int64_t schema_wanted;
 };
 

@@ -23,7 +23,7 @@ static const struct {
 } checks[] = {
 	{"I1", &check_sql_check_i1_seat_owners}, {"I2", &check_sql_check_i2_confirmations},
 	{"I3", &check_sql_check_i3_money},	 {"I4", &check_sql_check_i4_bounds},
-	{"I6", &check_sql_check_i6_tickets},
+	{"I5", &check_sql_check_i5_events},	 {"I6", &check_sql_check_i6_tickets},
 };
 
 /* How many violations; -1 when it could not be asked. */
@@ -34,7 +34,8 @@ static long run_check(PGconn *pg, const char *name, const struct pg_stmt *stmt, 
 	int n = r ? PQntuples(r) : -1;
 
 	for (int i = 0; i < n && i < LINES_MAX; i++)
-		printf("%s show %s: %s\n", name, PQgetvalue(r, i, 0), PQgetvalue(r, i, 1));
+		printf("%s%s%s: %s\n", name, PQgetisnull(r, i, 0) ? "" : " show ", PQgetvalue(r, i, 0),
+		       PQgetvalue(r, i, 1));
 	if (n > LINES_MAX)
 		printf("%s and %d more\n", name, n - LINES_MAX);
 	PQclear(r);

@@ -11,6 +11,8 @@
 #include "base/xmalloc.h"
 #include "booking/booking_service.h"
 #include "door/door_service.h"
+#include "hooks/hooks.h"
+#include "io/http_stream.h"
 #include "io/log.h"
 #include "io/verifier.h"
 #include "jobs/jobs.h"
@@ -135,6 +137,17 @@ static void get_style(struct web_call *call)
 	get_page(call, &web_file_front_css, STR("text/css; charset=utf-8"));
 }
 
+/* Where mails lead. Its token stands after the #, so it does not come here. */
+static void get_booking_page(struct web_call *call)
+{
+	get_page(call, &web_file_booking_html, STR("text/html; charset=utf-8"));
+}
+
+static void get_booking_script(struct web_call *call)
+{
+	get_page(call, &web_file_booking_js, STR("text/javascript; charset=utf-8"));
+}
+
 static const struct web_route always[] = {
 	{HTTP_GET, "/healthz", app_health_get, WEB_ANYBODY, 0, 0, false},
 	{HTTP_GET, "/readyz", get_ready, WEB_ANYBODY, 0, 0, false},
@@ -145,6 +158,8 @@ static const struct web_route pages[] = {
 	{HTTP_GET, "/", get_front, WEB_ANYBODY, 0, 0, false},
 	{HTTP_GET, "/front.js", get_script, WEB_ANYBODY, 0, 0, false},
 	{HTTP_GET, "/front.css", get_style, WEB_ANYBODY, 0, 0, false},
+	{HTTP_GET, "/booking", get_booking_page, WEB_ANYBODY, 0, 0, false},
+	{HTTP_GET, "/booking.js", get_booking_script, WEB_ANYBODY, 0, 0, false},
 };
 
 static void add_routes(struct web *web, struct worker *k)
@@ -158,6 +173,7 @@ static void add_routes(struct web *web, struct worker *k)
 	seat_routes(k ? k->app.seat : NULL, web);
 	booking_routes(k ? k->app.booking : NULL, web);
 	show_jobs_routes(k ? k->app.jobs : NULL, web);
+	hooks_routes(k ? k->app.hooks : NULL, web);
 	payment_routes(k ? k->app.payment : NULL, web);
 	ticket_routes(k ? k->app.ticket : NULL, web);
 	door_routes(k ? k->app.door : NULL, web);
@@ -346,6 +362,7 @@ static void on_term(void *arg, int signo)
 		return;
 	k->draining = true;
 	timer_set_ms(k->cut, k->app.config->drain_timeout_ms);
+	http_streams_drain(k->app.streams);
 	http_server_drain(k->server, LINGER_MS, on_drained, k);
 }
 

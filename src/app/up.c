@@ -3,7 +3,8 @@
  *
  *   starting: PostgreSQL and Redis and the simulator -> roles, schema, organiser -> serve and work -> ready -> demo -> up.json
  *   running:  whoever dies is started again, and said so
- *   stopping: serve (open requests are answered), work, the simulator, Redis, PostgreSQL; 5 seconds in all
+ *   stopping: serve (open requests are answered), work, the simulator, Redis, PostgreSQL; 5 seconds in all. Kafka is told
+ *             when work has ended, and may take 20 seconds
  *
  * Whatever fails while starting is one sentence and exit status 1, and what was started is stopped again.
  */
@@ -19,9 +20,10 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { READY_MS = 60000, POLL_MS = 15 };
+enum { READY_MS = 60000, READY_KAFKA_MS = 120000, POLL_MS = 15 };
 /* Each until then after the stop began; PostgreSQL has the rest of five seconds. */
 enum { STOP_SERVE_MS = 2900, STOP_WORK_MS = 3300, STOP_PAYSIM_MS = 3600, STOP_REDIS_MS = 3900, STOP_PG_MS = 4500 };
+enum { STOP_KAFKA_MS = 20000 };
 
 extern char **environ;
 
@@ -89,21 +91,22 @@ static int read_options(struct up *up, int argc, char **argv, const char **ret_d
 	struct config_extra extra[] = {
 		{"dir", true, "The folder for data, keys and logs. [var]", NULL},
 		{"no-demo", false, "Start without the demo venue and its shows.", NULL},
+		{"kafka", false, "Start a Kafka broker too, and send events there (Java 17, `make kafka`).", NULL},
 		{"insecure-http", false, "Allow --host to be an address that others can reach, without TLS.", NULL},
 		{0},
 	};
 	int status = config_read(
 		"boxoffice up",
 		"Starts everything on this machine: a private PostgreSQL and Redis on sockets in --dir, the payment "
-		"simulator, "
-		"serve and work. Ctrl-C stops all; the data stays. Settings of serve and work may be given too.",
+		"simulator, a Kafka broker if asked for, serve and work. Ctrl-C stops all; the data stays. Settings of "
+		"serve and work may be given too.",
 		argc, argv, extra, &up->config);
 
 	if (status < 0)
 		status = pass_on(up, argc, argv, extra);
 	if (status >= 0)
 		return status;
-	if (!loopback(up->config.host) && !extra[2].value) {
+	if (!loopback(up->config.host) && !extra[3].value) {
 		up_say("--host %s can be reached by others, and up speaks HTTP without TLS: passwords and tickets "
 		       "would travel in the clear. "
 		       "Put a gateway with TLS before it, or give --insecure-http if you mean it",
@@ -111,6 +114,11 @@ static int read_options(struct up *up, int argc, char **argv, const char **ret_d
 		return 1;
 	}
 	up->demo = !extra[1].value;
+	up->kafka = extra[2].value != NULL;
+	if (up->kafka && up->config.kafka_brokers[0]) {
+		up_say("--kafka starts a broker here, and kafka-brokers names another: give one of the two");
+		return 2;
+	}
 	*ret_dir = extra[0].value ? extra[0].value : "var";
 	return -1;
 }
@@ -148,7 +156,8 @@ static void begin(struct up *up, int which, const char *name, void (*start)(stru
 static bool ready(struct up *up, int which, bool (*answers)(struct up *up))
 {
 	struct child *c = &up->children[which];
-	int64_t until = up_now_ms() + READY_MS;
+	int patience_ms = which == CHILD_KAFKA ? READY_KAFKA_MS : READY_MS;
+	int64_t until = up_now_ms() + patience_ms;
 	char how[32], words[512];
 
 	while (!up_stop_wanted()) {
@@ -162,8 +171,8 @@ static bool ready(struct up *up, int which, bool (*answers)(struct up *up))
 			return true;
 		}
 		if (up_now_ms() > until)
-			return up_say("%s was not ready within %d s (%s/log/%s.log)", c->name, READY_MS / 1000, up->dir,
-				      c->name);
+			return up_say("%s was not ready within %d s (%s/log/%s.log)", c->name, patience_ms / 1000,
+				      up->dir, c->name);
 		up_pump(up, POLL_MS);
 	}
 	return false;
@@ -215,6 +224,10 @@ static bool start_all(struct up *up)
 	if (seconds(at) > 0.2)
 		up_tell("  database made          %5.2f s", seconds(at));
 	at = up_now_ms();
+	if (up->kafka && !up_kafka_make(up))
+		return false;
+	if (up->kafka)
+		begin(up, CHILD_KAFKA, "kafka", up_kafka_start);
 	begin(up, CHILD_POSTGRES, "postgres", up_pg_start);
 	begin(up, CHILD_REDIS, "redis", up_redis_start);
 	begin(up, CHILD_PAYSIM, "paysim", up_paysim_start);
@@ -225,6 +238,12 @@ static bool start_all(struct up *up)
 	if (!step(up, "prepare", up_prepare) || !read_token(up))
 		return false;
 	up_tell("  schema                 %5.2f s", seconds(at));
+	if (up->kafka) {
+		at = up_now_ms();
+		if (!ready(up, CHILD_KAFKA, up_kafka_answers))
+			return false;
+		up_tell("  Kafka                  %5.2f s", seconds(at));
+	}
 	at = up_now_ms();
 	begin(up, CHILD_SERVE, "serve", up_serve_start);
 	begin(up, CHILD_WORK, "work", up_work_start);
@@ -243,14 +262,19 @@ static bool start_all(struct up *up)
 
 static void announce(struct up *up)
 {
+	char mails[PATH_MAX + 80] = "";
+
+	if (up_writes_mails(up))
+		up_path(mails, sizeof(mails), "  mails     none is sent: they are files in %s/mail\n", up->dir);
 	up_tell("\nReady after %.1f s.\n"
 		"  open      %s%s\n"
 		"  data      %s  (logs in %s/log)\n"
+		"%s"
 		"  API       token, database and Redis addresses are in %s/up.json\n"
 		"  stop      Ctrl-C; the data stays, and `up` goes on with it\n",
 		seconds(up->began_ms), up->url,
 		up->demo ? "  (a theatre with three evenings on sale; test card pm_card_visa)" : "", up->dir, up->dir,
-		up->dir);
+		mails, up->dir);
 }
 
 /* ---- stopping ---- */
@@ -263,7 +287,7 @@ static void stop_all(struct up *up)
 	} order[] = {
 		{CHILD_SERVE, SIGTERM, STOP_SERVE_MS},	 {CHILD_WORK, SIGTERM, STOP_WORK_MS},
 		{CHILD_PAYSIM, SIGTERM, STOP_PAYSIM_MS}, {CHILD_REDIS, SIGTERM, STOP_REDIS_MS},
-		{CHILD_POSTGRES, SIGINT, STOP_PG_MS},
+		{CHILD_POSTGRES, SIGINT, STOP_PG_MS},	 {CHILD_KAFKA, SIGTERM, STOP_KAFKA_MS},
 	};
 
 	up_json_remove(up);
@@ -272,6 +296,9 @@ static void stop_all(struct up *up)
 		struct child *c = &up->children[order[i].which];
 
 		child_stop(up, c, order[i].signo, began + order[i].by_ms);
+		/* it takes the longest: it goes while the others do */
+		if (order[i].which == CHILD_WORK && up->children[CHILD_KAFKA].state == CHILD_RUNNING)
+			kill(up->children[CHILD_KAFKA].pid, SIGTERM);
 		if (c->unclean)
 			up_say("%s did not stop in time and was killed%s", c->name,
 			       order[i].which == CHILD_POSTGRES ? "; PostgreSQL recovers when it is started again"
@@ -287,7 +314,8 @@ static int run(struct up *up, const char *dir)
 
 	if (!up_dir_open(up, dir))
 		return 1;
-	if (!up_pg_find(up) || !up_parts_find(up) || !up_run_open(up) || !up_secrets(up) || !up_ports(up))
+	if (!up_pg_find(up) || !up_parts_find(up) || (up->kafka && !up_kafka_find(up)) || !up_run_open(up) ||
+	    !up_secrets(up) || !up_ports(up))
 		goto out;
 	up_tell("boxoffice: starting in %s", up->dir);
 	if (start_all(up)) {

@@ -7,6 +7,7 @@
  *   DIR/secret/      keys and the admin token, made once
  *   DIR/log/         what each child says
  *   DIR/paysim.db    the payment simulator's ledger
+ *   DIR/kafka/       the broker, with --kafka (up_kafka.c)
  *   DIR/demo.json    what the demo made
  *   DIR/up.json      only while everything is ready
  */
@@ -209,7 +210,8 @@ static void trim_log(const char *path)
 
 bool up_dir_open(struct up *up, const char *dir)
 {
-	static const char *const logs[] = {"postgres", "redis", "paysim", "serve", "work", "prepare", "seed", "initdb"};
+	static const char *const logs[] = {"postgres", "redis", "paysim", "serve", "work",
+					   "prepare",  "seed",	"initdb", "kafka", "kafka-format"};
 	char cwd[PATH_MAX], path[PATH_MAX + 64];
 	bool root = geteuid() == 0;
 	size_t n;
@@ -396,6 +398,8 @@ bool up_json_write(struct up *up)
 	jw_kcstr(&w, "database_url", up->database_url);
 	jw_kcstr(&w, "redis_url", up->redis_url);
 	jw_kcstr(&w, "payment_url", up->payment_url);
+	if (up->kafka)
+		jw_kcstr(&w, "kafka", up->kafka_brokers);
 	jw_kint(&w, "pid", getpid());
 	up_path(path, sizeof(path), "%s/demo.json", up->dir);
 	demo = up->demo ? up_file_read(path, 16 * 1024) : NULL;

@@ -5,6 +5,7 @@
  *   up_child.c    a child process: started, watched, started again, ended
  *   up_files.c    DIR and what stands in it
  *   up_pg.c       the private PostgreSQL
+ *   up_kafka.c    the Kafka of --kafka
  *   up_parts.c    Redis, the payment simulator, serve, work
  *   up_prepare.c  roles, schema, the organiser and its token
  *
@@ -44,13 +45,13 @@ struct child {
 	void (*start)(struct up *up, struct child *c);
 };
 
-enum { CHILD_POSTGRES, CHILD_REDIS, CHILD_PAYSIM, CHILD_SERVE, CHILD_WORK, CHILD_STEP, CHILD_COUNT };
+enum { CHILD_POSTGRES, CHILD_REDIS, CHILD_KAFKA, CHILD_PAYSIM, CHILD_SERVE, CHILD_WORK, CHILD_STEP, CHILD_COUNT };
 
 struct up {
 	struct config config;
 	char **passed; /* settings given to up, for serve and work */
 	int n_passed;
-	bool demo;
+	bool demo, kafka;
 
 	char dir[PATH_MAX]; /* absolute */
 	char run[PATH_MAX]; /* sockets: DIR/run, or a short folder that is removed at the end */
@@ -62,7 +63,8 @@ struct up {
 	uid_t pg_uid; /* who PostgreSQL runs as; our own unless we are root */
 	gid_t pg_gid;
 	int lock_fd;
-	int port, paysim_port;
+	int port, paysim_port, kafka_port, kafka_controller_port;
+	char java_exe[PATH_MAX], kafka_libs[PATH_MAX], kafka_brokers[32];
 	char url[300], payment_url[64];
 	char database_url[3 * PATH_MAX], app_database_url[3 * PATH_MAX], redis_url[3 * PATH_MAX];
 	char token[AUTH_TOKEN_TEXT];
@@ -139,6 +141,8 @@ int up_pg_leftovers(const struct up *up, int signo);
 /* ---- up_parts.c ---- */
 
 bool up_parts_find(struct up *up);
+/* A program of that name; false when PATH has none. */
+bool up_in_path(const char *program, char *out, size_t size);
 bool up_ports(struct up *up);
 void up_redis_start(struct up *up, struct child *c);
 bool up_redis_answers(struct up *up);
@@ -147,6 +151,16 @@ bool up_paysim_answers(struct up *up);
 void up_serve_start(struct up *up, struct child *c);
 bool up_serve_answers(struct up *up);
 void up_work_start(struct up *up, struct child *c);
+/* Nobody said where mails go: they are files in DIR/mail. */
+bool up_writes_mails(const struct up *up);
+
+/* ---- up_kafka.c ---- */
+
+bool up_kafka_find(struct up *up);
+/* Its ports, its folder. Takes a second or two the first time. */
+bool up_kafka_make(struct up *up);
+void up_kafka_start(struct up *up, struct child *c);
+bool up_kafka_answers(struct up *up);
 
 /* ---- up_prepare.c, seed.c: run as a step, in a process of their own ---- */
 

@@ -17,7 +17,7 @@
 
 enum { PORT_WAIT_MS = 6000 };
 
-static bool in_path(const char *program, char *out, size_t size)
+bool up_in_path(const char *program, char *out, size_t size)
 {
 	const char *path = getenv("PATH");
 	struct str rest = str_from(path ? path : "/usr/local/bin:/usr/bin:/bin"), one;
@@ -41,13 +41,14 @@ bool up_parts_find(struct up *up)
 	if (n <= 0)
 		return up_say("cannot find the own program: is /proc mounted?");
 	up->own_exe[n] = '\0';
-	if (!in_path("redis-server", up->redis_exe, sizeof(up->redis_exe)) &&
-	    !in_path("valkey-server", up->redis_exe, sizeof(up->redis_exe)))
+	if (!up_in_path("redis-server", up->redis_exe, sizeof(up->redis_exe)) &&
+	    !up_in_path("valkey-server", up->redis_exe, sizeof(up->redis_exe)))
 		return up_say("redis-server is not installed: apt-get install redis-server");
 	slash = strrchr(up->own_exe, '/');
 	up_path(up->paysim_exe, sizeof(up->paysim_exe), "%.*s/boxoffice-paysim", (int)(slash - up->own_exe),
 		up->own_exe);
-	if (access(up->paysim_exe, X_OK) != 0 && !in_path("boxoffice-paysim", up->paysim_exe, sizeof(up->paysim_exe)))
+	if (access(up->paysim_exe, X_OK) != 0 &&
+	    !up_in_path("boxoffice-paysim", up->paysim_exe, sizeof(up->paysim_exe)))
 		return up_say("boxoffice-paysim, the payment simulator, is not beside %s: run make", up->own_exe);
 	return true;
 }
@@ -195,9 +196,14 @@ bool up_paysim_answers(struct up *up)
 
 /* ---- serve and work ---- */
 
+bool up_writes_mails(const struct up *up)
+{
+	return !up->config.smtp_url[0] && !up->config.mail_dir[0];
+}
+
 static void start_own(struct up *up, struct child *c, const char *command)
 {
-	char key[PATH_MAX + 32], payment_key[PATH_MAX + 32], webhook_key[PATH_MAX + 32], port[16];
+	char key[PATH_MAX + 32], payment_key[PATH_MAX + 32], webhook_key[PATH_MAX + 32], mails[PATH_MAX + 32], port[16];
 	char *argv[UP_ARGS_MAX];
 	int n = 0;
 
@@ -212,6 +218,11 @@ static void start_own(struct up *up, struct child *c, const char *command)
 	argv[n++] = up_arg("2000");
 	argv[n++] = up_arg("--public-url");
 	argv[n++] = up->url;
+	if (up_writes_mails(up)) {
+		up_path(mails, sizeof(mails), "%s/mail", up->dir);
+		argv[n++] = up_arg("--mail-dir");
+		argv[n++] = mails;
+	}
 	argv[n++] = up_arg("--disk-paths");
 	argv[n++] = up->dir;
 	argv[n++] = up_arg("--disk-free-min-mb");
@@ -232,6 +243,10 @@ static void start_own(struct up *up, struct child *c, const char *command)
 	argv[n++] = payment_key;
 	argv[n++] = up_arg("--payment-webhook-secret-file");
 	argv[n++] = webhook_key;
+	if (up->kafka) {
+		argv[n++] = up_arg("--kafka-brokers");
+		argv[n++] = up->kafka_brokers;
+	}
 	argv[n] = NULL;
 	child_spawn(up, c, argv, geteuid(), getegid(), SIGTERM, NULL, NULL);
 }

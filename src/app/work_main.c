@@ -3,10 +3,18 @@
 #include "app/notify.h"
 #include "app/schema.h"
 
+#include "app/mail_setup.h"
 #include "base/times.h"
+#include "consume/consume.h"
+#include "hooks/hooks.h"
 #include "io/log.h"
 #include "jobs/jobs.h"
+#include "notify/notices.h"
+#include "notify/notices_consume.h"
+#include "notify/notices_locks.h"
+#include "notify/notify_sender.h"
 #include "payment/payment_service.h"
+#include "relay/relay.h"
 #include "work/work.h"
 
 #include <errno.h>
@@ -16,16 +24,21 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { SETTLE_MAX = 50 };
+enum { SETTLE_MAX = 50, MAILS_END_MS = 2500 };
 
 struct work {
 	struct app app;
 	struct web *web;
 	struct http_server *server;
-	struct duty *duties[9];
+	struct duty *duties[16 + CONSUMER_KINDS];
 	size_t n;
 	struct orphan_scan *orphans;
 	struct payment_watch *watch;
+	struct consumer *consumers[CONSUMER_KINDS];
+	size_t n_consumers;
+	struct notify_sender *sender;
+	struct notices *notices;
+	struct relay *relay;
 	struct disk_watch *disk; /* NULL: none is here */
 	char holder[128];
 	bool stopping;
@@ -33,11 +46,26 @@ struct work {
 	int exit_status;
 };
 
-static void on_handed_on(void *arg)
+static void on_mails_ended(void *arg)
 {
 	struct work *w = arg;
 
 	loop_stop(w->app.loop);
+}
+
+static void on_handed_on(void *arg)
+{
+	struct work *w = arg;
+
+	/* a mail that is being said is worth waiting for: cut off, it would arrive twice */
+	notify_sender_finish(w->sender, MAILS_END_MS, on_mails_ended, w);
+}
+
+static void on_relay_stopped(void *arg)
+{
+	struct work *w = arg;
+
+	duties_hand_on(w->app.pg, w->holder, on_handed_on, w);
 }
 
 static void on_signal(void *arg, int signo)
@@ -53,7 +81,7 @@ static void on_signal(void *arg, int signo)
 	/* every statement is whole in itself: a round that is cut is taken up by the next holder of the lease */
 	for (size_t i = 0; i < w->n; i++)
 		duty_stop(w->duties[i]);
-	duties_hand_on(w->app.pg, w->holder, on_handed_on, w);
+	relay_stop(w->relay, on_relay_stopped, w);
 }
 
 /* The database was reached: it is one for us, or there is nothing to wait for. */
@@ -135,6 +163,27 @@ static bool watch_start(struct work *w, const struct config *c)
 	return true;
 }
 
+static bool relay_begin(struct work *w, const struct config *c)
+{
+	struct relay_config relay = {.loop = w->app.loop,
+				     .pg = w->app.pg,
+				     .offload = w->app.offload,
+				     .metrics = w->app.metrics,
+				     .holder = w->holder,
+				     .lease_ms = c->lease_seconds * 1000,
+				     .poll_ms = c->relay_poll_ms,
+				     .kafka = {c->kafka_brokers, c->kafka_config, "boxoffice"},
+				     .topic_prefix = c->kafka_topic_prefix,
+				     .kafka_partitions = (int)c->kafka_partitions,
+				     .kafka_replication = (int)c->kafka_replication};
+	char error[KAFKA_ERROR_MAX];
+
+	w->relay = relay_new(&relay, error);
+	if (!w->relay)
+		fprintf(stderr, "boxoffice: %s\n", error);
+	return w->relay != NULL;
+}
+
 static void settle(void *arg, struct duty *d)
 {
 	payment_settle_due(arg, SETTLE_MAX, on_settled, d);
@@ -145,9 +194,82 @@ static void scan_orphans(void *arg, struct duty *d)
 	orphan_scan_round(arg, on_settled, d);
 }
 
+static void tell_of_locks(void *arg, struct duty *d)
+{
+	struct app *app = arg;
+
+	notices_locks_round(app->pg, app->metrics, on_settled, d);
+}
+
 static void go_on_with_jobs(void *arg, struct duty *d)
 {
 	show_jobs_round(arg, on_settled, d);
+}
+
+static void send_mails(void *arg, struct duty *d)
+{
+	notify_sender_round(arg, on_settled, d);
+}
+
+static void send_webhooks(void *arg, struct duty *d)
+{
+	hooks_round(arg, on_settled, d);
+}
+
+/* ---- consumers of events: each is a duty with a lease of its own ---- */
+
+static void consume(void *arg, struct duty *d)
+{
+	consumer_round(arg, on_settled, d);
+}
+
+static void consumer_lease_lost(void *arg)
+{
+	consumer_lost(arg);
+}
+
+static void on_wake(void *arg)
+{
+	duty_wake(arg);
+}
+
+static void consumers_start(struct work *w, const struct config *c)
+{
+	static const char *const bookings[] = {"booking", NULL};
+	static const char *const everything[] = {"seat", "booking", "payment", "ticket", "show", NULL};
+	const struct consume_env env = {.loop = w->app.loop,
+					.pg = w->app.pg,
+					.offload = w->app.offload,
+					.metrics = w->app.metrics,
+					.kafka = {c->kafka_brokers, c->kafka_config, "boxoffice-consumer"},
+					.topic_prefix = c->kafka_topic_prefix,
+					.batch_max = (size_t)c->consumer_batch,
+					.tries_max = (int)c->consumer_tries};
+	const struct consumer_config consumers[] = {
+		{CONSUMER_RECOMMENDED, bookings, CONSUMER_FROM_BEGINNING, recommend_take, w->app.event},
+		/* who booked before there were mails is not told of it now */
+		{CONSUMER_NOTIFICATIONS, notice_topics, CONSUMER_FROM_NOW, notices_consume, w->notices},
+		{CONSUMER_WEBHOOKS, everything, CONSUMER_FROM_BEGINNING, hooks_take, w->app.hooks},
+	};
+
+	for (size_t i = 0; i < sizeof(consumers) / sizeof(consumers[0]); i++) {
+		struct consumer *consumer = consumer_new(&env, &consumers[i]);
+		struct duty *duty = duty_new(&(struct duty_config){.kind = DUTY_CONSUME,
+								   .name = consumer_lease(consumer),
+								   .holder = w->holder,
+								   .every_ms = c->consumer_poll_ms,
+								   .lease_ms = c->lease_seconds * 1000,
+								   .loop = w->app.loop,
+								   .pg = w->app.pg,
+								   .metrics = w->app.metrics,
+								   .run = consume,
+								   .lost = consumer_lease_lost,
+								   .arg = consumer});
+
+		consumer_on_wake(consumer, on_wake, duty);
+		w->consumers[w->n_consumers++] = consumer;
+		w->duties[w->n++] = duty;
+	}
 }
 
 int work_main(int argc, char **argv)
@@ -164,10 +286,10 @@ int work_main(int argc, char **argv)
 	struct keeper *keeper;
 	struct invariants *invariants;
 	char host[64] = "", error[300];
-	int status =
-		config_read("boxoffice work",
-			    "Runs the background duties: expiry, audit, settling of payments, invariants, retention.",
-			    argc, argv, NULL, &config);
+	int status = config_read(
+		"boxoffice work",
+		"Runs the background duties: expiry, audit, settling of payments, events out, invariants, retention.",
+		argc, argv, NULL, &config);
 
 	if (status >= 0)
 		return status;
@@ -190,10 +312,16 @@ int work_main(int argc, char **argv)
 	metrics_use_slot(metrics, 0);
 	if (!app_init(&w->app, &config, metrics, "boxoffice work"))
 		return 2;
+	w->sender = mail_setup(&w->app, &config);
+	if (!w->sender)
+		return 2;
+	w->notices = notices_new(w->app.pg, metrics);
 	if (!watch_start(w, &config))
 		return 1;
 	gethostname(host, sizeof(host) - 1);
 	snprintf(w->holder, sizeof(w->holder), "%s/%d/%lld", host, (int)getpid(), (long long)wall_now_us());
+	if (!relay_begin(w, &config))
+		return 2;
 	const struct disk_watch_config disk = {.loop = w->app.loop,
 					       .pg = w->app.pg,
 					       .metrics = metrics,
@@ -210,7 +338,7 @@ int work_main(int argc, char **argv)
 	w->orphans = orphan_scan_new(w->app.payment, config.orphan_scan_seconds * 1000, config.orphan_min_age_seconds);
 	w->watch = payment_watch_new(w->app.payment);
 	keeper = keeper_new(&(struct keeper_config){w->app.pg, config.outbox_days, config.lock_history_days,
-						    config.findings_days, config.audit_days});
+						    config.findings_days, config.notification_days, config.audit_days});
 	invariants = invariants_new(w->app.pg, metrics, config.check_seconds);
 	const struct duty_config duties[] = {
 		{.kind = DUTY_SWEEP,
@@ -224,6 +352,14 @@ int work_main(int argc, char **argv)
 		/* it knows itself when its next page or its next scan is due */
 		{.kind = DUTY_ORPHANS, .name = "orphans", .every_ms = 1000, .run = scan_orphans, .arg = w->orphans},
 		{.kind = DUTY_JOBS, .name = "jobs", .every_ms = 1000, .run = go_on_with_jobs, .arg = w->app.jobs},
+		{.kind = DUTY_NOTICES, .name = "notices", .every_ms = 1000, .run = tell_of_locks, .arg = &w->app},
+		{.kind = DUTY_MAIL, .name = "mail", .every_ms = 500, .run = send_mails, .arg = w->sender},
+		{.kind = DUTY_WEBHOOKS,
+		 .name = "webhooks",
+		 .every_ms = config.webhook_ms,
+		 .run = send_webhooks,
+		 .lost = hooks_lost,
+		 .arg = w->app.hooks},
 		{.kind = DUTY_RETENTION, .name = "retention", .every_ms = 60000, .run = keeper_run, .arg = keeper},
 		{.kind = DUTY_CHECK,
 		 .name = "check",
@@ -244,7 +380,10 @@ int work_main(int argc, char **argv)
 		d.pg = w->app.pg;
 		d.metrics = metrics;
 		w->duties[w->n++] = duty_new(&d);
+		if (d.kind == DUTY_WEBHOOKS)
+			hooks_on_wake(w->app.hooks, on_wake, w->duties[w->n - 1]);
 	}
+	consumers_start(w, &config);
 	term = signal_watch_new(w->app.loop, SIGTERM, on_signal, w);
 	ctrl_c = signal_watch_new(w->app.loop, SIGINT, on_signal, w);
 	child = signal_watch_new(w->app.loop, SIGCHLD, on_child, w);
@@ -256,14 +395,19 @@ int work_main(int argc, char **argv)
 	signal_watch_free(term);
 	signal_watch_free(ctrl_c);
 	signal_watch_free(child);
+	for (size_t i = 0; i < w->n_consumers; i++)
+		consumer_free(w->consumers[i]);
 	for (size_t i = 0; i < w->n; i++)
 		duty_free(w->duties[i]);
+	relay_free(w->relay);
 	if (w->server)
 		http_server_free(w->server);
 	web_free(w->web);
 	payment_watch_free(w->watch);
+	notify_sender_free(w->sender);
 	disk_watch_free(w->disk);
 	app_done(&w->app);
+	notices_free(w->notices);
 	orphan_scan_free(w->orphans);
 	sweeper_free(sweeper);
 	auditor_free(auditor);

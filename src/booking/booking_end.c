@@ -184,7 +184,7 @@ static void ending_exec(struct ending *c, int64_t fee_minor)
 	seats_unbook(c->tx, c->arena, show, &c->lock_id, c->seats, c->n, on_unbooked, c);
 	if (c->ask.also)
 		c->ask.also(c->arg, c->tx);
-	tickets_revoke(c->tx, c->arena, show, booking, c->seats, c->n, on_revoked, c);
+	tickets_revoke(c->tx, c->arena, show, booking, c->seats, c->n, reasons[c->ask.by], on_revoked, c);
 	if (c->ret.refund_minor) {
 		struct refund_new r = {.show_id = *show,
 				       .booking_id = *booking,

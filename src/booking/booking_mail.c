@@ -1,6 +1,6 @@
 /*
  * Mails that somebody asks for: a booking's tickets once more (POST .../resend, by staff), the link of a booking that was lost
- * (POST /v1/lookup, by anybody). Owns the rows of notifications that they make; who sends them is another's business.
+ * (POST /v1/lookup, by anybody). Owns the rows of notifications that they make; src/notify sends them.
  *
  * A lookup is answered before it is looked up: whether there is such a booking can be learned neither from the answer nor from
  * how long it takes. How often it may be asked is counted by address and by network (unless no limit holds for that one), whether

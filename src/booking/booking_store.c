@@ -75,6 +75,7 @@ void seats_repair(struct pg_tx *tx, struct arena *a, const struct uuid *show, co
 	pg_args_init(&args, a);
 	pg_arg_uuid(&args, show);
 	pg_arg_i32s(&args, seats, n);
+	outbox_id(&args);
 	pg_tx_exec(tx, &booking_sql_seats_repair, &args, fn, arg);
 }
 

@@ -265,7 +265,8 @@ static void on_held(void *arg, const struct pg_answer *a)
 	}
 	t->buyer_id = crypto_uuid_v7(wall_now_us());
 	buyer_create(t->b, t->tx, t->call->arena, &t->buyer_id, &t->show->organizer_id, &t->to);
-	tickets_revoke(t->tx, t->call->arena, &t->call->ids[0], &t->call->ids[1], t->seats, t->n, on_revoked, t);
+	tickets_revoke(t->tx, t->call->arena, &t->call->ids[0], &t->call->ids[1], t->seats, t->n, "transferred",
+		       on_revoked, t);
 }
 
 static void transfer_begin(struct transfer *t)

@@ -11,6 +11,7 @@
 #define EVENT_EVENT_H
 
 #include "auth/auth.h"
+#include "consume/consume.h"
 #include "event/plan.h"
 #include "io/offload.h"
 #include "io/pg.h"
@@ -36,6 +37,9 @@ extern const struct pg_stmt *const *const event_sql; /* to prepare */
 struct event_service *event_service_new(const struct event_config *config);
 void event_service_free(struct event_service *ev);
 void event_routes(struct event_service *ev, struct web *web);
+
+/* The consumer of topic "booking" that counts what buyers of an event also booked. arg: the event service. */
+consumer_batch_fn recommend_take;
 
 enum show_status { SHOW_DRAFT, SHOW_PUBLISHED, SHOW_CANCELLED };
 const char *show_status_name(enum show_status s);

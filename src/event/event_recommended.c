@@ -1,6 +1,9 @@
 /*
- * GET /v1/events/{event}/recommended: what else might please whoever looks at an event: the same category, the same city, about
- * the same time, of any organiser (sql/recommended.sql says how they are ordered).
+ * GET /v1/events/{event}/recommended: what else might please whoever looks at an event: what its buyers also booked; the same
+ * category, the same city, about the same time, of any organiser (sql/recommended.sql says how they are ordered).
+ *
+ * What its buyers also booked is counted by a consumer of the bookings' events (sql/recommend_take.sql), in recommend_booked and
+ * recommend_pairs, which are this file's.
  *
  * Owns the answers kept: per event, for at most `recommended-seconds`, and never past the first show they speak of. They may be
  * that old; the answer says for how long it is good (Cache-Control). Dropped least recently used first. An answer about a draft
@@ -176,4 +179,24 @@ void recommended_get(struct web_call *call)
 	pg_arg_uuid(&args, &call->ids[0]);
 	pg_arg_uuid(&args, &viewer);
 	pg_query_start(ev->config.pg, &event_sql_event_get, &args, EVENT_QUERY_MS, on_event, w);
+}
+
+/* ---- what buyers of an event also booked ---- */
+
+static void on_taken(void *arg, const struct pg_answer *a)
+{
+	consumer_batch_answer(arg, a);
+}
+
+void recommend_take(void *arg, const struct consumer_event *events, size_t n, struct consumer_batch *batch)
+{
+	struct event_service *ev = arg;
+	struct arena arena;
+	struct pg_args args;
+
+	arena_init(&arena);
+	pg_args_init(&args, &arena);
+	pg_arg_json(&args, consumer_events_json(&arena, events, n));
+	pg_query_start(ev->config.pg, &event_sql_recommend_take, &args, EVENT_QUERY_MS, on_taken, batch);
+	arena_done(&arena);
 }

@@ -20,6 +20,7 @@
 #include "base/times.h"
 #include "base/xmalloc.h"
 #include "event/event_sql.h"
+#include "io/crypto.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -137,6 +138,7 @@ static const struct plan *plan_then(const struct show_change *c)
 static void run_update(struct show_change *c)
 {
 	const struct plan *plan = plan_then(c);
+	struct uuid outbox_id = crypto_uuid_v7(wall_now_us());
 	struct pg_args args;
 
 	pg_args_init(&args, c->call->arena);
@@ -153,6 +155,7 @@ static void run_update(struct show_change *c)
 	pg_arg_i64s(&args, c->prices, plan_n_categories(plan));
 	pg_arg_time(&args, c->cancel_until_us);
 	pg_arg_i64(&args, c->cancel_fee_minor);
+	pg_arg_uuid(&args, &outbox_id);
 	if (c->verification.n)
 		pg_arg_text(&args, c->verification);
 	else
@@ -165,6 +168,7 @@ static void on_seats_gone(void *arg, const struct pg_answer *a)
 {
 	struct show_change *c = arg;
 	struct str *texts;
+	struct uuid outbox_id = crypto_uuid_v7(wall_now_us());
 	struct pg_args args;
 	size_t n;
 
@@ -180,6 +184,7 @@ static void on_seats_gone(void *arg, const struct pg_answer *a)
 		n = pg_get_texts(a->result, 0, col, c->call->arena, &texts);
 		pg_arg_texts(&args, texts, n);
 	}
+	pg_arg_uuid(&args, &outbox_id);
 	pg_tx_exec(c->tx, &event_sql_show_seats_new, &args, NULL, NULL);
 	run_update(c);
 }

@@ -4,6 +4,7 @@
 #include "base/times.h"
 #include "base/xmalloc.h"
 #include "event/event_sql.h"
+#include "io/crypto.h"
 #include "io/page.h"
 
 #include <stdlib.h>
@@ -412,7 +413,7 @@ static void on_plan_for_show(void *arg, struct plan *plan, const struct uuid *ve
 	struct str verification;
 	int64_t starts, sale_starts, sale_ends, until = INT64_MIN, prices[PLAN_CATEGORIES_MAX];
 	const json_t *price_list;
-	struct uuid plan_id;
+	struct uuid plan_id, outbox_id = crypto_uuid_v7(wall_now_us());
 	struct pg_args args;
 
 	if (!plan)
@@ -462,6 +463,7 @@ static void on_plan_for_show(void *arg, struct plan *plan, const struct uuid *ve
 	pg_arg_i64(&args, fee.amount_minor);
 	pg_arg_bytes(&args, idempotent_hash(&m->idem));
 	pg_arg_bool(&args, transferable);
+	pg_arg_uuid(&args, &outbox_id);
 	pg_arg_text(&args, verification.n ? verification : STR("none"));
 	pg_query_start(m->ev->config.pg, &event_sql_show_create, &args, EVENT_WRITE_MS, on_made, m);
 }

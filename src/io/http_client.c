@@ -1,5 +1,6 @@
 /*
- * Owns a libcurl multi handle, its sockets' watches, its timer, and the open calls. Callers: the payment adapter.
+ * Owns a libcurl multi handle, its sockets' watches, its timer, and the open calls. Callers: the payment adapter, the
+ * verifier, organisers' webhooks.
  *
  *   http_call_start --> OPEN (in `open`) --answer, error, timeout--> finish(): callback, gone
  *                                        --http_call_cancel--> gone
@@ -65,6 +66,9 @@ struct http_call {
 	char request_id[REQUEST_ID_MAX];
 	int64_t retry_after_s;
 	bool should_retry_said, should_retry;
+	bool cut_answer, kept_off; /* kept_off: an address was refused */
+	bool (*may_connect)(void *guard, const struct sockaddr_storage *to);
+	void *guard;
 	char error[CURL_ERROR_SIZE];
 };
 
@@ -137,7 +141,7 @@ static void take_finished(struct http_client *c)
 		if (message->msg != CURLMSG_DONE)
 			continue;
 		curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **)&call);
-		if (code == CURLE_OK) {
+		if (code == CURLE_OK || (call->cut_answer && call->body.failed)) {
 			finish(call, NULL);
 			continue;
 		}
@@ -146,6 +150,8 @@ static void take_finished(struct http_client *c)
 			snprintf(error, sizeof(error), "the answer is larger than %zu bytes", call->body.max);
 		else if (call->headers_size > HEADERS_MAX)
 			snprintf(error, sizeof(error), "the answer's headers are larger than %d bytes", HEADERS_MAX);
+		else if (call->kept_off && !bytes_left(call))
+			snprintf(error, sizeof(error), "the address may not be called");
 		finish(call, error);
 	}
 }
@@ -241,8 +247,28 @@ static size_t on_body(char *p, size_t size, size_t n, void *arg)
 {
 	struct http_call *call = arg;
 
+	size_t room = call->body.max - call->body.n;
+
+	if (call->cut_answer && size * n > room)
+		buf_add(&call->body, p, room);
 	/* anything but the full size makes libcurl give up */
 	return buf_add(&call->body, p, size * n) ? size * n : 0;
+}
+
+/* In place of socket(2), for each address that libcurl is about to connect to. */
+static curl_socket_t on_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *to)
+{
+	struct http_call *call = arg;
+	struct sockaddr_storage address = {0};
+
+	if (to->addrlen > sizeof(address))
+		return CURL_SOCKET_BAD;
+	memcpy(&address, &to->addr, to->addrlen);
+	if (purpose != CURLSOCKTYPE_IPCXN || !call->may_connect(call->guard, &address)) {
+		call->kept_off = true;
+		return CURL_SOCKET_BAD;
+	}
+	return socket(to->family, to->socktype | SOCK_CLOEXEC, to->protocol);
 }
 
 static int64_t parse_retry_after(struct str value)
@@ -338,15 +364,24 @@ static const char *spec_fault(const struct http_call_spec *spec)
 		(void)set_; \
 	} while (0)
 
-static void set_security(struct http_call *call)
+static void set_security(struct http_call *call, const struct http_call_spec *spec)
 {
 	CURL *easy = call->easy;
 
 #if LIBCURL_VERSION_NUM >= 0x075500
-	SET(easy, CURLOPT_PROTOCOLS_STR, "http,https");
+	SET(easy, CURLOPT_PROTOCOLS_STR, spec->https_only ? "https" : "http,https");
 #else
-	SET(easy, CURLOPT_PROTOCOLS, (long)(CURLPROTO_HTTP | CURLPROTO_HTTPS));
+	SET(easy, CURLOPT_PROTOCOLS, (long)(spec->https_only ? CURLPROTO_HTTPS : CURLPROTO_HTTP | CURLPROTO_HTTPS));
 #endif
+	if (spec->may_connect) {
+		SET(easy, CURLOPT_OPENSOCKETFUNCTION, on_socket);
+		SET(easy, CURLOPT_OPENSOCKETDATA, call);
+	}
+	if (spec->alone) {
+		SET(easy, CURLOPT_FRESH_CONNECT, 1L);
+		SET(easy, CURLOPT_FORBID_REUSE, 1L);
+		SET(easy, CURLOPT_DNS_CACHE_TIMEOUT, 0L);
+	}
 	SET(easy, CURLOPT_FOLLOWLOCATION, 0L);
 	SET(easy, CURLOPT_PROXY, "");
 	SET(easy, CURLOPT_SSL_VERIFYPEER, 1L);
@@ -448,6 +483,9 @@ struct http_call *http_call_start(struct http_client *c, const struct http_call_
 	call->retry_after_s = -1;
 	call->started_us = loop_now_us(c->loop);
 	call->total_timeout_ms = spec->total_timeout_ms;
+	call->cut_answer = spec->cut_answer;
+	call->may_connect = spec->may_connect;
+	call->guard = spec->guard;
 	buf_init(&call->body, spec->answer_max);
 	list_init(&call->link);
 	list_append(&c->open, &call->link);
@@ -472,7 +510,7 @@ struct http_call *http_call_start(struct http_client *c, const struct http_call_
 	SET(call->easy, CURLOPT_WRITEDATA, call);
 	SET(call->easy, CURLOPT_HEADERFUNCTION, on_header);
 	SET(call->easy, CURLOPT_HEADERDATA, call);
-	set_security(call);
+	set_security(call, spec);
 	set_request(call, spec);
 	timer_set_ms(call->timer, spec->total_timeout_ms);
 	if (curl_multi_add_handle(c->multi, call->easy))

@@ -9,6 +9,8 @@
 #include "base/str.h"
 #include "io/loop.h"
 
+#include <sys/socket.h>
+
 struct http_client;
 struct http_call;
 
@@ -46,6 +48,13 @@ struct http_call_spec {
 	int64_t connect_timeout_ms; /* up to and with TLS */
 	int64_t total_timeout_ms;   /* from the start; both over 0 */
 	size_t answer_max;	    /* a larger answer is HTTP_CALL_UNKNOWN */
+	/* Of calls to an address that a stranger has named, all optional: */
+	bool cut_answer; /* a larger answer is HTTP_CALL_ANSWERED all the same, with what fits */
+	bool https_only;
+	bool alone; /* neither over a connection that is kept nor keeping its own; names are looked up anew */
+	/* Asked before each connection, with the address that the name came to: what is refused is never connected to. */
+	bool (*may_connect)(void *guard, const struct sockaddr_storage *to);
+	void *guard;
 };
 
 /* fn may start and cancel calls, not free the client. The handle ends when fn begins. */

@@ -141,6 +141,7 @@ struct answer {
 	struct str body;
 	struct shared_bytes *shared; /* holds body, if not NULL */
 	bool bodyless;		     /* the answer to HEAD: the length, but not the body */
+	bool endless;		     /* a stream: its end is the connection's */
 };
 
 /* The two arguments of put(). */
@@ -165,7 +166,7 @@ static void write_head(struct conn *c, const struct answer *a)
 	at = put(at, LITERAL("\r\nX-Request-Id: "));
 	uuid_format(a->id, at);
 	at += UUID_TEXT - 1;
-	if (a->status != 204 && a->status != 304) {
+	if (a->status != 204 && a->status != 304 && !a->endless) {
 		at = put(at, LITERAL("\r\nContent-Length: "));
 		at = put_number(at, a->body.n);
 	}
@@ -389,6 +390,19 @@ int http_req_take_fd(struct http_req *req)
 	c->fd = -1;
 	conn_destroy(c);
 	return fd;
+}
+
+int http_req_take_stream(struct http_req *req, const struct http_header *headers, size_t n_headers,
+			 struct shared_bytes **ret_head)
+{
+	struct exchange *x = exchange_of(req);
+	struct answer a = {.status = 200, .id = &req->id, .headers = headers, .n_headers = n_headers, .endless = true};
+
+	assert(headers_fit(headers, n_headers));
+	x->conn->close_after = true;
+	write_head(x->conn, &a);
+	*ret_head = shared_bytes_new(buf_str(&x->out));
+	return http_req_take_fd(req);
 }
 
 void http_req_on_hangup(struct http_req *req, loop_fn *fn, void *arg)

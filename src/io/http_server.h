@@ -133,6 +133,10 @@ void http_reply_shared(struct http_req *req, int status, const struct http_heade
  * and its arena are gone when this returns. For event streams. What the client pipelined behind the request is lost. The
  * connection does not count for conns_max, idle or drain any more. */
 int http_req_take_fd(struct http_req *req);
+/* The same with the head of an answer that ends with its connection (200, without a length), to be written first; the caller
+ * unrefs it. */
+int http_req_take_stream(struct http_req *req, const struct http_header *headers, size_t n_headers,
+			 struct shared_bytes **ret_head);
 
 /* A listening TCP socket, non-blocking, close-on-exec. port 0: any; *ret_port says which. -1 with errno; backlog 1024. */
 int http_listen_tcp(const char *host, uint16_t port, uint16_t *ret_port);

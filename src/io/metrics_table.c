@@ -15,6 +15,7 @@ static const char *const lock_values[] = {
 	"unavailable", "outcome_unknown", "overloaded",	    "internal",	  "rate_limited", NULL};
 static const char *const limit_values[] = {"requests_per_network", "requests_per_session", "sessions_per_network",
 					   "holds_per_session",	   "holds_per_network",	   NULL};
+static const char *const stream_end_values[] = {"left", "closed", "slow", "drained", NULL}; /* enum http_stream_end */
 static const char *const booking_values[] = {"payment_pending", "confirmed", "cancelled", "failed", NULL};
 /* in the order of enum door_reason */
 static const char *const checkin_values[] = {"ok",	   "already_used",   "cancelled",   "revoked",
@@ -24,14 +25,24 @@ static const char *const payment_values[] = {"created", "requires_action", "auth
 					     "voided",	"abandoned",	   "capture_failed", NULL};
 static const char *const step_values[] = {"create", "confirm", "capture", "cancel", "refund", "retrieve", "list", NULL};
 static const char *const dependency_values[] = {"postgresql", "redis", "gateway", NULL};
-static const char *const duty_values[] = {"sweep",     "archive", "audit", "settle", "check",
-					  "retention", "orphans", "jobs",  NULL};
+static const char *const duty_values[] = {"sweep", "archive", "audit",	 "settle", "check",    "retention", "orphans",
+					  "jobs",  "consume", "notices", "mail",   "webhooks", NULL};
+static const char *const consumer_values[] = {
+#define CONSUMER(id, name) name,
+#include "io/consumers.def"
+#undef CONSUMER
+	NULL};
 static const char *const invariant_values[] = {"I1", "I2", "I3", "I4", "I5", "I6", "I7", NULL};
 
+static const char *const mail_values[] = {"sent", "later", "failed", "dropped", "unknown", "lost", NULL};
+static const char *const relay_values[] = {"kafka", "log", NULL};
 static const char *const settled_values[] = {"attempt", "refund", NULL};
 static const char *const refund_values[] = {"requested", "pending", "succeeded", "failed", NULL};
 static const char *const webhook_values[] = {"taken", "ignored",   "repeated",	  "unsigned",	  "forged",
 					     "stale", "malformed", "unavailable", "unconfigured", NULL};
+static const char *const notice_values[] = {"events", "locks", NULL};
+static const char *const hook_values[] = {"delivered", "retried", "failed", NULL};
+static const char *const hook_state_values[] = {"fine", "failing", "disabled", "suspended", NULL};
 static const char *const scan_values[] = {"complete", "failed", NULL};
 static const char *const orphan_values[] = {"fine",
 					    "void",

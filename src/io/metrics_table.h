@@ -46,6 +46,22 @@ enum metric_webhook_outcome {
 	WEBHOOK_OUTCOME_UNCONFIGURED,
 };
 
+enum metric_notices { NOTICES_OF_EVENTS, NOTICES_OF_LOCKS };
+enum metric_mail_outcome {
+	MAIL_OUTCOME_SENT,
+	MAIL_OUTCOME_LATER, /* tried again */
+	MAIL_OUTCOME_FAILED,
+	MAIL_OUTCOME_DROPPED, /* of no use any more */
+	MAIL_OUTCOME_UNKNOWN, /* lost while it was said: it is sent again and may arrive twice */
+	MAIL_OUTCOME_LOST,    /* our database was away: tried again when the claim ends */
+};
+
+enum metric_hook_outcome {
+	HOOK_OUTCOME_DELIVERED,
+	HOOK_OUTCOME_RETRIED,
+	HOOK_OUTCOME_FAILED, /* given up */
+};
+
 enum metric_orphan_scan { ORPHAN_SCAN_COMPLETE, ORPHAN_SCAN_FAILED };
 
 /* Kinds of findings; the last is for those that this program does not know. */

@@ -132,6 +132,59 @@ bool net_list_has(const struct net_list *l, const struct net_addr *a)
 	return false;
 }
 
+/* The registries of special addresses (IANA, RFC 6890 and after), as far as they are not for everybody. */
+static const struct special {
+	uint8_t b[6];
+	int bits;
+} special_v4[] =
+	{
+		{{0}, 8},	      /* this network */
+		{{10}, 8},	      /* private */
+		{{100, 64}, 10},      /* shared by a carrier's customers (CGNAT) */
+		{{127}, 8},	      /* loopback */
+		{{169, 254}, 16},     /* link-local: the metadata of clouds */
+		{{172, 16}, 12},      /* private */
+		{{192, 0, 0}, 24},    /* protocol assignments */
+		{{192, 0, 2}, 24},    /* documentation */
+		{{192, 31, 196}, 24}, /* AS112 */
+		{{192, 52, 193}, 24}, /* AMT */
+		{{192, 88, 99}, 24},  /* 6to4 relays */
+		{{192, 168}, 16},     /* private */
+		{{192, 175, 48}, 24}, /* AS112 */
+		{{198, 18}, 15},      /* benchmarks */
+		{{198, 51, 100}, 24}, /* documentation */
+		{{203, 0, 113}, 24},  /* documentation */
+		{{224}, 4},	      /* multicast */
+		{{240}, 4},	      /* reserved, broadcast */
+},
+  special_v6[] = {
+	  /* within 2000::/3; nothing outside it is public */
+	  {{0x20, 0x01, 0x00}, 23},		/* protocol assignments: Teredo, benchmarks, ORCHID */
+	  {{0x20, 0x01, 0x0d, 0xb8}, 32},	/* documentation */
+	  {{0x20, 0x02}, 16},			/* 6to4: stands for an IPv4 address */
+	  {{0x26, 0x20, 0x00, 0x4f, 0x80}, 48}, /* AS112 */
+	  {{0x3f, 0xff, 0x00}, 20},		/* documentation */
+};
+
+static bool is_special(const struct special *list, size_t n, const uint8_t *b)
+{
+	for (size_t i = 0; i < n; i++) {
+		int whole = list[i].bits / 8, rest = list[i].bits % 8;
+
+		if (memcmp(list[i].b, b, (size_t)whole) == 0 &&
+		    (!rest || (list[i].b[whole] ^ b[whole]) >> (8 - rest) == 0))
+			return true;
+	}
+	return false;
+}
+
+bool net_addr_is_public(const struct net_addr *a)
+{
+	if (is_v4(a))
+		return !is_special(special_v4, sizeof(special_v4) / sizeof(special_v4[0]), a->b + 12);
+	return (a->b[0] & 0xe0) == 0x20 && !is_special(special_v6, sizeof(special_v6) / sizeof(special_v6[0]), a->b);
+}
+
 struct net_addr net_client(const struct net_addr *peer, const struct net_list *trusted, const struct str *forwarded,
 			   size_t n)
 {

@@ -31,6 +31,12 @@ bool net_addr_parse(struct str text, struct net_addr *ret);
 /* All zero for what is no internet address (a unix socket). */
 struct net_addr net_addr_of(const struct sockaddr_storage *peer);
 void net_addr_format(const struct net_addr *a, char out[NET_ADDR_TEXT]);
+/*
+ * Whether it is an address of the public internet that a stranger may name for us to call. Not this machine, a private or shared
+ * network, a link (clouds keep their metadata there), a multicast group, a documentation or benchmark range; in IPv6 only 2000::/3
+ * without what carries or stands for an IPv4 address (NAT64, 6to4, Teredo lie outside or are taken out).
+ */
+bool net_addr_is_public(const struct net_addr *a);
 /* Its network: the same address for IPv4, the first 64 bits for IPv6. */
 struct net_addr net_addr_network(const struct net_addr *a);
 

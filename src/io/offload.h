@@ -1,5 +1,6 @@
 /*
- * A bounded pool of threads for work that takes over a millisecond: pure functions on copied input. Nothing else in the
+ * A bounded pool of threads for work that takes over a millisecond: pure functions on copied input (and, in a pool of its own, what libcurl
+ * cannot do without waiting: io/mail.c). Nothing else in the
  * program is threaded. The work function must touch nothing but its input.
  */
 #ifndef IO_OFFLOAD_H

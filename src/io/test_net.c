@@ -121,13 +121,105 @@ static void behind_proxies(void **state)
 	client("10.0.0.1", "10.0.0.3", NULL, "10.0.0.3");
 }
 
+static void is_public(const char *text, bool want)
+{
+	struct net_addr a;
+
+	assert_true(net_addr_parse(str_from(text), &a));
+	if (net_addr_is_public(&a) != want)
+		fail_msg("%s is taken for %s", text, want ? "private" : "public");
+}
+
+/* The first and the last address of each range, and their neighbours. */
+static void of_everybody(void **state)
+{
+	static const char *const no[] = {
+		"0.0.0.0",
+		"0.255.255.255",
+		"10.0.0.0",
+		"10.255.255.255",
+		"100.64.0.0",
+		"100.127.255.255",
+		"127.0.0.1",
+		"127.255.255.255",
+		"169.254.0.0",
+		"169.254.169.254",
+		"169.254.255.255",
+		"172.16.0.0",
+		"172.31.255.255",
+		"192.0.0.0",
+		"192.0.0.192",
+		"192.0.2.1",
+		"192.88.99.1",
+		"192.168.0.0",
+		"192.168.255.255",
+		"198.18.0.0",
+		"198.19.255.255",
+		"198.51.100.7",
+		"203.0.113.7",
+		"224.0.0.1",
+		"239.255.255.255",
+		"240.0.0.1",
+		"255.255.255.255",
+		/* the same, written as IPv6 */
+		"::ffff:127.0.0.1",
+		"::ffff:10.1.2.3",
+		"::ffff:a9fe:a9fe",
+		"::",
+		"::1",
+		"::127.0.0.1",
+		"::8.8.8.8",
+		"64:ff9b::7f00:1",
+		"64:ff9b::808:808",
+		"64:ff9b:1::1",
+		"100::1",
+		"1fff::1",
+		"2001::1",
+		"2001:0:4136:e378:8000:63bf:3fff:fdd2",
+		"2001:2::1",
+		"2001:20::1",
+		"2001:1ff::1",
+		"2001:db8::1",
+		"2002:7f00:1::",
+		"2002:808:808::1",
+		"2620:4f:8000::1",
+		"3fff::1",
+		"3fff:fff::1",
+		"4000::1",
+		"fc00::1",
+		"fd00:ec2::254",
+		"fdff::1",
+		"fe80::1",
+		"febf::1",
+		"fec0::1",
+		"ff02::1",
+		"ffff::1",
+	};
+	static const char *const yes[] = {
+		"1.1.1.1",	   "8.8.8.8",	      "9.255.255.255",
+		"11.0.0.0",	   "100.63.255.255",  "100.128.0.0",
+		"126.255.255.255", "128.0.0.0",	      "169.253.255.255",
+		"169.255.0.0",	   "172.15.255.255",  "172.32.0.0",
+		"192.0.1.0",	   "192.0.3.0",	      "192.167.255.255",
+		"192.169.0.0",	   "198.17.255.255",  "198.20.0.0",
+		"203.0.112.255",   "203.0.114.0",     "223.255.255.255",
+		"::ffff:8.8.8.8",  "2000::1",	      "2001:200::1",
+		"2001:db7::1",	   "2001:db9::1",     "2001:4860:4860::8888",
+		"2003::1",	   "2620:4f:8001::1", "2606:4700::1111",
+		"3ffe::1",	   "3fff:1000::1",
+	};
+
+	for (size_t i = 0; i < sizeof(no) / sizeof(no[0]); i++)
+		is_public(no[i], false);
+	for (size_t i = 0; i < sizeof(yes) / sizeof(yes[0]); i++)
+		is_public(yes[i], true);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(reading),
-		cmocka_unit_test(networks),
-		cmocka_unit_test(lists),
-		cmocka_unit_test(behind_proxies),
+		cmocka_unit_test(reading),	  cmocka_unit_test(networks),	  cmocka_unit_test(lists),
+		cmocka_unit_test(behind_proxies), cmocka_unit_test(of_everybody),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -433,7 +433,7 @@ void web_verified(struct web_call *call, enum err err, const char *detail)
 }
 
 /* A route that promised to write its row itself has done so, or the answer is a refusal. */
-static void note_answer(struct web_call *call, int status)
+void web_note_answer(struct web_call *call, int status)
 {
 	assert(!call->answered);
 	assert(!call->web->config.audit || status >= 300 || !call->route || !is_staff_write(call) || call->audited);
@@ -449,7 +449,7 @@ static bool names_cache_control(const struct http_header *headers, size_t n)
 	return false;
 }
 
-static size_t with_defaults(struct http_header *out, const struct http_header *headers, size_t n, struct str type)
+size_t web_with_defaults(struct http_header *out, const struct http_header *headers, size_t n, struct str type)
 {
 	size_t k = 0;
 
@@ -465,7 +465,7 @@ static size_t with_defaults(struct http_header *out, const struct http_header *h
 }
 
 /* The call is gone with its request's arena; its buffer serves the next one. */
-static void keep_buffer(struct web *w, struct buf *out)
+void web_keep_buffer(struct web *w, struct buf *out)
 {
 	if (!w->spare.p && out->cap <= SPARE_BYTES_MAX)
 		w->spare = *out;
@@ -479,11 +479,11 @@ void web_bytes(struct web_call *call, int status, const struct http_header *head
 	struct buf out = call->out;
 	struct web *w = call->web;
 
-	note_answer(call, status);
-	n = with_defaults(all, headers, n, STR_NULL);
+	web_note_answer(call, status);
+	n = web_with_defaults(all, headers, n, STR_NULL);
 	/* the reply ends the request and with it the arena that holds the call */
 	http_reply(call->req, status, all, n, body);
-	keep_buffer(w, &out);
+	web_keep_buffer(w, &out);
 }
 
 void web_shared(struct web_call *call, int status, const struct http_header *headers, size_t n,
@@ -493,10 +493,10 @@ void web_shared(struct web_call *call, int status, const struct http_header *hea
 	struct buf out = call->out;
 	struct web *w = call->web;
 
-	note_answer(call, status);
-	n = with_defaults(all, headers, n, STR_NULL);
+	web_note_answer(call, status);
+	n = web_with_defaults(all, headers, n, STR_NULL);
 	http_reply_shared(call->req, status, all, n, body);
-	keep_buffer(w, &out);
+	web_keep_buffer(w, &out);
 }
 
 void web_empty(struct web_call *call, int status)

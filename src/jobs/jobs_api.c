@@ -223,6 +223,7 @@ static struct asking *asking_new(struct web_call *call, const char *kind)
 static void cancel_post(struct web_call *call)
 {
 	struct asking *k = asking_new(call, "cancel");
+	struct uuid outbox_id = crypto_uuid_v7(wall_now_us());
 	struct error e = {0};
 	struct json_in in;
 	struct str reason;
@@ -243,6 +244,7 @@ static void cancel_post(struct web_call *call)
 	pg_arg_uuid(&args, &k->idem.id);
 	pg_arg_text(&args, reason);
 	pg_arg_bytes(&args, idempotent_hash(&k->idem));
+	pg_arg_uuid(&args, &outbox_id);
 	k->idem.has_key = false; /* a show is called off once, whatever key or reason it is asked with again */
 	pg_query_start(k->j->config.pg, &jobs_sql_show_call_off, &args, QUERY_MS, on_called_off, k);
 }
@@ -304,6 +306,7 @@ static void arg_time_or_null(struct pg_args *args, bool there, int64_t us)
 static void reschedule_post(struct web_call *call)
 {
 	struct asking *k = asking_new(call, "reschedule");
+	struct uuid outbox_id = crypto_uuid_v7(wall_now_us());
 	int64_t starts_us = 0, sale_starts_us, sale_ends_us, refund_us;
 	bool sale_starts, sale_ends, refund;
 	struct error e = {0};
@@ -340,6 +343,7 @@ static void reschedule_post(struct web_call *call)
 	arg_time_or_null(&args, sale_ends, sale_ends_us);
 	arg_time_or_null(&args, refund, refund_us);
 	pg_arg_bytes(&args, idempotent_hash(&k->idem));
+	pg_arg_uuid(&args, &outbox_id);
 	pg_tx_exec(k->tx, &jobs_sql_show_put_off, &args, on_put_off, k);
 }
 

@@ -301,7 +301,7 @@ static void on_booking_lost(void *arg, const struct pg_answer *a)
 	for (size_t i = 0; i < n; i++)
 		seats[i] = (int32_t)numbers[i];
 	seats_unbook(d->tx, &d->arena, &d->a.show_id, &d->a.lock_id, seats, n, on_unbooked, d);
-	tickets_revoke(d->tx, &d->arena, &d->a.show_id, &d->a.booking_id, seats, n, drive_on_last, d);
+	tickets_revoke(d->tx, &d->arena, &d->a.show_id, &d->a.booking_id, seats, n, "payment_lost", drive_on_last, d);
 }
 
 /* The gateway refuses the capture for good, or would take another sum: the booking ends. */
@@ -324,7 +324,8 @@ void move_lose(struct drive *d)
  */
 void move_void_ended(struct drive *d, bool refund)
 {
-	struct uuid event_id = crypto_uuid_v7(wall_now_us()), refund_id = crypto_uuid_v7(wall_now_us());
+	struct uuid event_id = crypto_uuid_v7(wall_now_us()), refund_id = crypto_uuid_v7(wall_now_us()),
+		    outbox_id = crypto_uuid_v7(wall_now_us());
 	bool strange = refund && strcasecmp(d->seen.currency, d->a.currency) != 0;
 	struct pg_args args;
 
@@ -341,6 +342,7 @@ void move_void_ended(struct drive *d, bool refund)
 	if (refund && !strange) {
 		pg_arg_uuid(&args, &refund_id);
 		pg_arg_i64(&args, d->seen.received_minor);
+		pg_arg_uuid(&args, &outbox_id);
 	} else {
 		pg_arg_text(&args, strange ? STR("taken in another currency: a person has to give it back")
 					   : STR("void at the gateway"));

@@ -203,7 +203,7 @@ static void find_money(struct hook *h, const char *kind, const char *detail, pg_
 
 static void note_foreign_refund(struct hook *h, bool failed)
 {
-	struct uuid event_id = crypto_uuid_v7(wall_now_us());
+	struct uuid event_id = crypto_uuid_v7(wall_now_us()), outbox_id = crypto_uuid_v7(wall_now_us());
 	struct pg_args args;
 
 	pg_args_init(&args, h->call->arena);
@@ -215,6 +215,7 @@ static void note_foreign_refund(struct hook *h, bool failed)
 	pg_arg_text(&args, str_from(h->event.currency));
 	pg_arg_bool(&args, failed);
 	pg_arg_uuid(&args, &h->booking_id);
+	pg_arg_uuid(&args, &outbox_id);
 	pg_tx_exec(h->tx, &payment_sql_refund_foreign, &args, on_last, h);
 }
 
@@ -249,7 +250,7 @@ static void on_refund(void *arg, const struct pg_answer *a)
 {
 	struct hook *h = arg;
 	enum refund_state state = REFUND_REQUESTED;
-	struct uuid booking, event_id = crypto_uuid_v7(wall_now_us());
+	struct uuid booking, event_id = crypto_uuid_v7(wall_now_us()), outbox_id = crypto_uuid_v7(wall_now_us());
 	struct pg_args args;
 	char currency[4];
 
@@ -288,6 +289,7 @@ static void on_refund(void *arg, const struct pg_answer *a)
 	pg_arg_uuid(&args, &h->show_id);
 	pg_arg_uuid(&args, &h->event.refund_id);
 	pg_arg_uuid(&args, &event_id);
+	pg_arg_uuid(&args, &outbox_id);
 	pg_tx_exec(h->tx, &payment_sql_refund_reverse, &args, on_last, h);
 }
 

@@ -33,6 +33,7 @@ struct seat_service *seat_service_new(const struct seat_service_config *config)
 	s->config = *config;
 	s->batch = seat_batch_new(&batch);
 	s->availability = availability_new();
+	s->watch = lock_watch_new(config->loop, config->pg, config->streams);
 	crypto_derive(auth_master(config->auth), "email", &s->email_key);
 	return s;
 }
@@ -43,6 +44,7 @@ void seat_service_free(struct seat_service *s)
 		return;
 	seat_batch_free(s->batch);
 	availability_free(s->availability);
+	lock_watch_free(s->watch);
 	free(s);
 }
 
@@ -392,6 +394,7 @@ static const struct web_route routes[] = {
 	{HTTP_POST, "/v1/shows/{show}/locks", lock_post, WEB_SESSION, 0, 16 * 1024, false, lock_post_full,
 	 .verify = WEB_VERIFY_LOCK, .grows = true},
 	{HTTP_GET, "/v1/shows/{show}/locks/{lock}", lock_get_handler, WEB_SESSION, 0, 0, false},
+	{HTTP_GET, "/v1/shows/{show}/locks/{lock}/stream", lock_stream_get, WEB_SESSION, 0, 0, false},
 	{HTTP_DELETE, "/v1/shows/{show}/locks/{lock}", lock_delete_handler, WEB_SESSION, 0, 0, false},
 	{HTTP_GET, "/v1/me/locks", my_locks_handler, WEB_SESSION, 0, 0, false, .query = "cursor"},
 	{HTTP_GET, "/v1/shows/{show}/blocks", blocks_get, WEB_STAFF, SCOPE_SEATS, 0, false, .query = "cursor"},

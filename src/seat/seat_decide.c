@@ -241,14 +241,18 @@ static void on_free(void *arg, const struct pg_answer *a)
 /* The text that stands before the seat's fence in the row of the outbox; see the function for what it does with it. */
 static struct str event_text(struct arena *arena, const struct seat_lock_want *w, uint32_t k)
 {
-	static const char open[] = "}},{\"type\":\"seat.locked\",\"lock_id\":\"", seats[] = "\",\"seats\":{\"";
-	char *text = arena_alloc(arena, sizeof(open) + sizeof(seats) + UUID_TEXT + 16), *p = text, digits[12];
+	static const char open[] = "}},{\"type\":\"seat.locked\",\"show_id\":\"", lock[] = "\",\"lock_id\":\"",
+			  seats[] = "\",\"seats\":{\"";
+	char *text = arena_alloc(arena, sizeof(open) + sizeof(lock) + sizeof(seats) + 2 * UUID_TEXT + 16), *p = text,
+	     digits[12];
 	size_t i = sizeof(digits);
 	uint32_t v = w->seats[k];
 
 	if (k == 0) {
 		memcpy(p, open, sizeof(open) - 1);
-		uuid_format(&w->lock, p += sizeof(open) - 1);
+		uuid_format(&w->show, p += sizeof(open) - 1);
+		memcpy(p += UUID_TEXT - 1, lock, sizeof(lock) - 1);
+		uuid_format(&w->lock, p += sizeof(lock) - 1);
 		memcpy(p += UUID_TEXT - 1, seats, sizeof(seats) - 1);
 		p += sizeof(seats) - 1;
 	} else {

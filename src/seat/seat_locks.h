@@ -5,6 +5,7 @@
 #include "seat/seat_service.h"
 
 struct availability;
+struct lock_watch;
 
 struct seat_service {
 	struct seat_service_config config;
@@ -12,6 +13,7 @@ struct seat_service {
 	struct crypto_key email_key;
 	struct availability *availability; /* bodies by show (seat_maps.c) */
 	size_t open_locks;		   /* requests for locks that are not answered yet */
+	struct lock_watch *watch;	   /* locks whose owners listen (lock_stream.c) */
 };
 
 /*
@@ -33,6 +35,9 @@ void lock_post(struct web_call *call);
 bool lock_post_full(void *service);
 void seatmap_get(struct web_call *call);
 void seats_get(struct web_call *call);
+void lock_stream_get(struct web_call *call); /* lock_stream.c */
+struct lock_watch *lock_watch_new(struct loop *loop, struct pg *pg, struct http_streams *streams);
+void lock_watch_free(struct lock_watch *w);
 void blocks_get(struct web_call *call); /* seat_blocks.c */
 void blocks_post(struct web_call *call);
 void blocks_delete(struct web_call *call);

@@ -16,6 +16,7 @@
 #include "seat/seat_map.h"
 
 struct seat_service;
+struct http_streams;
 
 struct seat_service_config {
 	struct loop *loop;
@@ -25,11 +26,12 @@ struct seat_service_config {
 	struct offload *offload;
 	struct metrics *metrics;
 	struct seat_map *map;
-	uint32_t seats_per_lock;    /* 1..SEAT_ASK_MAX */
-	uint32_t locks_per_session; /* per show */
-	uint32_t queue_max;	    /* requests for locks under way; more are refused */
-	int64_t wait_max_us;	    /* so are those that would wait longer */
-	bool by_show;		    /* see seat_batch.h */
+	struct http_streams *streams; /* of this process */
+	uint32_t seats_per_lock;      /* 1..SEAT_ASK_MAX */
+	uint32_t locks_per_session;   /* per show */
+	uint32_t queue_max;	      /* requests for locks under way; more are refused */
+	int64_t wait_max_us;	      /* so are those that would wait longer */
+	bool by_show;		      /* see seat_batch.h */
 	int64_t lock_lifetime_us;
 };
 

@@ -25,6 +25,7 @@ void lock_pay(struct pg_tx *tx, struct arena *a, const struct uuid *show, const 
 
 	two_ids(&args, a, show, lock);
 	pg_arg_uuid(&args, session);
+	outbox_id(&args);
 	pg_tx_exec(tx, &seat_sql_lock_pay, &args, fn, arg);
 }
 

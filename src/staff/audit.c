@@ -77,6 +77,26 @@ void audit_add(struct pg_tx *tx, struct web_call *call, const struct audit_row *
 	call->audited = true;
 }
 
+void audit_add_program(struct pg_tx *tx, struct arena *arena, const struct uuid *organizer_id, const char *action,
+		       const struct uuid *object, struct str detail)
+{
+	struct uuid id = crypto_uuid_v7(wall_now_us()), nobody = {{0}};
+	struct pg_args args;
+
+	pg_args_init(&args, arena);
+	pg_arg_uuid(&args, &id);
+	pg_arg_uuid(&args, organizer_id);
+	pg_arg_text(&args, STR("program"));
+	pg_arg_uuid(&args, &nobody);
+	pg_arg_text(&args, str_from(action));
+	pg_arg_uuids(&args, object, 1);
+	pg_arg_text(&args, STR("local"));
+	pg_arg_uuid(&args, &nobody);
+	pg_arg_null(&args);
+	pg_arg_text(&args, detail);
+	pg_tx_exec(tx, &staff_sql_audit_add, &args, NULL, NULL);
+}
+
 static void on_begun(void *arg, const struct pg_answer *a)
 {
 	struct web_call *call = arg;

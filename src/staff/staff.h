@@ -47,5 +47,8 @@ struct audit_row {
 	struct uuid user_id, organizer_id;
 };
 void audit_add(struct pg_tx *tx, struct web_call *call, const struct audit_row *row);
+/* What the program does by itself to something of an organiser's ("webhook suspended"), in the transaction that does it. */
+void audit_add_program(struct pg_tx *tx, struct arena *arena, const struct uuid *organizer_id, const char *action,
+		       const struct uuid *object, struct str detail);
 
 #endif

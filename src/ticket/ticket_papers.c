@@ -8,6 +8,7 @@
 #include "ticket/pdf.h"
 #include "ticket/qr.h"
 #include "ticket/qr_png.h"
+#include "ticket/ticket_bundle.h"
 #include "ticket/ticket_ics.h"
 #include "ticket/ticket_int.h"
 #include "ticket/ticket_sql.h"
@@ -200,43 +201,50 @@ static const char *number_or_label(struct arena *a, struct str number, struct st
 	return arena_cstr(a, number.n ? number : label);
 }
 
-static const char *address_of(struct arena *a, const struct show *show)
+const char *ticket_address_of(struct arena *a, const struct show *show)
 {
 	return arena_printf(a, "%s%s%s%s%s", show->venue_address, *show->venue_address && *show->venue_city ? "\n" : "",
 			    show->venue_city, *show->venue_city && *show->venue_country ? ", " : "",
 			    show->venue_country);
 }
 
-static struct ticket_document *document_of(const struct paper *p, const struct show *show)
+static void seat_of(struct arena *a, const struct show *show, uint32_t seat_no, struct money price, const char *code,
+		    struct ticket_document_seat *ret)
 {
-	struct ticket_document *d = ticket_document_new();
-	struct plan_seat seat = plan_seat(show->plan, p->seat_no);
+	struct plan_seat seat = plan_seat(show->plan, seat_no);
 	struct plan_row row = plan_row(show->plan, seat.row);
 	struct plan_category category = plan_category(show->plan, seat.category);
-	struct arena *a = &d->arena;
 
-	d->locale = arena_strdup(a, p->locale);
-	d->event_name = arena_strdup(a, show->event_name);
-	d->organizer_name = arena_strdup(a, p->organizer);
-	d->venue_name = arena_strdup(a, show->venue_name);
-	d->venue_address = address_of(a, show);
-	d->timezone = arena_strdup(a, show->timezone);
-	d->buyer_name = arena_strdup(a, p->buyer);
-	d->reference = arena_strdup(a, p->reference);
-	d->starts_at_us = show->starts_at_us;
-	d->issued_at_us = p->issued_us;
-	d->n_seats = 1;
-	d->seats = arena_array(a, struct ticket_document_seat, 1);
-	d->seats[0] = (struct ticket_document_seat){
+	*ret = (struct ticket_document_seat){
 		.zone = arena_cstr(a, plan_zone(show->plan, row.zone).name),
 		.row = number_or_label(a, row.number, row.label),
 		.seat = number_or_label(a, seat.number, seat.label),
 		.category = arena_cstr(a, category.name),
 		.category_rgb = rgb_from_css(category.color),
 		.accessible = seat.accessible,
-		.price = {p->price_minor, p->currency},
-		.code = arena_strdup(a, p->code),
+		.price = price,
+		.code = arena_strdup(a, code),
 	};
+}
+
+static struct ticket_document *document_of(const struct show *show, const struct ticket_bundle *b, int64_t issued_us,
+					   size_t n_seats)
+{
+	struct ticket_document *d = ticket_document_new();
+	struct arena *a = &d->arena;
+
+	d->locale = arena_strdup(a, b->locale);
+	d->event_name = arena_strdup(a, show->event_name);
+	d->organizer_name = arena_strdup(a, b->organizer);
+	d->venue_name = arena_strdup(a, show->venue_name);
+	d->venue_address = ticket_address_of(a, show);
+	d->timezone = arena_strdup(a, show->timezone);
+	d->buyer_name = arena_strdup(a, b->holder);
+	d->reference = arena_strdup(a, b->reference);
+	d->starts_at_us = show->starts_at_us;
+	d->issued_at_us = issued_us;
+	d->n_seats = n_seats;
+	d->seats = arena_array(a, struct ticket_document_seat, n_seats);
 	return d;
 }
 
@@ -253,8 +261,12 @@ static void on_pdf(void *arg, void *data)
 
 static void draw_pdf(struct paper *p, struct show *show)
 {
-	struct ticket_pdf_job *job = ticket_pdf_job_new(document_of(p, show));
+	struct ticket_bundle bundle = {p->reference, p->buyer, p->locale, p->organizer};
+	struct ticket_document *d = document_of(show, &bundle, p->issued_us, 1);
+	struct ticket_pdf_job *job;
 
+	seat_of(&d->arena, show, p->seat_no, (struct money){p->price_minor, p->currency}, p->code, &d->seats[0]);
+	job = ticket_pdf_job_new(d);
 	if (!offload_start(p->t->config.offload, ticket_pdf_job_run, job, ticket_pdf_job_free, on_pdf, p)) {
 		ticket_pdf_job_free(job);
 		web_refuse(p->call, ERR_OVERLOADED, NULL);
@@ -264,6 +276,39 @@ static void draw_pdf(struct paper *p, struct show *show)
 void ticket_pdf_get(struct web_call *call)
 {
 	paper_get(call, draw_pdf, false);
+}
+
+/* ---- all of a holder's tickets, for a mail ---- */
+
+void tickets_of_holder_read(struct ticket_service *t, struct arena *a, const struct uuid *show,
+			    const struct uuid *booking, const struct uuid *transfer, pg_fn *fn, void *arg)
+{
+	struct pg_args args;
+
+	pg_args_init(&args, a);
+	pg_arg_uuid(&args, show);
+	pg_arg_uuid(&args, booking);
+	pg_arg_uuid(&args, transfer);
+	pg_query_start(t->config.pg, &ticket_sql_tickets_of_holder, &args, TICKET_QUERY_MS, fn, arg);
+}
+
+struct ticket_document *ticket_bundle_document(struct ticket_service *t, const struct show *show,
+					       const struct pg_result *r, const struct ticket_bundle *b)
+{
+	enum { ISSUED = TICKET_COLS, PRICE, CURRENCY };
+	struct ticket_document *d = document_of(show, b, pg_get_time(r, 0, ISSUED), (size_t)pg_rows(r));
+	char code[TICKET_CODE_TEXT];
+
+	for (int i = 0; i < pg_rows(r); i++) {
+		struct money price = {pg_get_int(r, i, PRICE), currency_find(pg_get_text(r, i, CURRENCY))};
+
+		if (!ticket_row_code(t, &show->show_id, r, i, code)) {
+			ticket_document_free(d);
+			return NULL;
+		}
+		seat_of(&d->arena, show, (uint32_t)pg_get_int(r, i, TICKET_COL_SEAT), price, code, &d->seats[i]);
+	}
+	return d;
 }
 
 /* ---- the calendar ---- */
@@ -281,7 +326,7 @@ static void draw_ics(struct paper *p, struct show *show)
 		.timezone = show->timezone,
 		.cancelled = p->revoked || show->status == SHOW_CANCELLED,
 		.summary = show->event_name,
-		.location = arena_printf(a, "%s\n%s", show->venue_name, address_of(a, show)),
+		.location = arena_printf(a, "%s\n%s", show->venue_name, ticket_address_of(a, show)),
 		.description = arena_printf(a, "%.*s %s / %s\n%s", STR_FMT(plan_zone(show->plan, row.zone).name),
 					    number_or_label(a, row.number, row.label),
 					    number_or_label(a, seat.number, seat.label), p->reference)};

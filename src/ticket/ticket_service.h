@@ -48,9 +48,10 @@ void tickets_issue_to(struct ticket_service *t, struct pg_tx *tx, struct arena *
 		      const struct uuid *booking, const struct uuid *transfer, const int32_t *seats, size_t n,
 		      pg_fn *fn, void *arg);
 /* valid -> revoked for these seats of the booking. One row: n_used, n_revoked, revoked (ids). When n_used > 0 nothing was revoked and the
- * caller rolls back. Tickets revoked before do not count. */
+ * caller rolls back. Tickets revoked before do not count. why stands in the event: "buyer", "staff", "show_cancelled", "payment_lost",
+ * "transferred". */
 void tickets_revoke(struct pg_tx *tx, struct arena *a, const struct uuid *show, const struct uuid *booking,
-		    const int32_t *seats, size_t n, pg_fn *fn, void *arg);
+		    const int32_t *seats, size_t n, const char *why, pg_fn *fn, void *arg);
 
 /* ---- reading ---- */
 

@@ -122,7 +122,7 @@ void tickets_issue_to(struct ticket_service *t, struct pg_tx *tx, struct arena *
 }
 
 void tickets_revoke(struct pg_tx *tx, struct arena *a, const struct uuid *show, const struct uuid *booking,
-		    const int32_t *seats, size_t n, pg_fn *fn, void *arg)
+		    const int32_t *seats, size_t n, const char *why, pg_fn *fn, void *arg)
 {
 	struct pg_args args;
 
@@ -131,6 +131,7 @@ void tickets_revoke(struct pg_tx *tx, struct arena *a, const struct uuid *show, 
 	pg_arg_uuid(&args, booking);
 	pg_arg_i32s(&args, seats, n);
 	arg_outbox_id(&args);
+	pg_arg_text(&args, str_from(why));
 	pg_tx_exec(tx, &ticket_sql_tickets_revoke, &args, fn, arg);
 }
 

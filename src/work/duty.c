@@ -16,6 +16,7 @@ struct duty {
 	struct timer *timer;
 	enum duty_state state;
 	bool stopped, held;    /* held: the last lease asked for was ours */
+	bool woken;	       /* during a round */
 	int64_t mine_until_us; /* by our own clock, with a margin */
 };
 
@@ -23,6 +24,7 @@ const struct pg_stmt *const *const work_sql = work_sql_statements;
 
 static void duty_run(struct duty *d)
 {
+	d->woken = false;
 	d->state = RUNNING;
 	d->config.run(d->config.arg, d);
 }
@@ -104,10 +106,17 @@ void duty_done(struct duty *d, bool ok, bool more)
 		metric_add(d->config.metrics, METRIC_DUTY_ERRORS, (int)d->config.kind, 0, 1);
 	if (d->stopped)
 		return;
-	timer_set_ms(d->timer, ok && more		  ? 0
+	timer_set_ms(d->timer, ok && (more || d->woken)	  ? 0
 			       : ok			  ? d->config.every_ms
 			       : d->config.every_ms > 500 ? d->config.every_ms
 							  : 500);
+}
+
+void duty_wake(struct duty *d)
+{
+	d->woken = true;
+	if (d->state == IDLE && d->held && !d->stopped)
+		timer_set_ms(d->timer, 0);
 }
 
 struct hand_on {

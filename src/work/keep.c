@@ -2,7 +2,8 @@
  * Owns retention: what is older than it is kept goes, a little at a time. A round is a few statements one after the other, each
  * bounded; the one that finds as much as it may is a reason to begin again at once.
  *
- *   outbox --> weeks of the lock history: made ahead, dropped --> what lies outside any week --> settled findings
+ *   days of the log of events: made ahead, dropped --> what lies outside any day --> events that were left out -->
+ *   weeks of the lock history: made ahead, dropped --> what lies outside any week --> settled findings
  *   --> yesterday's counts of requests --> the audit log
  *
  * A statement that fails (a table in use: dropping a week gives way after a tenth of a second) does not keep the others from
@@ -16,7 +17,7 @@
 
 #include <stdlib.h>
 
-enum { ROWS_MAX = 5000, WEEKS_AHEAD = 4, QUERY_MS = 10000, STEPS = 7 };
+enum { ROWS_MAX = 5000, EVENTS_MAX = 20, WEEKS_AHEAD = 4, DAYS_AHEAD = 4, QUERY_MS = 10000, STEPS = 12 };
 
 struct keeper {
 	struct keeper_config config;
@@ -61,12 +62,17 @@ static void step_start(struct keeper *k)
 		int64_t days; /* 0: it takes none */
 		int number;   /* 0: it takes none */
 	} steps[STEPS] = {
-		{&work_sql_outbox_purge, k->config.outbox_days, ROWS_MAX},
+		{&work_sql_outbox_log_ahead, 0, DAYS_AHEAD},
+		{&work_sql_outbox_log_drop, k->config.outbox_days, 0},
+		{&work_sql_outbox_log_purge, k->config.outbox_days, ROWS_MAX},
+		{&work_sql_outbox_parked_purge, k->config.outbox_days, ROWS_MAX},
 		{&work_sql_lock_history_ahead, 0, WEEKS_AHEAD},
 		{&work_sql_lock_history_drop, k->config.lock_history_days, 0},
 		{&work_sql_lock_history_purge, k->config.lock_history_days, ROWS_MAX},
 		{&work_sql_findings_purge, k->config.findings_days, ROWS_MAX},
 		{&work_sql_request_counts_purge, 0, ROWS_MAX},
+		{&work_sql_notifications_purge, k->config.notification_days, ROWS_MAX},
+		{&work_sql_recommended_purge, 0, EVENTS_MAX},
 		{&work_sql_audit_purge, k->config.audit_days, ROWS_MAX},
 	};
 	struct arena arena;

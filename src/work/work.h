@@ -23,7 +23,11 @@ enum duty_kind {
 	DUTY_CHECK,
 	DUTY_RETENTION,
 	DUTY_ORPHANS,
-	DUTY_JOBS
+	DUTY_JOBS,
+	DUTY_CONSUME,
+	DUTY_NOTICES,
+	DUTY_MAIL,
+	DUTY_WEBHOOKS
 };
 
 struct duty;
@@ -48,6 +52,8 @@ void duty_free(struct duty *d);
 /* No further rounds; one under way still ends with duty_done. */
 void duty_stop(struct duty *d);
 void duty_done(struct duty *d, bool ok, bool more);
+/* There is something to do: the next round begins at once, or right after the one that runs. Nothing when the lease is somebody else's. */
+void duty_wake(struct duty *d);
 /* Gives up every lease of a holder; fn runs when it is done or cannot be (the leases then end by time). */
 void duties_hand_on(struct pg *pg, const char *holder, loop_fn *fn, void *arg);
 
@@ -63,12 +69,12 @@ struct auditor *auditor_new(struct pg *pg, struct loop *loop, struct seat_map *m
 void auditor_free(struct auditor *a);
 duty_fn auditor_run;
 
-/* Drops what is older than it is kept: rows of the outbox, ended locks (by the week; makes the next weeks ahead), settled
- * findings, the audit log. */
+/* Drops what is older than it is kept: events that are out (by the day), ended locks (by the week), both made ahead; settled
+ * findings, notifications that have ended, the audit log. */
 struct keeper;
 struct keeper_config {
 	struct pg *pg;
-	int64_t outbox_days, lock_history_days, findings_days, audit_days;
+	int64_t outbox_days, lock_history_days, findings_days, notification_days, audit_days;
 };
 struct keeper *keeper_new(const struct keeper_config *config);
 void keeper_free(struct keeper *k);

@@ -30,7 +30,7 @@ import figures  # noqa: E402
 import rows  # noqa: E402
 from ground import ROOT, Ground, Programs, Unclean, commit, machine  # noqa: E402
 
-MODULES = ["rows_locks", "rows_reads", "rows_crowd", "rows_journey", "rows_door", "rows_growth"]
+MODULES = ["rows_locks", "rows_reads", "rows_crowd", "rows_journey", "rows_relay", "rows_door", "rows_growth"]
 
 
 class Bench:

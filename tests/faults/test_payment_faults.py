@@ -228,7 +228,7 @@ def test_the_authorisation_expires_before_the_capture(till):
     other.post().expect(201)
     till.prove(sale.show, {other: other.seats})
     assert sale.trail()[:3] == [">created", "created>authorised", "authorised>capture_failed"]
-    [told] = sale.rows("""SELECT e ->> 'reason' FROM outbox o, json_array_elements(o.events) e
+    [told] = sale.rows("""SELECT e ->> 'reason' FROM outbox_events o, json_array_elements(o.events) e
         WHERE o.show_id = %(show)s AND e ->> 'type' = 'booking.cancelled'""")
     assert told == ("payment_lost",)
 

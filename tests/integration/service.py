@@ -11,6 +11,7 @@ import time
 import uuid
 from pathlib import Path
 
+import event_schemas
 from api import Api
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -40,6 +41,9 @@ def wait_until(condition, what, timeout_s=10, interval_s=0.02):
 class Boxoffice:
     """States: new -> start() -> running -> stop() or kill() -> stopped -> start() again on the same folder."""
 
+    START_WITHIN_S = 60
+    STOP_WITHIN_S = STOP_WITHIN_S
+
     def __init__(self, build_dir, directory, *args, demo=False, env=None, port=None):
         self.build_dir = Path(build_dir)
         self.dir = Path(directory)
@@ -53,6 +57,7 @@ class Boxoffice:
         self.mark = f"BOXOFFICE_TEST_MARK={uuid.uuid4()}"
         self.wrap = shlex.split(os.environ.get("BOXOFFICE_WRAP", ""))
         self.patience = 20 if self.wrap else 1
+        self.own_events = True  # False: a test has put events of its own making into the outbox
         if os.geteuid() == 0:
             self.dir.chmod(0o755)
         self.log_path = self.dir.with_name(self.dir.name + ".log")
@@ -77,7 +82,7 @@ class Boxoffice:
             self.process = subprocess.Popen(
                 [*command, *self.args], stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=env, start_new_session=True)
         try:
-            self.up = wait_until(self._ready, f"{self.dir}/up.json", timeout_s=60 * self.patience)
+            self.up = wait_until(self._ready, f"{self.dir}/up.json", timeout_s=self.START_WITHIN_S * self.patience)
         except BaseException:
             self.kill()
             raise
@@ -95,15 +100,16 @@ class Boxoffice:
 
     def stop(self, sig=signal.SIGTERM):
         """Ends it as Ctrl-C or a service manager would; fails unless it goes in time, whole, and clean."""
+        wrong = self._events_wrong()
         process, self.process = self.process, None
         process.send_signal(sig)
         begun = time.monotonic()
         try:
-            process.wait(STOP_WITHIN_S * self.patience)
+            process.wait(self.STOP_WITHIN_S * self.patience)
         except subprocess.TimeoutExpired:
             left = self.processes()
             self._kill_all(process)
-            raise AssertionError(f"not ended {STOP_WITHIN_S} s after {sig!r}; still there: {left}") from None
+            raise AssertionError(f"not ended {self.STOP_WITHIN_S} s after {sig!r}; still there: {left}") from None
         took_s = time.monotonic() - begun
         left = self.processes()
         self._kill_all(process)
@@ -112,7 +118,18 @@ class Boxoffice:
         litter = [str(path) for path in self.dir.rglob("*") if path.is_socket() or path.name == "postmaster.pid"]
         assert not litter, f"left behind: {litter}"
         self.assert_clean()
+        if wrong:
+            raise wrong
         return took_s
+
+    def _events_wrong(self):
+        """What it has told so far is as api/events says; else the error to raise once it is stopped."""
+        if self.process.poll() is None and self.own_events:
+            try:
+                event_schemas.assert_valid(self.database_url)
+            except AssertionError as error:
+                return error
+        return None
 
     def kill(self):
         """Ends everything at once, as a power cut would."""

@@ -17,6 +17,7 @@ import psycopg
 import pytest
 import redis
 
+import event_schemas
 import servers
 from api import Api
 from service import ROOT, SANITIZER, free_port, wait_until
@@ -31,6 +32,7 @@ class Plant:
     def __init__(self, build_dir, folder):
         self.program = str(Path(build_dir) / "boxoffice")
         self.dir = Path(folder)
+        self.own_events = True  # False: a test has put events of its own making into the outbox
         self.postgres = servers.start_postgres(self.dir / "pg", ["-c", "track_io_timing=off", "-c", "log_lock_waits=on"])
         self.redis = servers.start_redis(self.dir / "redis", ["--maxmemory-policy", "noeviction"])
         self.secret = self.dir / "secret"
@@ -63,8 +65,13 @@ class Plant:
         self.postgres.ensure_running()
 
     def close(self):
-        self.redis.stop()
-        self.postgres.close()
+        try:
+            if self.own_events:
+                self.settle()
+                event_schemas.assert_valid(self.postgres.url)
+        finally:
+            self.redis.stop()
+            self.postgres.close()
 
 
 class Stand:
@@ -119,6 +126,7 @@ class Stand:
         # so that the next one need not wait for the lease to end
         with contextlib.suppress(psycopg.Error), self.plant.sql() as db:
             db.execute("DELETE FROM leases")
+            db.execute("UPDATE outbox_partitions SET holder = '', until = '-infinity'")
 
     def stop_serve(self, sig=signal.SIGTERM):
         self.serve.send_signal(sig)

@@ -109,7 +109,7 @@ def test_a_rule_that_says_something_else_fails_its_test(work_dir):
     assert done.returncode == 1 and "SalesClosed" in done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("invariant", ["I1", "I2", "I3", "I4", "I6"])
+@pytest.mark.parametrize("invariant", ["I1", "I2", "I3", "I4", "I5", "I6"])
 def test_each_invariant_that_is_watched_has_a_rule(invariant):
     assert [rule["alert"] for rule in rules() if f'invariant="{invariant}"' in rule["expr"]]
 

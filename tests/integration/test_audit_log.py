@@ -206,18 +206,30 @@ def test_every_write_with_a_row_of_its_own_leaves_it(boxoffice, admin, actor, da
     token = actor.post("/v1/tokens", {"name": "x", "scopes": ["events"]}).expect(201)
     actor.delete(f"/v1/tokens/{token['token_id']}").expect(204)
     actor.delete(f"/v1/tokens/{token['token_id']}").expect(204)  # changes nothing
+    hook = actor.post("/v1/staff/webhooks", {"url": "https://nomen.example.org/x", "event_types": ["*"]}).expect(201)
+    path = f"/v1/staff/webhooks/{hook['webhook_id']}"
+    rotated = actor.post(path + "/rotate").expect(201)
+    sent = actor.post(path + "/test").expect(202)
+    actor.post(f"{path}/deliveries/{sent['delivery_id']}/redeliver").expect(202)
+    actor.post(path + "/replay", {"from": from_now(-60)}).expect(202)
+    actor.patch(path, {"description": "Nomen"}).expect(200)
+    actor.delete(path).expect(204)
+    actor.delete(path).expect(404)  # changes nothing
 
     rows = all_of(admin, actor.token_id) + all_of(admin, user["user_id"])
     done = sorted(item["action"] for item in rows)
     assert done == sorted(["POST /v1/staff/users", "POST /v1/staff/users/{user}/invitation", "POST /v1/staff/invitations/accept",
                            "POST /v1/staff/login", "POST /v1/staff/password", "POST /v1/staff/logout", "PATCH /v1/staff/users/{user}",
-                           "DELETE /v1/staff/users/{user}", "POST /v1/tokens", "DELETE /v1/tokens/{token}"])
+                           "DELETE /v1/staff/users/{user}", "POST /v1/tokens", "DELETE /v1/tokens/{token}",
+                           "POST /v1/staff/webhooks", *(f"{route} /v1/staff/webhooks/{{webhook}}" for route in ("PATCH", "DELETE")),
+                           *(f"POST /v1/staff/webhooks/{{webhook}}/{what}" for what in (
+                               "rotate", "test", "replay", "deliveries/{delivery}/redeliver"))])
     assert set(done) >= {route for route in staff_writes() if by_transaction(route)}
-    assert next(item for item in rows if item["action"].startswith("PATCH"))["detail"] == "scopes seats; name; disabled"
+    assert next(item for item in rows if item["action"].startswith("PATCH /v1/staff/users"))["detail"] == "scopes seats; name; disabled"
     assert all(item["actor"]["kind"] == ("user" if item["actor"]["id"] == user["user_id"] else "token") for item in rows)
     text = json.dumps(rows) + str(database.execute("SELECT * FROM audit_log WHERE actor_id = ANY (%s)", [
         [uuid.UUID(actor.token_id), uuid.UUID(user["user_id"])]]).fetchall())
-    for private in (secret, email, "Nomen", "Nemo", again["invitation"]["token"], client.token, token["token"]):
+    for private in (secret, email, "Nomen", "Nemo", again["invitation"]["token"], client.token, token["token"], hook["secret"], rotated["secret"], "nomen.example"):
         assert private not in text
 
 

@@ -37,7 +37,7 @@ def door(admin, show):
 
 def versions(db, ticket_id):
     """[(type, version)] of the ticket's events."""
-    rows = db.execute("SELECT e ->> 'type', (e ->> 'version')::int FROM outbox o, json_array_elements(o.events) e"
+    rows = db.execute("SELECT e ->> 'type', (e ->> 'version')::int FROM outbox_events o, json_array_elements(o.events) e"
                       " WHERE o.topic = 'ticket' AND e ->> 'ticket_id' = %s ORDER BY 2", [ticket_id])
     return rows.fetchall()
 

@@ -43,7 +43,7 @@ def agree(plant, show):
             "        <> (t.state = 'used')::int OR (t.state = 'used' AND NOT bool_or(c.checkin_id = t.used_by))"
             "     OR t.version <> 1 + count(c.checkin_id)", [show.show_id]).fetchall()
         assert not odd, odd[:3]
-        told = dict(db.execute("SELECT e ->> 'type', count(*) FROM outbox o, json_array_elements(o.events) e WHERE o.show_id = %s"
+        told = dict(db.execute("SELECT e ->> 'type', count(*) FROM outbox_events o, json_array_elements(o.events) e WHERE o.show_id = %s"
                                " AND o.topic = 'ticket' AND e ->> 'type' IN ('ticket.used', 'ticket.use_undone') GROUP BY 1",
                                [show.show_id]).fetchall())
         said = dict(db.execute("SELECT CASE kind WHEN 'use' THEN 'ticket.used' ELSE 'ticket.use_undone' END, count(*) FROM checkins"

@@ -56,7 +56,7 @@ def test_faults_are_shown_and_said_once(office):
         try:
             wait_until(lambda: {key: n for key, n in gauges(office).items() if n} == dict.fromkeys(BROKEN, 1), "each shown")
             # long ago by now, for the outbox: it is looked at until it is mended
-            db.execute("UPDATE outbox SET created_at = created_at - interval '2 hours'")
+            db.execute("UPDATE outbox_log SET created_at = created_at - interval '2 hours'")
             rounds = duty_rounds(office)
             wait_until(lambda: duty_rounds(office) >= rounds + 2, "two more rounds")
             assert {key: n for key, n in gauges(office).items() if n} == dict.fromkeys(BROKEN, 1)
@@ -99,4 +99,4 @@ def test_plans(office, name):
     """Made on empty tables, they read by key and by index, whatever the planner believes."""
     plan = plan_text(office.database_url, f"src/work/sql/{name}.sql")
     assert "Seq Scan" not in plan and "Hash Join" not in plan and "Merge" not in plan, plan
-    assert_entered_by_a_condition(plan, "bookings_pending")  # those that wait are few
+    assert_entered_by_a_condition(plan, "bookings_pending", "outbox_parked_refused")  # those that wait are few

@@ -103,7 +103,7 @@ class Shows:
             first.append(len(flat) + 1)
             for k, seat in enumerate(r["seats"]):
                 flat.append(seat)
-                begin = f'}}}},{{"type":"seat.locked","lock_id":"{r["lock"]}","seats":{{' if k == 0 else ","
+                begin = f'}}}},{{"type":"seat.locked","show_id":"{r["show"]}","lock_id":"{r["lock"]}","seats":{{' if k == 0 else ","
                 rows.append((shows.index(r["show"]) + 1, seat, number, len(flat), f'{begin}"{seat}":'))
             last.append(len(flat))
         rows.sort()
@@ -130,7 +130,7 @@ class Shows:
         locks = self.db.execute("""SELECT show_id, lock_id, session_id, state, seats, prices, categories, total_minor, currency,
             expires_at - created_at, ended_at = 'infinity', notify_buyer, request_hash
             FROM seat_locks WHERE show_id = ANY (%s) ORDER BY 1, 2""", [self.ids]).fetchall()
-        events = [(show, event["type"], event["lock_id"], tuple(sorted(event["seats"].items())))
+        events = [(show, event["type"], event["show_id"] == str(show), event["lock_id"], tuple(sorted(event["seats"].items())))
                   for show, events in self.db.execute("SELECT show_id, events FROM outbox WHERE show_id = ANY (%s)", [self.ids])
                   for event in events]
         return {"seats": seats, "locks": locks, "events": sorted(map(str, events))}

@@ -41,7 +41,7 @@ def test_its_seats_are_free_again(stand):
     buyer.release(show.show_id, lock["lock_id"]).expect(204)  # also when already ended
     assert set(stand.api().taken(show.show_id)) == set(show.seats[:3]), "a lock that is over gives nobody's seats back"
     with stand.plant.sql() as db:
-        events = [event for (row,) in db.execute("SELECT events FROM outbox WHERE show_id = %s ORDER BY created_at",
+        events = [event for (row,) in db.execute("SELECT events FROM outbox_events WHERE show_id = %s AND topic = 'seat' ORDER BY seq",
                                                  [show.show_id]) for event in row]
     # whether the sweeper ended it or the one who took over
     assert [event["type"] for event in events] == ["seat.locked", "seat.lock_expired", "seat.locked"]
@@ -110,7 +110,7 @@ def test_paid_or_taken_over_but_never_both(stand, root, rng):
             db.execute("SET lock_timeout = '500ms'")
             db.execute(f"PREPARE lock_pay AS {statement}")
             time.sleep(max(0, at - time.monotonic()))
-            row = db.execute(f"EXECUTE lock_pay('{show.show_id}', '{lock_id}', '{load.session_of(owners[number].token)}')"
+            row = db.execute(f"EXECUTE lock_pay('{show.show_id}', '{lock_id}', '{load.session_of(owners[number].token)}', gen_random_uuid())"
                              ).fetchone()
             if row is None or row[8] != 2:
                 db.rollback()

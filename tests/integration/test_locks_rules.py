@@ -157,7 +157,7 @@ def test_a_lock(stand):
 def test_a_lock_that_is_paid_or_booked(stand, root, show, buyer):
     lock = buyer.lock(show.show_id, ["A-1"]).expect(201)
     with stand.plant.sql() as db:
-        for name, arguments in (("lock_pay", f"'{load.session_of(buyer.token)}'"), ("lock_book", f"'{uuid.uuid4()}'")):
+        for name, arguments in (("lock_pay", f"'{load.session_of(buyer.token)}', gen_random_uuid()"), ("lock_book", f"'{uuid.uuid4()}'")):
             db.execute(f"PREPARE {name} AS {(root / f'src/seat/sql/{name}.sql').read_text()}")
             assert db.execute(f"EXECUTE {name}('{show.show_id}', '{lock['lock_id']}', {arguments})").fetchone()
             state, code = {"lock_pay": ("paying", "payment_in_progress"), "lock_book": ("booked", "lock_already_used")}[name]

@@ -23,7 +23,7 @@ def look_up(office, reference, email, address="198.51.100.7"):
 
 
 def mails(db, booking):
-    return db.execute("SELECT count(*) FROM notifications WHERE kind = 'lookup' AND state = 'queued' AND booking_id = %s",
+    return db.execute("SELECT count(*) FROM notifications WHERE kind = 'lookup' AND state IN ('queued', 'sent') AND booking_id = %s",
                       [booking["booking_id"]]).fetchone()[0]
 
 

@@ -7,7 +7,7 @@ import psycopg
 import pytest
 from service import wait_until
 
-from api import from_now, seating_plan
+from api import from_now, seat_guids, seating_plan
 from organiser import NOWHERE, make_staff
 
 DAY = 86400
@@ -123,3 +123,81 @@ def test_of_a_draft_for_its_organiser_only(boxoffice, town):
     for client in (boxoffice.api(), town.other, boxoffice.session()):
         client.get(f"/v1/events/{draft}/recommended").expect(404, "not_found")
         client.get(f"/v1/events/{NOWHERE}/recommended").expect(404, "not_found")
+
+
+# ---- what buyers of an event also booked ----
+
+class Audience:
+    """Events with seats for many, alike in nothing, and people who book them."""
+
+    def __init__(self, office, town, events):
+        self.office, self.town = office, town
+        plan = town.staff.make_plan(town.staff.make_venue(city=f"far from all {town.word}")["venue_id"], seating_plan(40))["plan_id"]
+        town.plans[town.staff, "hall"] = plan
+        self.events = {name: town.event(name, city="hall", category=f"{name} {town.word}") for name in events}
+        self.shows = {name: town.staff.get(f"/v1/events/{event}/shows").expect(200)["items"][0]["show_id"]
+                      for name, event in self.events.items()}
+        self.free = {name: iter(seat_guids(seating_plan(40))) for name in events}
+
+    def email(self, person):
+        return f"{person}-{self.town.word}@Example.org"
+
+    def book(self, person, *events):
+        buyer, made = self.office.session(), []
+        for name in events:
+            lock = buyer.lock(self.shows[name], [next(self.free[name])]).expect(201)["lock_id"]
+            made.append(buyer.book(self.shows[name], lock, email=self.email(person)).expect(201)["booking_id"])
+        return made[0]
+
+    def also(self, event):
+        """{name: how many persons have booked both}."""
+        with psycopg.connect(self.office.database_url, autocommit=True) as db:
+            found = dict(db.execute("SELECT other_id::text, persons FROM recommend_pairs WHERE event_id = %s AND persons > 0",
+                                    [self.events[event]]).fetchall())
+        return {name: found[event] for name, event in self.events.items() if event in found}
+
+    def wait(self, event, counts):
+        wait_until(lambda: self.also(event) == counts, f"{event} with {counts}; it is {self.also(event)}", 30, 0.1)
+
+
+def test_what_buyers_also_booked_comes_first(boxoffice, town):
+    crowd = Audience(boxoffice, town, ("base", "often", "thrice", "twice", "alone"))
+    for person in range(4):
+        crowd.book(person, "base", "often", *["thrice"] * (person < 3), *["twice"] * (person < 2))
+        crowd.book(person, "often")  # once more is no other person
+    for person in range(4, 8):
+        crowd.book(person, "alone")
+    crowd.wait("base", {"often": 4, "thrice": 3, "twice": 2})
+    crowd.wait("thrice", {"base": 3, "often": 3, "twice": 2})
+    # of the same hall and city are all of them; fewer than three persons tell nothing
+    assert names(boxoffice.api(), crowd.events["base"])[:2] == ["often", "thrice"]
+    other = town.event("of the same kind", city="there", category=f"base {town.word}", days=9)
+    assert other and names(boxoffice.api(), crowd.events["alone"])[0] != "often"
+
+
+def test_what_is_cancelled_and_who_is_erased_counts_no_more(own_boxoffice):
+    town = Town(own_boxoffice)
+    crowd = Audience(own_boxoffice, town, ("base", "other", "third"))
+    admin = own_boxoffice.api(own_boxoffice.admin_token)
+    bookings = [crowd.book(person, "base", "other") for person in range(3)]
+    again = crowd.book(0, "base")
+    crowd.wait("base", {"other": 3})
+    # one of two bookings of the event: the person still has one
+    town.staff.cancel(crowd.shows["base"], again).expect(200)
+    town.staff.cancel(crowd.shows["base"], bookings[1]).expect(200)
+    crowd.wait("base", {"other": 2})
+    crowd.book(1, "base")
+    crowd.wait("base", {"other": 3})
+    assert admin
+    with psycopg.connect(own_boxoffice.database_url, autocommit=True) as db:
+        known = db.execute("SELECT count(*) FROM recommend_booked").fetchone()[0]
+        assert known == 6
+        # the events come again, all of them: nothing is counted twice
+        db.execute("UPDATE consumers SET source = 'log', generation = generation + 1")
+        db.execute("UPDATE consumer_cursors SET position = 0")
+        crowd.book(2, "third")
+        crowd.wait("third", {"base": 1, "other": 1})
+        assert crowd.also("base") == {"other": 3, "third": 1}
+        own_boxoffice.run_admin("erase", "--email", crowd.email(0), "--yes-future")
+        assert db.execute("SELECT count(*) FROM recommend_booked").fetchone()[0] == 7 - 2
+    assert crowd.also("base") == {"other": 3, "third": 1}, "a count says nothing of anybody"

@@ -93,8 +93,9 @@ def test_what_is_older_than_it_is_kept_goes(plant, stand):
             db.execute("DELETE FROM seat_lock_history_default WHERE created_at > now() - interval '20 days'")
             db.execute(LOCK.format(table="seat_lock_history", show=show, at=f"now() - interval '{days} days'"))
         for days in (30, 8, 6):
-            db.execute("INSERT INTO outbox (show_id, outbox_id, topic, events, created_at) VALUES (%s, %s, 'seat', '[]', now() - %s * interval '1 day')",
-                       [show, uuid.uuid4(), days])
+            db.execute("""INSERT INTO outbox_log (partition, position, show_id, outbox_id, topic, events, created_at, published_at, seq)
+                VALUES (outbox_partition(%(show)s), 0, %(show)s, %(id)s, 'seat', '[]', now() - %(days)s * interval '1 day',
+                        now() - %(days)s * interval '1 day', 0)""", {"show": show, "id": uuid.uuid4(), "days": days})
         for days, settled in ((500, True), (500, False), (300, True)):
             db.execute("""INSERT INTO payment_findings (finding_id, kind, gateway_id, subject_id, detail, found_at, settled_at, settled_how)
                 VALUES (%s, 'dispute', '', %s, 'x', now() - %s * interval '1 day', CASE WHEN %s THEN now() - %s * interval '1 day'
@@ -104,7 +105,7 @@ def test_what_is_older_than_it_is_kept_goes(plant, stand):
         names = [name for name, _ in db.execute(WEEKS).fetchall()]
         assert gone not in names and partly in names and kept in names, names
         assert "seat_lock_history_before" not in names  # all of it was older than it is kept
-        assert db.execute("SELECT count(*) FROM outbox WHERE show_id = %s", [show]).fetchone() == (1,)
+        assert db.execute("SELECT count(*) FROM outbox_log WHERE show_id = %s", [show]).fetchone() == (1,)
         ages = db.execute("SELECT extract(day FROM now() - created_at)::int FROM seat_lock_history_default ORDER BY 1").fetchall()
         assert all(age < 30 for age, in ages), ages
         assert db.execute("SELECT count(*) FROM payment_findings WHERE settled_how IN ('500 False', '300 True')").fetchone() == (2,)
@@ -116,6 +117,39 @@ def test_what_is_older_than_it_is_kept_goes(plant, stand):
         [where] = db.execute(LOCK.format(table="seat_lock_history", show=show, at="date_trunc('week', now(), 'UTC') + interval '15 days'")
                              + " RETURNING tableoid::regclass::text").fetchone()
         assert where == ahead[1]
+
+
+def old_day(db, days, position):
+    """A day of the log of events that began so many days ago, with a row at that position of partition 3."""
+    name = f"outbox_log_test_{days}"
+    db.execute(f"CREATE TABLE {name} (LIKE outbox_log INCLUDING DEFAULTS)")
+    at = f"date_trunc('day', now()) - interval '{days} days'"
+    db.execute(f"INSERT INTO {name} SELECT 3, {position}, gen_random_uuid(), gen_random_uuid(), 'seat', '[]', {at}, {at}, 0")
+    [begins, ends] = db.execute(f"SELECT ({at})::text, ({at} + interval '1 day')::text").fetchone()
+    db.execute(f"ALTER TABLE outbox_log ATTACH PARTITION {name} FOR VALUES FROM ('{begins}') TO ('{ends}')")
+    return name
+
+
+def test_the_log_of_events_goes_by_the_day_but_not_from_under_a_reader(plant, stand):
+    days = "SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid WHERE i.inhparent = 'outbox_log'::regclass ORDER BY 1"
+    with plant.sql() as db:
+        db.execute("DELETE FROM outbox_log")
+        oldest, older, kept = old_day(db, 30, 1), old_day(db, 20, 2), old_day(db, 3, 3)
+        db.execute("UPDATE outbox_partitions SET position = 3 WHERE partition = 3")
+        # one reads slowly, one has not been seen for weeks
+        db.execute("INSERT INTO consumer_cursors VALUES ('slow', 3, 1, now()), ('gone', 3, 0, now() - interval '30 days')")
+        started = stand("--outbox-days", "7")
+        wait_until(lambda: oldest not in [name for name, in db.execute(days)], "the day that everybody has read dropped")
+        started.stop_work()
+        assert older in [name for name, in db.execute(days)]
+        db.execute("UPDATE consumer_cursors SET position = 3 WHERE consumer = 'slow'")
+        started.start_work()
+        wait_until(lambda: older not in [name for name, in db.execute(days)], "the next one dropped")
+        names = [name for name, in db.execute(days)]
+        assert kept in names and "outbox_log_default" in names
+        ahead = [db.execute("SELECT 'outbox_log_' || to_char(now() AT TIME ZONE 'UTC' + %s * interval '1 day', 'YYYYMMDD')",
+                            [i]).fetchone()[0] for i in range(1, 5)]
+        assert set(ahead) <= set(names)
 
 
 def test_the_program_drops_no_table_by_itself(plant):

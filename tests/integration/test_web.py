@@ -178,7 +178,8 @@ def test_metrics_count_by_route(boxoffice, show):
     assert show.show_id not in text, "nothing per show in the metrics"
 
 
-@pytest.mark.parametrize("path, kind", [("/", "text/html"), ("/front.js", "text/javascript"), ("/front.css", "text/css")])
+@pytest.mark.parametrize("path, kind", [("/", "text/html"), ("/front.js", "text/javascript"), ("/front.css", "text/css"),
+                                        ("/booking", "text/html"), ("/booking.js", "text/javascript")])
 def test_pages(boxoffice, path, kind):
     page = boxoffice.api().get(path)
     assert page.status == 200 and page.body and page.headers.get_content_type() == kind

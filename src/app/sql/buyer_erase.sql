@@ -2,7 +2,13 @@
 -- was made of what they wrote (request hashes) and of their cards goes too; bookings, payments, tickets and sums stay, and
 -- point to a record that says nothing. staff: somebody with this address is of the staff, which is not forgotten here. Locks the rows
 -- of buyers, bookings, payments and transfers.
-WITH gone AS (
+WITH hashes AS ( -- as they are before
+  SELECT DISTINCT y.organizer_id, y.email_hash FROM buyers y
+   WHERE y.erased_at IS NULL AND (lower(y.email) = lower($1::text) OR y.buyer_id = nullif($2::text, '')::uuid)
+     AND ($3::text = '' OR y.organizer_id = (SELECT o.organizer_id FROM organizers o WHERE o.name = $3::text))),
+forgotten AS (
+  DELETE FROM recommend_booked r USING hashes h WHERE r.organizer_id = h.organizer_id AND r.person = h.email_hash),
+gone AS (
   UPDATE buyers y SET name = '', email = '', email_hash = '', locale = 'en', erased_at = statement_timestamp()
    WHERE y.erased_at IS NULL AND (lower(y.email) = lower($1::text) OR y.buyer_id = nullif($2::text, '')::uuid)
      AND ($3::text = '' OR y.organizer_id = (SELECT o.organizer_id FROM organizers o WHERE o.name = $3::text))

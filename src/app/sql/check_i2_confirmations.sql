@@ -15,7 +15,7 @@ SELECT b.show_id, 'booking ' || b.reference || ' is confirmed without a seat'
    AND NOT EXISTS (SELECT 1 FROM booking_seats x WHERE x.show_id = b.show_id AND x.booking_id = b.booking_id AND x.released_at IS NULL)
 UNION ALL
 SELECT o.show_id, 'booking ' || (e.j ->> 'booking_id') || ' was announced as confirmed and is ' || coalesce(b.state, 'not there')
-  FROM outbox o CROSS JOIN LATERAL json_array_elements(o.events) AS e (j)
+  FROM outbox_events o CROSS JOIN LATERAL json_array_elements(CASE json_typeof(o.events) WHEN 'array' THEN o.events ELSE '[]' END) AS e (j)
   LEFT JOIN bookings b ON b.show_id = o.show_id AND b.booking_id = (e.j ->> 'booking_id')::uuid
  WHERE o.topic = 'booking' AND e.j ->> 'type' = 'booking.confirmed' AND (b.state IN ('confirmed', 'cancelled')) IS NOT TRUE
  ORDER BY 1, 2

@@ -35,7 +35,8 @@ noted AS (
 told AS (
   INSERT INTO outbox (show_id, outbox_id, topic, events)
   SELECT $1::uuid, $5::uuid, 'payment', json_build_array(json_build_object('type', 'refund.requested',
-           'refund_id', m.refund_id, 'payment_id', m.payment_id, 'booking_id', m.booking_id, 'kind', m.kind,
+           'refund_id', m.refund_id, 'version', 1, 'show_id', $1::uuid, 'booking_id', m.booking_id, 'payment_id', m.payment_id,
+           'kind', m.kind,
            'amount', json_build_object('amount', m.amount_minor, 'currency', m.currency)))
     FROM made m)
 SELECT m.amount_minor, m.currency::text FROM made m

@@ -13,10 +13,12 @@ WITH made AS (
      FOR KEY SHARE OF s
   ON CONFLICT (show_id, lock_id) DO UPDATE SET buyer_id = EXCLUDED.buyer_id, version = b.version + 1
      WHERE b.booking_id = EXCLUDED.booking_id AND b.state = 'payment_pending'
-  RETURNING b.booking_id, b.version, b.lock_id, b.reference),
+  RETURNING b.booking_id, b.version, b.lock_id, b.reference, b.event_id, b.organizer_id, b.total_minor, b.currency),
 told AS (
   INSERT INTO outbox (show_id, outbox_id, topic, events)
-  SELECT $1::uuid, $8::uuid, 'booking', json_build_array(json_build_object('type', 'booking.payment_pending', 'booking_id',
-           m.booking_id, 'version', m.version, 'lock_id', m.lock_id, 'reference', m.reference))
+  SELECT $1::uuid, $8::uuid, 'booking', json_build_array(json_build_object('type', 'booking.payment_pending',
+           'booking_id', m.booking_id, 'version', m.version, 'show_id', $1::uuid, 'event_id', m.event_id, 'organizer_id', m.organizer_id,
+           'reference', m.reference, 'lock_id', m.lock_id,
+           'total', json_build_object('amount', m.total_minor, 'currency', m.currency)))
     FROM made m)
 SELECT m.booking_id FROM made m

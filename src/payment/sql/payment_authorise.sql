@@ -20,7 +20,7 @@ noted AS (
 told AS (
   INSERT INTO outbox (show_id, outbox_id, topic, events)
   SELECT $1::uuid, $5::uuid, 'payment', json_build_array(json_build_object('type', 'payment.authorised',
-           'payment_id', m.payment_id, 'booking_id', m.booking_id, 'version', m.version, 'attempt', m.attempt_no,
+           'payment_id', m.payment_id, 'version', m.version, 'show_id', $1::uuid, 'booking_id', m.booking_id, 'attempt', m.attempt_no,
            'amount', json_build_object('amount', m.amount_minor, 'currency', m.currency)))
     FROM moved m)
 SELECT m.booking_id, m.lock_id, m.was FROM moved m

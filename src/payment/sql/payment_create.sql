@@ -35,7 +35,7 @@ noted AS (
 told AS (
   INSERT INTO outbox (show_id, outbox_id, topic, events)
   SELECT $1::uuid, $11::uuid, 'payment', json_build_array(json_build_object('type', 'payment.created',
-           'payment_id', m.payment_id, 'booking_id', m.booking_id, 'version', 1, 'attempt', m.attempt_no,
+           'payment_id', m.payment_id, 'version', 1, 'show_id', $1::uuid, 'booking_id', m.booking_id, 'attempt', m.attempt_no,
            'amount', json_build_object('amount', m.amount_minor, 'currency', m.currency)))
     FROM made m)
 SELECT m.payment_id, m.booking_id, m.lock_id, m.state, m.generation, m.amount_minor, m.currency::text, m.method, m.return_url,

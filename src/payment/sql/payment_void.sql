@@ -12,7 +12,7 @@ moved AS (
          settle_at = CASE WHEN p.intent_id <> '' THEN statement_timestamp() ELSE 'infinity' END
     FROM old WHERE p.show_id = $1::uuid AND p.payment_id = $2::uuid AND p.generation = $3::int AND p.state = old.state
      AND old.state IN ('created', 'requires_action')
-  RETURNING p.payment_id, p.booking_id, p.lock_id, p.state, p.version, p.amount_minor, p.currency, p.attempt_no, old.state AS was),
+  RETURNING p.payment_id, p.booking_id, p.lock_id, p.state, p.version, p.amount_minor, p.currency, p.attempt_no, p.failure, old.state AS was),
 noted AS (
   INSERT INTO payment_events (show_id, event_id, payment_id, booking_id, from_state, to_state, amount_minor, currency, actor,
                               why, gateway_request_id)
@@ -22,7 +22,7 @@ noted AS (
 told AS (
   INSERT INTO outbox (show_id, outbox_id, topic, events)
   SELECT $1::uuid, $5::uuid, 'payment', json_build_array(json_build_object('type', 'payment.voided',
-           'payment_id', m.payment_id, 'booking_id', m.booking_id, 'version', m.version, 'attempt', m.attempt_no,
-           'amount', json_build_object('amount', m.amount_minor, 'currency', m.currency)))
+           'payment_id', m.payment_id, 'version', m.version, 'show_id', $1::uuid, 'booking_id', m.booking_id, 'attempt', m.attempt_no,
+           'amount', json_build_object('amount', m.amount_minor, 'currency', m.currency), 'reason', m.failure))
     FROM moved m)
 SELECT m.booking_id, m.lock_id, m.was FROM moved m

@@ -12,7 +12,13 @@ made AS (
          'taken although the booking had ended', statement_timestamp()
     FROM done d
    WHERE (SELECT count(*) FROM refunds r WHERE r.booking_id = d.booking_id AND r.show_id = $1::uuid AND r.payment_id = $2::uuid) = 0
-  RETURNING refund_id, payment_id, booking_id, amount_minor, currency)
+  RETURNING refund_id, payment_id, booking_id, amount_minor, currency),
+told AS (
+  INSERT INTO outbox (show_id, outbox_id, topic, events)
+  SELECT $1::uuid, $9::uuid, 'payment', json_build_array(json_build_object('type', 'refund.requested',
+           'refund_id', m.refund_id, 'version', 1, 'show_id', $1::uuid, 'booking_id', m.booking_id, 'payment_id', m.payment_id,
+           'kind', 'void', 'amount', json_build_object('amount', m.amount_minor, 'currency', m.currency)))
+    FROM made m)
 INSERT INTO payment_events (show_id, event_id, payment_id, booking_id, refund_id, from_state, to_state, amount_minor, currency,
                             actor, why, gateway_request_id)
 SELECT $1::uuid, $4::uuid, m.payment_id, m.booking_id, m.refund_id, '', 'requested', m.amount_minor, m.currency, $5::text,

@@ -22,7 +22,8 @@ noted AS (
 told AS (
   INSERT INTO outbox (show_id, outbox_id, topic, events)
   SELECT $1::uuid, $10::uuid, 'payment', json_build_array(json_build_object('type', 'refund.requested',
-           'refund_id', m.refund_id, 'payment_id', m.payment_id, 'booking_id', m.booking_id, 'kind', $5::text,
+           'refund_id', m.refund_id, 'version', 1, 'show_id', $1::uuid, 'booking_id', m.booking_id, 'payment_id', m.payment_id,
+           'kind', $5::text,
            'amount', json_build_object('amount', m.amount_minor, 'currency', m.currency)))
     FROM made m)
 SELECT m.refund_id FROM made m

@@ -15,9 +15,9 @@ freed AS (
   RETURNING s.seat_no, s.fence),
 told AS (
   INSERT INTO outbox (show_id, outbox_id, topic, events)
-  SELECT $1::uuid, $3::uuid, 'seat', json_build_array(json_build_object('type', 'seat.released', 'lock_id', $2::uuid,
-           'seats', json_object_agg(f.seat_no, f.fence)))
-    FROM freed f HAVING count(*) > 0)
+  SELECT $1::uuid, $3::uuid, 'seat', json_build_array(json_build_object('type', 'seat.lock_abandoned', 'show_id', $1::uuid, 'lock_id', $2::uuid,
+           'seats', coalesce((SELECT json_object_agg(f.seat_no, f.fence) FROM freed f), '{}')))
+    FROM moved m)
 SELECT m.session_id, (SELECT array_agg(f.seat_no ORDER BY f.seat_no) FROM freed f) AS seats,
        (SELECT array_agg(f.fence ORDER BY f.seat_no) FROM freed f) AS fences
   FROM moved m

@@ -14,7 +14,7 @@ taken AS (
   RETURNING s.seat_no, s.fence),
 told AS (
   INSERT INTO outbox (show_id, outbox_id, topic, events)
-  SELECT $1::uuid, $3::uuid, 'seat', json_build_array(json_build_object('type', 'seat.booked', 'lock_id', $2::uuid,
+  SELECT $1::uuid, $3::uuid, 'seat', json_build_array(json_build_object('type', 'seat.booked', 'show_id', $1::uuid, 'lock_id', $2::uuid,
            'seats', json_object_agg(t.seat_no, t.fence)))
     FROM taken t HAVING count(*) > 0)
 SELECT m.seats, m.session_id, (SELECT count(*) FROM taken) AS n,

@@ -22,7 +22,7 @@ freed AS (
 told AS (
   INSERT INTO outbox (show_id, outbox_id, topic, events)
   SELECT $1::uuid, $3::uuid, 'seat', json_agg(e.j) FROM (
-    SELECT json_build_object('type', 'seat.lock_expired', 'lock_id', d.lock_id, 'seats',
+    SELECT json_build_object('type', 'seat.lock_expired', 'show_id', $1::uuid, 'lock_id', d.lock_id, 'seats',
              coalesce((SELECT json_object_agg(f.seat_no, f.fence) FROM freed f WHERE f.lock_id = d.lock_id), '{}'::json)) AS j
       FROM due d WHERE d.lock_id IN (SELECT e.lock_id FROM ended e)) e
    HAVING count(*) > 0)

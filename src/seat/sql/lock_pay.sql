@@ -13,7 +13,12 @@ held AS (
 kept AS (
   UPDATE show_seats s SET expires_at = 'infinity', fence = s.fence + 1
     FROM held h WHERE s.show_id = $1::uuid AND s.seat_no = h.seat_no
-  RETURNING s.seat_no, s.fence)
+  RETURNING s.seat_no, s.fence),
+told AS (
+  INSERT INTO outbox (show_id, outbox_id, topic, events)
+  SELECT $1::uuid, $4::uuid, 'seat', json_build_array(json_build_object('type', 'seat.lock_paying', 'show_id', $1::uuid, 'lock_id', $2::uuid,
+           'seats', json_object_agg(k.seat_no, k.fence)))
+    FROM kept k HAVING count(*) > 0)
 SELECT m.seats, m.prices, m.categories, m.total_minor, m.currency::text, m.created_at, m.expires_at,
        statement_timestamp() AS now, (SELECT count(*) FROM kept) AS n,
        (SELECT array_agg(k.fence ORDER BY k.seat_no) FROM kept k) AS fences

@@ -19,9 +19,9 @@ freed AS (
   RETURNING s.seat_no, s.fence),
 told AS (
   INSERT INTO outbox (show_id, outbox_id, topic, events)
-  SELECT $1::uuid, $4::uuid, 'seat', json_build_array(json_build_object('type', 'seat.released', 'lock_id', $2::uuid,
-           'seats', json_object_agg(f.seat_no, f.fence)))
-    FROM freed f HAVING count(*) > 0)
+  SELECT $1::uuid, $4::uuid, 'seat', json_build_array(json_build_object('type', 'seat.released', 'show_id', $1::uuid, 'lock_id', $2::uuid,
+           'reason', 'given_up', 'seats', coalesce((SELECT json_object_agg(f.seat_no, f.fence) FROM freed f), '{}')))
+    FROM ended e)
 SELECT coalesce((SELECT o.state FROM old o), (SELECT h.state FROM seat_lock_history h
                    WHERE h.show_id = $1::uuid AND h.lock_id = $2::uuid AND h.session_id = $3::uuid LIMIT 1)) AS state,
        (SELECT array_agg(f.seat_no ORDER BY f.seat_no) FROM freed f) AS seats,

@@ -21,9 +21,12 @@ given AS (
   RETURNING s.seat_no, s.fence, s.state),
 told AS (
   INSERT INTO outbox (show_id, outbox_id, topic, events)
-  SELECT $1::uuid, $3::uuid, 'seat', json_build_array(json_build_object('type', 'seat.lock_expired', 'lock_id', $2::uuid,
-           'seats', json_object_agg(g.seat_no, g.fence)))
-    FROM given g WHERE g.state = 0 HAVING count(*) > 0)
+  SELECT $1::uuid, $3::uuid, 'seat', json_build_array(
+           CASE WHEN m.state = 'active'
+                THEN json_build_object('type', 'seat.lock_resumed', 'show_id', $1::uuid, 'lock_id', $2::uuid, 'expires_at',
+                       to_char(m.expires_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), 'seats', k.seats)
+                ELSE json_build_object('type', 'seat.lock_expired', 'show_id', $1::uuid, 'lock_id', $2::uuid, 'seats', k.seats) END)
+    FROM moved m, (SELECT coalesce(json_object_agg(g.seat_no, g.fence), '{}') AS seats FROM given g) k)
 SELECT m.state, m.expires_at, statement_timestamp() AS now, m.session_id,
        (SELECT array_agg(g.seat_no ORDER BY g.seat_no) FROM given g) AS seats,
        (SELECT array_agg(g.fence ORDER BY g.seat_no) FROM given g) AS fences

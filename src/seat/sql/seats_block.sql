@@ -17,7 +17,7 @@ kept AS (
   ON CONFLICT (show_id, seat_no) DO UPDATE SET reason = excluded.reason),
 told AS (
   INSERT INTO outbox (show_id, outbox_id, topic, events)
-  SELECT $1::uuid, $3::uuid, 'seat', json_build_array(json_build_object('type', 'seat.blocked', 'reason', $5::text,
+  SELECT $1::uuid, $3::uuid, 'seat', json_build_array(json_build_object('type', 'seat.blocked', 'show_id', $1::uuid,
            'seats', json_object_agg(c.seat_no, c.fence)))
     FROM changed c HAVING count(*) > 0)
 SELECT (SELECT array_agg(r.seat_no ORDER BY r.seat_no) FROM refused r) AS refused,

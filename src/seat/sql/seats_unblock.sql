@@ -14,7 +14,7 @@ forgotten AS (
   DELETE FROM seat_blocks b USING changed c WHERE b.show_id = $1::uuid AND b.seat_no = c.seat_no),
 told AS (
   INSERT INTO outbox (show_id, outbox_id, topic, events)
-  SELECT $1::uuid, $3::uuid, 'seat', json_build_array(json_build_object('type', 'seat.unblocked',
+  SELECT $1::uuid, $3::uuid, 'seat', json_build_array(json_build_object('type', 'seat.unblocked', 'show_id', $1::uuid,
            'seats', json_object_agg(c.seat_no, c.fence)))
     FROM changed c HAVING count(*) > 0)
 SELECT (SELECT array_agg(r.seat_no ORDER BY r.seat_no) FROM refused r) AS refused,

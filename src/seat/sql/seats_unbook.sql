@@ -11,8 +11,8 @@ freed AS (
   RETURNING s.seat_no, s.fence),
 told AS (
   INSERT INTO outbox (show_id, outbox_id, topic, events)
-  SELECT $1::uuid, $4::uuid, 'seat', json_build_array(json_build_object('type', 'seat.released', 'lock_id', $3::uuid,
-           'seats', json_object_agg(f.seat_no, f.fence)))
+  SELECT $1::uuid, $4::uuid, 'seat', json_build_array(json_build_object('type', 'seat.released', 'show_id', $1::uuid, 'lock_id', $3::uuid,
+           'reason', 'booking_ended', 'seats', json_object_agg(f.seat_no, f.fence)))
     FROM freed f HAVING count(*) > 0)
 SELECT (SELECT array_agg(f.seat_no ORDER BY f.seat_no) FROM freed f) AS seats,
        (SELECT array_agg(f.fence ORDER BY f.seat_no) FROM freed f) AS fences

@@ -1,14 +1,22 @@
--- I1, I2, I3 (our own half) and I6 of the bookings of which something was told in the last $1, at most $2 rows of the outbox, the
--- newest; and of those ($3 shows, $4 bookings) that were at fault before. Reads only. Each table is read by the keys of one booking at
+-- I1, I2, I3 (our own half) and I6 of the bookings of which something was told in the last $1, at most $2 rows that are not out yet and
+-- $2 of the log, the newest; and of those ($3 shows, $4 bookings) that were at fault before. Reads only. Each table is read by the keys of one booking at
 -- a time, whatever the planner believes of their sizes: hence LATERAL with LIMIT, and counts where EXISTS would do.
 WITH told AS (
-  SELECT o.show_id, o.events FROM outbox o
-   WHERE o.created_at > statement_timestamp() - $1::interval AND o.topic IN ('booking', 'payment')
-   ORDER BY o.created_at DESC LIMIT $2::int),
+  (SELECT o.show_id, o.events
+     FROM outbox_partitions p
+    CROSS JOIN LATERAL (SELECT q.show_id, q.events FROM outbox q
+                         WHERE outbox_partition(q.show_id) = p.partition AND q.topic IN ('booking', 'payment')
+                           AND q.created_at > statement_timestamp() - $1::interval LIMIT $2::int) o
+    WHERE p.partition >= 0 LIMIT $2::int)
+  UNION ALL
+  (SELECT l.show_id, l.events FROM outbox_log l
+    WHERE l.published_at > statement_timestamp() - $1::interval AND l.created_at > statement_timestamp() - $1::interval
+      AND l.topic IN ('booking', 'payment')
+    ORDER BY l.published_at DESC LIMIT $2::int)),
 named AS (
   SELECT t.show_id, (e.j ->> 'booking_id')::uuid AS booking_id
-    FROM told t CROSS JOIN LATERAL json_array_elements(t.events) AS e (j)
-   WHERE e.j ->> 'booking_id' IS NOT NULL
+    FROM told t CROSS JOIN LATERAL json_array_elements(CASE json_typeof(t.events) WHEN 'array' THEN t.events ELSE '[]' END) AS e (j)
+   WHERE json_typeof(e.j) = 'object' AND e.j ->> 'booking_id' IS NOT NULL
   UNION
   SELECT r.show_id, r.booking_id FROM unnest($3::uuid[], $4::uuid[]) AS r (show_id, booking_id)),
 seen AS MATERIALIZED (

@@ -32,6 +32,6 @@ made AS (
     FROM show w, whole t),
 told AS (
   INSERT INTO outbox (show_id, outbox_id, topic, events)
-  SELECT :show::uuid, w.lock_id, 'seat', json_build_array(json_build_object('type', 'seat.locked', 'lock_id', w.lock_id, 'seats', t.fences))
+  SELECT :show::uuid, w.lock_id, 'seat', json_build_array(json_build_object('type', 'seat.locked', 'show_id', :show::uuid, 'lock_id', w.lock_id, 'seats', t.fences))
     FROM show w, whole t)
 SELECT 1 / (SELECT count(*) FROM whole);

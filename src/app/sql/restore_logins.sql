@@ -1,7 +1,0 @@
--- A backup is brought back: whoever was logged in then logs in again, because who has logged out, or was disabled, since is not known.
--- Answers how many API tokens there are that were good then, and how many people. Ends every login.
-WITH ended AS (
-  DELETE FROM staff_logins RETURNING login_id)
-SELECT (SELECT count(*) FROM api_tokens t WHERE t.revoked_at IS NULL AND t.expires_at > statement_timestamp()) AS tokens,
-       (SELECT count(*) FROM staff_users u WHERE u.disabled_at IS NULL AND u.erased_at IS NULL) AS people,
-       (SELECT count(*) FROM ended) AS logins

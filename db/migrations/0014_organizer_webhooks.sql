@@ -88,6 +88,6 @@ CREATE INDEX webhook_replays_of ON webhook_replays (webhook_id, created_at);
 -- What the program does by itself to something of an organiser's stands in the audit log too. Its rows are of the new kind from now
 -- on; those there are need no look.
 ALTER TABLE audit_log DROP CONSTRAINT audit_log_actor_kind_check,
-  ADD CONSTRAINT audit_log_actor_kind_check CHECK (actor_kind IN ('user', 'token', 'operator', 'program')) NOT VALID;
+  ADD CONSTRAINT audit_log_actor_kind_check CHECK (actor_kind IN ('user', 'token', 'operator', 'unknown', 'program')) NOT VALID;
 
 GRANT SELECT, INSERT, UPDATE, DELETE ON webhook_endpoints, webhook_deliveries, webhook_replays TO boxoffice_app;

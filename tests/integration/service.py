@@ -123,8 +123,9 @@ class Boxoffice:
         return took_s
 
     def _events_wrong(self):
-        """What it has told so far is as api/events says; else the error to raise once it is stopped."""
-        if self.process.poll() is None and self.own_events:
+        """What it has told so far is as api/events says; else the error to raise once it is stopped. One that never was ready
+        has no address to be asked at."""
+        if self.process.poll() is None and self.own_events and "database_url" in (self.up or {}):
             try:
                 event_schemas.assert_valid(self.database_url)
             except AssertionError as error:

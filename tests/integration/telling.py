@@ -24,10 +24,10 @@ def kinds(db, show, booking=None):
 
 def events(db, show):
     """All events of a show, as a consumer is given them."""
-    return [{"id": f"{outbox_id}:{i}", "topic": topic, "type": event["type"], "show_id": show.show_id, "time_us": 0, "data": event}
-            for outbox_id, topic, row in db.execute(
-                "SELECT outbox_id::text, topic, events FROM outbox_events WHERE show_id = %s AND topic IN ('booking', 'payment') ORDER BY seq",
-                [show.show_id]).fetchall() for i, event in enumerate(row)]
+    return [{"id": f"{outbox_id}:{i}", "topic": topic, "type": event["type"], "show_id": show.show_id, "time_us": time_us, "data": event}
+            for outbox_id, topic, row, time_us in db.execute(
+                "SELECT outbox_id::text, topic, events, (extract(epoch FROM created_at) * 1000000)::bigint FROM outbox_events"
+                " WHERE show_id = %s AND topic IN ('booking', 'payment') ORDER BY seq", [show.show_id]).fetchall() for i, event in enumerate(row)]
 
 
 def tell(where, batches):

@@ -4,6 +4,7 @@ import os
 import random
 import signal
 import threading
+import time
 
 import psycopg
 import pytest
@@ -185,7 +186,7 @@ def test_what_a_show_promised_and_did_not_keep(office, admin, db, told):
     # it was given back some other way
     db.execute("UPDATE refunds SET state = 'succeeded', failure = '' WHERE refund_id = %s", [refund])
     again = [{"id": "00000000-0000-7000-8000-000000000001:0", "topic": "payment", "type": "refund.succeeded", "show_id": show.show_id,
-              "time_us": 0, "data": {"type": "refund.succeeded", "refund_id": refund, "booking_id": booking}}]
+              "time_us": time.time_ns() // 1000, "data": {"type": "refund.succeeded", "refund_id": refund, "booking_id": booking}}]
     tell(office, [again, again])
     assert kinds(db, show) == ["booking_confirmed", "refunded", "refunded", "show_cancelled"]
     db.execute("UPDATE refunds SET state = 'failed' WHERE refund_id = %s", [refund])
@@ -201,6 +202,21 @@ def test_confirmed_and_cancelled_before_anybody_was_told(office, admin, db, told
     wait_until(lambda: db.execute("SELECT state FROM refunds WHERE booking_id = %s", [booking]).fetchone() == ("succeeded",), "the refund", 20)
     tell_again(office, db, show, SEED)
     assert kinds(db, show) == ["booking_cancelled", "refunded"]
+
+
+def test_who_booked_long_before_the_consumer_began_is_not_told_of_it_afterwards(office, admin, db):
+    """An upgrade, or a consumer that was switched on late: what lay in the log by then comes to it as well. What is hours old is
+    news to nobody; what came in the minutes of the change is."""
+    show = admin.make_show(seats=4)
+    booked(office, show)
+    came(db, show)
+    db.execute("DELETE FROM notifications WHERE show_id = %s", [show.show_id])
+    [(began,)] = db.execute("SELECT (extract(epoch FROM made_at) * 1000000)::bigint FROM consumers WHERE consumer = 'notifications'").fetchall()
+    minute = 60 * 1000 * 1000
+    tell(office, [[{**event, "time_us": began - 61 * minute} for event in events(db, show)]])
+    assert kinds(db, show) == []
+    tell(office, [[{**event, "time_us": began - 59 * minute} for event in events(db, show)]])
+    assert kinds(db, show) == ["booking_confirmed"]
 
 
 def test_the_worker_is_killed_between(office, admin, db, told):

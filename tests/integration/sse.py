@@ -23,11 +23,13 @@ class Event:
 class Stream:
     """One request for a stream. Its head is read at once; events and comments come in as they arrive, in a thread."""
 
-    def __init__(self, url, path, token=None, headers=None, timeout_s=60, receive_bytes=None, method="GET"):
+    def __init__(self, url, path, token=None, headers=None, timeout_s=60, receive_bytes=None, method="GET", source=None):
         parts = urlsplit(url)
         self.socket = socket.socket()
         if receive_bytes:  # before connecting: then it is what the window is made from
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
+        if source:
+            self.socket.bind((source, 0))
         self.socket.settimeout(timeout_s)
         self.socket.connect((parts.hostname, parts.port))
         fields = {"Host": parts.netloc, "Accept": "text/event-stream", **(headers or {})}

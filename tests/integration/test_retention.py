@@ -1,5 +1,6 @@
 """What is kept how long, what is made ahead, and that tables which are written anew all day stay small."""
 
+import re
 import tempfile
 import urllib.request
 import uuid
@@ -7,7 +8,7 @@ import uuid
 import psycopg
 import pytest
 
-from service import free_port, wait_until
+from service import ROOT, free_port, wait_until
 from stand import Plant, Stand
 
 WEEKS = """SELECT c.relname, pg_get_expr(c.relpartbound, c.oid) FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
@@ -139,6 +140,12 @@ def test_the_log_of_events_goes_by_the_day_but_not_from_under_a_reader(plant, st
         # one reads slowly, one has not been seen for weeks
         db.execute("INSERT INTO consumer_cursors VALUES ('slow', 3, 1, now()), ('gone', 3, 0, now() - interval '30 days')")
         started = stand("--outbox-days", "7")
+        # the program's own readers hold nothing back once they have read it: from then on only the slow one does
+        own = set(re.findall(r'^CONSUMER\(\w+, "(\w+)"\)', (ROOT / "src/io/consumers.def").read_text(), re.M))
+        wait_until(lambda: {name for name, in db.execute("SELECT consumer FROM consumer_cursors WHERE partition = 3 AND position = 3")} == own,
+                   "the program's own readers at the end")
+        started.stop_work()
+        started.start_work()
         wait_until(lambda: oldest not in [name for name, in db.execute(days)], "the day that everybody has read dropped")
         started.stop_work()
         assert older in [name for name, in db.execute(days)]

@@ -12,6 +12,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
+import event_schemas
 from service import ROOT, wait_until
 from stand import Plant, Stand
 
@@ -72,6 +73,7 @@ class Crowd:
 
 def test_an_upgrade_in_the_middle_of_a_sale(previous, build_dir, base_dir):
     plant = Plant(previous, tempfile.mkdtemp(dir=base_dir))
+    plant.own_events = False  # what the program of before tells is not in api/events
     now = str(Path(build_dir) / "boxoffice")
     unlimited = ["--holds-per-session", "0"]  # few buyers, who lock and release without end
     stands = []
@@ -118,6 +120,20 @@ def test_an_upgrade_in_the_middle_of_a_sale(previous, build_dir, base_dir):
         assert run(now, "check", "--once", "--database-url", plant.postgres.url, "--redis-url", plant.redis.unix_url).returncode == 0
         # more than waiting for a batch, less than a migration that holds its locks while it waits
         assert max(crowd.slowest, both.slowest) < 5, (crowd.slowest, both.slowest)
+        # alone, the program of now tells what it promises; and everything goes out, also what the one of before has told
+        stands.remove(old)
+        old.close()
+        with plant.sql() as db:
+            [before] = db.execute("SELECT max(seq) FROM outbox_events").fetchone()
+            assert before > 0
+            buyer = new.session()
+            lock = buyer.lock(free.show_id, free.seats[4:6]).expect(201)["lock_id"]
+            buyer.release(free.show_id, buyer.lock(free.show_id, free.seats[6:7]).expect(201)["lock_id"]).expect(204)
+            assert buyer.book(free.show_id, lock).expect(201)["status"] == "confirmed"
+            event_schemas.assert_valid(plant.postgres.url, before)
+            wait_until(lambda: db.execute("SELECT count(*) FROM outbox").fetchone() == (0,), "everything out")
+            assert db.execute("SELECT count(*) FROM outbox_parked").fetchone() == (0,)
+            assert db.execute("SELECT count(*) FROM outbox_log WHERE seq > %s", [before]).fetchone()[0] >= 4
     finally:
         for stand in reversed(stands):
             stand.close()

@@ -3,6 +3,11 @@
 -- What sending mails needs: more kinds, a claim that ends by itself, why one could not be sent, until when one is of use.
 --
 -- Expands only: the program of before works on; what it writes is sent by the new one.
+--
+-- Ahead: CREATE UNIQUE INDEX CONCURRENTLY IF NOT EXISTS notifications_cause ON notifications (cause_id, kind, booking_id, buyer_id) WHERE cause_id <> '00000000-0000-0000-0000-000000000000';
+-- Ahead: CREATE INDEX CONCURRENTLY IF NOT EXISTS notifications_by_buyer ON notifications (buyer_id, ended_at);
+-- Ahead: CREATE INDEX CONCURRENTLY IF NOT EXISTS notifications_failed ON notifications (ended_at, notification_id) WHERE state = 'failed';
+-- Ahead: CREATE INDEX CONCURRENTLY IF NOT EXISTS notifications_ended ON notifications (ended_at) WHERE state <> 'queued';
 
 --   queued -> sent | failed | dropped;  failed -> queued (a person says so)
 -- A mail that is being sent is still queued: who sends it has put its claim_id there and due_at to when somebody else may take it
@@ -24,14 +29,14 @@ ALTER TABLE notifications
   ADD CONSTRAINT notifications_state_check CHECK (state IN ('queued', 'sent', 'failed', 'dropped'));
 
 -- One cause may be told of in several ways: of a lock that it is about to end and that it has ended.
-CREATE UNIQUE INDEX notifications_cause ON notifications (cause_id, kind, booking_id, buyer_id)
+CREATE UNIQUE INDEX IF NOT EXISTS notifications_cause ON notifications (cause_id, kind, booking_id, buyer_id)
   WHERE cause_id <> '00000000-0000-0000-0000-000000000000';
 DROP INDEX notifications_once;
 
 -- What somebody was sent lately (buyers of one address), what failed, what is old enough to go.
-CREATE INDEX notifications_by_buyer ON notifications (buyer_id, ended_at);
-CREATE INDEX notifications_failed ON notifications (ended_at, notification_id) WHERE state = 'failed';
-CREATE INDEX notifications_ended ON notifications (ended_at) WHERE state <> 'queued';
+CREATE INDEX IF NOT EXISTS notifications_by_buyer ON notifications (buyer_id, ended_at);
+CREATE INDEX IF NOT EXISTS notifications_failed ON notifications (ended_at, notification_id) WHERE state = 'failed';
+CREATE INDEX IF NOT EXISTS notifications_ended ON notifications (ended_at) WHERE state <> 'queued';
 
 GRANT DELETE ON notifications TO boxoffice_app;
 ALTER TABLE notifications SET (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000);

@@ -6,12 +6,18 @@
 -- Expands only: the program of before works on, its shows, refunds and tickets keep the version they have. The columns cost nothing
 -- (a constant default is kept once for the table); the check of the topic is swapped for a wider one, which what is there satisfies
 -- already: so it is not looked through (NOT VALID), and the table is shut for a moment only.
+--
+-- Ahead: CREATE INDEX CONCURRENTLY IF NOT EXISTS outbox_queue ON outbox (outbox_partition(show_id), seq);
+
 ALTER TABLE shows ADD COLUMN IF NOT EXISTS version int NOT NULL DEFAULT 1;
 ALTER TABLE refunds ADD COLUMN IF NOT EXISTS version int NOT NULL DEFAULT 1;
 ALTER TABLE tickets ADD COLUMN IF NOT EXISTS version int NOT NULL DEFAULT 1;
 
 ALTER TABLE outbox DROP CONSTRAINT outbox_topic_check,
   ADD CONSTRAINT outbox_topic_check CHECK (topic IN ('seat', 'booking', 'payment', 'ticket', 'show')) NOT VALID;
+
+-- How the relay finds what is next (the column and the function are of 0012, so here it can be made ahead).
+CREATE INDEX IF NOT EXISTS outbox_queue ON outbox (outbox_partition(show_id), seq);
 
 -- What is told of a show: as it is now, whatever has changed. p_was: when it was to begin before it was put off; p_job: the work on
 -- its bookings that follows. A function, because four statements tell it; it reads nothing but the row.

@@ -38,6 +38,7 @@ struct work {
 	size_t n_consumers;
 	struct notify_sender *sender;
 	struct notices *notices;
+	struct notices_locks *notices_locks;
 	struct relay *relay;
 	struct disk_watch *disk; /* NULL: none is here */
 	char holder[128];
@@ -196,9 +197,7 @@ static void scan_orphans(void *arg, struct duty *d)
 
 static void tell_of_locks(void *arg, struct duty *d)
 {
-	struct app *app = arg;
-
-	notices_locks_round(app->pg, app->metrics, on_settled, d);
+	notices_locks_round(arg, on_settled, d);
 }
 
 static void go_on_with_jobs(void *arg, struct duty *d)
@@ -316,6 +315,7 @@ int work_main(int argc, char **argv)
 	if (!w->sender)
 		return 2;
 	w->notices = notices_new(w->app.pg, metrics);
+	w->notices_locks = notices_locks_new(w->app.pg, metrics);
 	if (!watch_start(w, &config))
 		return 1;
 	gethostname(host, sizeof(host) - 1);
@@ -352,7 +352,11 @@ int work_main(int argc, char **argv)
 		/* it knows itself when its next page or its next scan is due */
 		{.kind = DUTY_ORPHANS, .name = "orphans", .every_ms = 1000, .run = scan_orphans, .arg = w->orphans},
 		{.kind = DUTY_JOBS, .name = "jobs", .every_ms = 1000, .run = go_on_with_jobs, .arg = w->app.jobs},
-		{.kind = DUTY_NOTICES, .name = "notices", .every_ms = 1000, .run = tell_of_locks, .arg = &w->app},
+		{.kind = DUTY_NOTICES,
+		 .name = "notices",
+		 .every_ms = 1000,
+		 .run = tell_of_locks,
+		 .arg = w->notices_locks},
 		{.kind = DUTY_MAIL, .name = "mail", .every_ms = 500, .run = send_mails, .arg = w->sender},
 		{.kind = DUTY_WEBHOOKS,
 		 .name = "webhooks",
@@ -408,6 +412,7 @@ int work_main(int argc, char **argv)
 	disk_watch_free(w->disk);
 	app_done(&w->app);
 	notices_free(w->notices);
+	notices_locks_free(w->notices_locks);
 	orphan_scan_free(w->orphans);
 	sweeper_free(sweeper);
 	auditor_free(auditor);

@@ -10,6 +10,7 @@
 #include "notify/notices.h"
 #include "notify/notices_sql.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,6 +19,7 @@ enum { QUERY_MS = 20000 };
 struct notices {
 	struct pg *pg;
 	struct metrics *metrics;
+	struct consumer_batch *batch; /* under way: a consumer has one at a time */
 };
 
 struct notices *notices_new(struct pg *pg, struct metrics *metrics)
@@ -103,19 +105,15 @@ static void take(struct columns *c, const struct consumer_event *e, struct arena
 	c->n++;
 }
 
-struct made {
-	struct notices *n;
-	struct consumer_batch *batch;
-};
-
 static void on_made(void *arg, const struct pg_answer *a)
 {
-	struct made *m = arg;
+	struct notices *n = arg;
+	struct consumer_batch *batch = n->batch;
 
 	if (a->status == PG_OK)
-		metric_add(m->n->metrics, METRIC_NOTICES, NOTICES_OF_EVENTS, 0, pg_affected(a->result));
-	consumer_batch_answer(m->batch, a);
-	free(m);
+		metric_add(n->metrics, METRIC_NOTICES, NOTICES_OF_EVENTS, 0, pg_affected(a->result));
+	n->batch = NULL;
+	consumer_batch_answer(batch, a);
 }
 
 void notices_consume(void *arg, const struct consumer_event *events, size_t n, struct consumer_batch *batch)
@@ -124,8 +122,8 @@ void notices_consume(void *arg, const struct consumer_event *events, size_t n, s
 	struct columns c = {0};
 	struct pg_args args;
 	struct arena arena;
-	struct made *m;
 
+	assert(!s->batch);
 	arena_init(&arena);
 	c.ids = arena_array(&arena, struct str, n);
 	c.kinds = arena_array(&arena, struct str, n);
@@ -144,9 +142,7 @@ void notices_consume(void *arg, const struct consumer_event *events, size_t n, s
 		consumer_batch_done(batch, true);
 		return;
 	}
-	m = xcalloc(1, sizeof(*m));
-	m->n = s;
-	m->batch = batch;
+	s->batch = batch;
 	pg_args_init(&args, &arena);
 	pg_arg_texts(&args, c.ids, c.n);
 	pg_arg_uuids(&args, c.shows, c.n);
@@ -158,6 +154,6 @@ void notices_consume(void *arg, const struct consumer_event *events, size_t n, s
 	pg_arg_texts(&args, c.seats, c.n);
 	pg_arg_texts(&args, c.reasons, c.n);
 	pg_arg_i64s(&args, c.at_us, c.n);
-	pg_query_start(s->pg, &notices_sql_notices_make, &args, QUERY_MS, on_made, m);
+	pg_query_start(s->pg, &notices_sql_notices_make, &args, QUERY_MS, on_made, s);
 	arena_done(&arena);
 }

@@ -9,7 +9,7 @@
 
 struct notices;
 struct notices *notices_new(struct pg *pg, struct metrics *metrics);
-void notices_free(struct notices *n); /* after its consumer; NULL is fine */
+void notices_free(struct notices *n); /* after its consumer and pg; NULL is fine */
 consumer_batch_fn notices_consume;    /* arg: the struct notices */
 
 #endif

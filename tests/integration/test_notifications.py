@@ -235,6 +235,24 @@ def test_the_worker_is_killed_between(office, admin, db, told):
     assert kinds(db, show) == found
 
 
+def test_the_worker_is_stopped_in_the_middle(office, admin, db, told):
+    """While the consumer and the duty wait for their statements: it ends in order (no memory is lost), and the next one tells."""
+    show = admin.make_show(seats=4)
+    _, lock = wanted(office, show, 2)
+    [worker] = office.pids("boxoffice work")
+    with psycopg.connect(office.database_url) as holder:
+        holder.execute("LOCK TABLE notifications IN SHARE MODE")
+        _, booking = booked(office, show)
+        age(db, lock, 242)
+        wait_until(lambda: db.execute("SELECT count(*) FROM pg_locks WHERE relation = 'notifications'::regclass AND NOT granted"
+                                      ).fetchone() == (2,), "both statements waiting")
+        os.kill(worker, signal.SIGTERM)
+        wait_until(lambda: worker not in office.pids("boxoffice work"), "the worker's end")
+    office.assert_clean()
+    told(show, ["booking_confirmed"], booking)
+    wait_until(lambda: of_lock(db, lock) == ["lock_ending"], "lock_ending", 5)
+
+
 def test_nobody_is_there(office, admin, db):
     """Erased, or without an address: no row that could never be sent."""
     show = admin.make_show(seats=4, cancellation=CANCELLATION)

@@ -17,6 +17,7 @@ struct hooks {
 	struct net_list allowed;
 	struct hook_schedule schedule;
 	struct crypto_key seal_key;
+	struct consumer_batch *taking; /* under way (hooks_queue.c): a consumer has one at a time */
 	/* the duty's (hooks_send.c); made with the first round */
 	struct http_client *http;
 	struct list sends; /* under way */

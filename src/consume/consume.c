@@ -188,10 +188,10 @@ void consumer_read(struct consumer *c)
 		parked_read(c);
 	else if (c->mode == MODE_KAFKA)
 		kafka_read(c);
-	else if (c->mode == MODE_HANDING && kafka_is_handed(c))
-		kafka_handed(c);
+	else if (c->mode == MODE_HANDING)
+		kafka_hand(c);
 	else
-		log_read(c, false, c->mode == MODE_HANDING ? kafka_handed : NULL);
+		log_read(c, NULL);
 }
 
 static void go_on(struct consumer *c)

@@ -33,6 +33,7 @@ struct consumer_batch {
 	int64_t again_at_us;
 	bool more;		   /* the source had more */
 	int64_t to[PARTITIONS];	   /* BATCH_LOG: as far as was read */
+	int64_t whole[PARTITIONS]; /* and as far as nothing was left to be read on the broker */
 	struct kafka_batch *kafka; /* BATCH_KAFKA */
 };
 
@@ -61,8 +62,10 @@ struct consumer {
 	struct consumer_batch batch;
 	int64_t generation;
 	char source[128];
-	int64_t cursor[PARTITIONS];	      /* as it stands in the database */
-	int64_t read[PARTITIONS];	      /* the log is done up to here; ahead of the cursor only in MODE_KAFKA */
+	int64_t cursor[PARTITIONS]; /* as it stands in the database */
+	int64_t read[PARTITIONS];   /* the log is done up to here; ahead of the cursor only in MODE_KAFKA */
+	/* MODE_KAFKA: up to here nothing is left on the broker either; and up to where the log is read with what is there */
+	int64_t done[PARTITIONS], whole[PARTITIONS];
 	void (*log_none)(struct consumer *c); /* of the read of the log under way */
 	int64_t look_at_us;
 	bool wished; /* a parked event is to be tried again */
@@ -73,7 +76,8 @@ struct consumer {
 	struct kafka_consumer *kafka;
 	struct kafka_batch *held; /* taken, but the log is looked at first */
 	bool log_is_read;	  /* since then */
-	int64_t handed_at[PARTITIONS];
+	bool handed;		  /* MODE_HANDING: handed_at is known */
+	int64_t marks[PARTITIONS], handed_at[PARTITIONS];
 	char cluster[100];
 	struct kafka_group_call *call;
 	struct pg_query *query;
@@ -109,8 +113,9 @@ void batch_finished(struct consumer *c, bool more);
 
 /* ---- consume_log.c ---- */
 
-/* Reads the log behind c->read. none(c) when nothing is there; else the round goes on with a batch. */
-void log_read(struct consumer *c, bool only_off_broker, void (*none)(struct consumer *c));
+/* Reads the log behind c->read; in MODE_KAFKA what no broker has, and what must come before it. none(c) when nothing is there (NULL: the
+ * round ends); else the round goes on with a batch. */
+void log_read(struct consumer *c, void (*none)(struct consumer *c));
 void log_finish(struct consumer *c);
 void parked_read(struct consumer *c);
 void parked_finish(struct consumer *c);
@@ -121,9 +126,9 @@ void parked_finish(struct consumer *c);
 void kafka_open(struct consumer *c);
 /* Everything behind the cursor is to be read in the log from now on; then as configured. Ends the round. */
 void kafka_leave(struct consumer *c);
-/* MODE_HANDING: is the log read to where it was when the group had its place? Then the group is joined. Ends the round. */
-bool kafka_is_handed(const struct consumer *c);
-void kafka_handed(struct consumer *c);
+/* MODE_HANDING: reads the log, to where it was when all was in it that was on the broker before the group had its place; then the
+ * group is joined. Ends the round. */
+void kafka_hand(struct consumer *c);
 void kafka_read(struct consumer *c);
 void kafka_finish(struct consumer *c);
 /* Every few seconds: how far the group is; lets the cursor follow. positions: how far the log is. */

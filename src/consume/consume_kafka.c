@@ -10,12 +10,15 @@
  *      no  -> 'log' -> the group is put at the end -> HANDING: the log is read to where it is after that -> 'kafka CLUSTER' -> KAFKA
  *
  * The log has everything, and what is put on the broker after the group's place was taken is read there: nothing lies between, and
- * what lies in both comes twice. So it does not matter what a new broker has, or has not.
+ * what lies in both comes twice. So it does not matter what a new broker has, or has not. What was on the broker before may come into
+ * the log a while later, when the relay has heard of it: until then it waits in the outbox. So HANDING asks what waits after the group
+ * has its place (the marks), and ends where the log is when all of that is in it.
  *
- *   KAFKA: what no broker has (off_broker) is read in the log before each batch: an earlier event of an aggregate went there before a
- *   later one went to the broker. And the cursor follows: positions P of the log are read, then the ends E of the topics. What is in the
- *   log up to P was delivered before, so it lies before E. When the group has committed E, the cursor is put at P. So it is always
- *   true that everything up to the cursor is done, and without a broker, or with another one, the consumer goes on from there.
+ *   KAFKA: what no broker has is read in the log before each batch: an earlier event of an aggregate went there before a later one went to
+ *   the broker; and before it what is on the broker and earlier than it (see consume_log.c). And the cursor follows: positions P of the
+ *   log are read, then the ends E of the topics. What is in the log up to P was delivered before, so it lies before E. When the group
+ *   has committed E, the cursor is put at P. So it is always true that everything up to the cursor is done, and without a broker, or
+ *   with another one, the consumer goes on from there.
  */
 #include "consume/consume_int.h"
 
@@ -78,6 +81,8 @@ static void join(struct consumer *c)
 		return;
 	}
 	c->mode = MODE_KAFKA;
+	memcpy(c->done, c->read, sizeof(c->done));
+	memcpy(c->whole, c->read, sizeof(c->whole));
 	c->trouble[0] = '\0';
 	consumer_round_end(c, true, true);
 }
@@ -105,16 +110,17 @@ void kafka_leave(struct consumer *c)
 	set_source(c, "log", on_source_log);
 }
 
-static void on_positions(void *arg, const struct pg_answer *a)
+static void on_marks(void *arg, const struct pg_answer *a)
 {
 	struct consumer *c = arg;
 	struct arena arena;
-	int64_t *positions;
+	int64_t *marks;
 	bool ok = false;
 
 	arena_init(&arena);
-	if (a->status == PG_OK && pg_get_ints(a->result, 0, 0, &arena, &positions) == PARTITIONS) {
-		memcpy(c->handed_at, positions, sizeof(c->handed_at));
+	if (a->status == PG_OK && pg_get_ints(a->result, 0, 0, &arena, &marks) == PARTITIONS) {
+		memcpy(c->marks, marks, sizeof(c->marks));
+		c->handed = false;
 		c->mode = MODE_HANDING;
 		ok = true;
 	}
@@ -139,7 +145,7 @@ static void on_placed(void *arg, bool ok, bool moved, const char *cluster, const
 	else if (strcmp(c->source, "log") != 0)
 		kafka_leave(c); /* it has no place here: only the log knows what is behind the cursor */
 	else
-		pg_query_start(c->env.pg, &consume_sql_log_positions, &args, CONSUME_QUERY_MS, on_positions, c);
+		pg_query_start(c->env.pg, &consume_sql_log_marks, &args, CONSUME_QUERY_MS, on_marks, c);
 }
 
 void kafka_open(struct consumer *c)
@@ -166,7 +172,7 @@ static void on_source_kafka(void *arg, const struct pg_answer *a)
 	consumer_round_end(c, false, false);
 }
 
-bool kafka_is_handed(const struct consumer *c)
+static bool is_handed(const struct consumer *c)
 {
 	for (int i = 0; i < PARTITIONS; i++)
 		if (c->read[i] < c->handed_at[i])
@@ -174,7 +180,7 @@ bool kafka_is_handed(const struct consumer *c)
 	return true;
 }
 
-void kafka_handed(struct consumer *c)
+static void handed(struct consumer *c)
 {
 	char source[sizeof(c->source)];
 
@@ -184,6 +190,50 @@ void kafka_handed(struct consumer *c)
 			c->read[i] = c->handed_at[i];
 	snprintf(source, sizeof(source), "kafka %s", c->cluster);
 	set_source(c, source, on_source_kafka);
+}
+
+static void hand(struct consumer *c)
+{
+	if (c->handed && is_handed(c))
+		handed(c);
+	else
+		log_read(c, c->handed ? handed : NULL);
+}
+
+static void on_hand(void *arg, const struct pg_answer *a)
+{
+	struct consumer *c = arg;
+	struct arena arena;
+	int64_t *positions;
+
+	if (a->status != PG_OK) {
+		consumer_say(c, "the log cannot be read", a->message);
+		consumer_round_end(c, false, false);
+		return;
+	}
+	arena_init(&arena);
+	if (!pg_is_null(a->result, 0, 0) && pg_get_ints(a->result, 0, 0, &arena, &positions) == PARTITIONS) {
+		memcpy(c->handed_at, positions, sizeof(c->handed_at));
+		c->handed = true;
+	}
+	arena_done(&arena);
+	hand(c);
+}
+
+void kafka_hand(struct consumer *c)
+{
+	struct arena arena;
+	struct pg_args args;
+
+	if (c->handed) {
+		hand(c);
+		return;
+	}
+	arena_init(&arena);
+	pg_args_init(&args, &arena);
+	pg_arg_i64s(&args, c->marks, PARTITIONS);
+	pg_query_start(c->env.pg, &consume_sql_log_handed, &args, CONSUME_QUERY_MS, on_hand, c);
+	arena_done(&arena);
 }
 
 /* ---- messages ---- */
@@ -264,7 +314,7 @@ void kafka_read(struct consumer *c)
 	if (c->held && c->log_is_read)
 		held_begin(c);
 	else
-		log_read(c, true, log_is_empty);
+		log_read(c, log_is_empty);
 }
 
 void kafka_finish(struct consumer *c)
@@ -295,9 +345,12 @@ static void on_followed(void *arg, const struct pg_answer *a)
 	if (a->status == PG_OK) {
 		for (int i = 0; i < PARTITIONS; i++)
 			moved += c->wanted[i] != c->cursor[i];
-		if (pg_affected(a->result) == moved)
+		if (pg_affected(a->result) == moved) {
 			memcpy(c->cursor, c->wanted, sizeof(c->cursor));
-		else
+			for (int i = 0; i < PARTITIONS; i++)
+				if (c->done[i] < c->wanted[i])
+					c->done[i] = c->wanted[i];
+		} else
 			c->reopen = true;
 	}
 	follow_forget(c);

@@ -4,6 +4,10 @@
  * Positions of a partition have no gaps and become visible in their order. So what lies between the last one read and the first one
  * found was dropped unread: that is counted (boxoffice_consumer_missed_total), and can only be when the consumer did not run for as
  * long as the log is kept.
+ *
+ * While Kafka is read (MODE_KAFKA) the log is looked through for what no broker has. Earlier events of the same aggregate may be on the
+ * broker and not here yet, so such an event is not taken alone: everything before it that may not be done is read in the log too, from
+ * c->done to it (c->whole), and comes a second time from Kafka. Only while some relays have a broker and others have none.
  */
 #include "consume/consume_int.h"
 
@@ -43,6 +47,39 @@ static void add_row(struct consumer *c, const struct uuid *outbox_id, const stru
 	}
 }
 
+/* MODE_KAFKA: false, and what must come before is asked for as well, when an event that no broker has lies behind one that was left to
+ * be read there. */
+static bool rows_are_whole(struct consumer *c, const struct pg_result *rows)
+{
+	bool whole = true, left[PARTITIONS];
+
+	memcpy(c->batch.whole, c->done, sizeof(c->done));
+	for (int i = 0; i < PARTITIONS; i++)
+		left[i] = c->done[i] < c->read[i];
+	for (int i = 0; i < pg_rows(rows); i++) {
+		int p = (int)pg_get_int(rows, i, 0);
+		int64_t position = pg_get_int(rows, i, 1);
+		bool taken = !pg_is_null(rows, i, 6), on_broker = pg_get_bool(rows, i, 7);
+
+		if (p < 0 || p >= PARTITIONS)
+			continue;
+		if (on_broker && !taken)
+			left[p] = true;
+		if (taken && left[p]) {
+			c->whole[p] = position;
+			whole = false;
+		}
+		if (!left[p])
+			c->batch.whole[p] = position;
+	}
+	for (int i = 0; i < PARTITIONS && !whole; i++)
+		if (c->whole[i] > c->done[i])
+			c->read[i] = c->done[i];
+	return whole;
+}
+
+static void rows_ask(struct consumer *c);
+
 static void on_rows(void *arg, const struct pg_answer *a)
 {
 	struct consumer *c = arg;
@@ -63,6 +100,11 @@ static void on_rows(void *arg, const struct pg_answer *a)
 		return;
 	}
 	batch_begin(c, BATCH_LOG);
+	if (c->mode == MODE_KAFKA && !rows_are_whole(c, a->result)) {
+		batch_drop(c);
+		rows_ask(c);
+		return;
+	}
 	memcpy(b->to, c->read, sizeof(b->to));
 	for (int i = 0; i < rows; i++) {
 		int partition = (int)pg_get_int(a->result, i, 0);
@@ -88,21 +130,29 @@ static void on_rows(void *arg, const struct pg_answer *a)
 	batch_run(c);
 }
 
-void log_read(struct consumer *c, bool only_off_broker, void (*none)(struct consumer *c))
+static void rows_ask(struct consumer *c)
 {
+	int64_t all[PARTITIONS];
 	struct arena arena;
 	struct pg_args args;
 
-	c->log_none = none;
+	for (int i = 0; i < PARTITIONS; i++)
+		all[i] = INT64_MAX;
 	arena_init(&arena);
 	pg_args_init(&args, &arena);
 	pg_arg_i64s(&args, c->read, PARTITIONS);
 	pg_arg_i32(&args, ROWS_PER_PARTITION);
 	consumer_arg_topics(c, &args);
-	pg_arg_bool(&args, only_off_broker);
+	pg_arg_i64s(&args, c->mode == MODE_KAFKA ? c->whole : all, PARTITIONS);
 	pg_arg_i64(&args, BYTES_PER_PARTITION);
 	pg_query_start(c->env.pg, &consume_sql_log_read, &args, CONSUME_QUERY_MS, on_rows, c);
 	arena_done(&arena);
+}
+
+void log_read(struct consumer *c, void (*none)(struct consumer *c))
+{
+	c->log_none = none;
+	rows_ask(c);
 }
 
 static void on_advanced(void *arg, const struct pg_answer *a)
@@ -137,6 +187,9 @@ void log_finish(struct consumer *c)
 
 	if (c->mode == MODE_KAFKA) { /* the cursor follows when the group is as far */
 		memcpy(c->read, c->batch.to, sizeof(c->read));
+		for (int i = 0; i < PARTITIONS; i++)
+			if (c->done[i] < c->batch.whole[i])
+				c->done[i] = c->batch.whole[i];
 		c->log_is_read = !c->batch.more;
 		batch_finished(c, true);
 		return;

@@ -27,6 +27,7 @@ struct hooks *hooks_new(const struct hooks_config *config, char *error, size_t e
 
 	h->config = *config;
 	list_init(&h->sends);
+	list_init(&h->suspensions);
 	if (!hook_schedule_parse(config->retry_seconds, &h->schedule)) {
 		snprintf(error, error_size,
 			 "--webhook-retry-seconds takes 1 to %d numbers of seconds up to 604800, separated by blanks",

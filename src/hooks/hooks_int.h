@@ -17,9 +17,11 @@ struct hooks {
 	struct net_list allowed;
 	struct hook_schedule schedule;
 	struct crypto_key seal_key;
+	struct consumer_batch *taking; /* under way (hooks_queue.c): a consumer has one at a time */
 	/* the duty's (hooks_send.c); made with the first round */
 	struct http_client *http;
-	struct list sends; /* under way */
+	struct list sends;	 /* under way, */
+	struct list suspensions; /* and these */
 	size_t n_sends;
 	struct deferred *ended; /* a call has */
 	loop_fn *wake;		/* may be NULL */

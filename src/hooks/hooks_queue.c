@@ -3,9 +3,9 @@
 #include "hooks/hooks_int.h"
 
 #include "base/times.h"
-#include "base/xmalloc.h"
 #include "hooks/hooks_sql.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -49,33 +49,28 @@ struct hook_rows hooks_rows(struct arena *arena, const struct hook_event *events
 	return rows;
 }
 
-struct taking {
-	struct hooks *h;
-	struct consumer_batch *batch;
-};
-
 static void on_taken(void *arg, const struct pg_answer *a)
 {
-	struct taking *t = arg;
+	struct hooks *h = arg;
 	int64_t lost = a->status == PG_OK ? pg_get_int(a->result, 0, 1) : 0;
-	struct consumer_batch *batch = t->batch;
+	struct consumer_batch *batch = h->taking;
 
 	if (lost)
-		metric_add(t->h->config.metrics, METRIC_HOOK_DROPPED, 0, 0, lost);
-	free(t);
+		metric_add(h->config.metrics, METRIC_HOOK_DROPPED, 0, 0, lost);
+	h->taking = NULL;
 	consumer_batch_answer(batch, a);
 }
 
 void hooks_take(void *arg, const struct consumer_event *events, size_t n, struct consumer_batch *batch)
 {
 	struct hooks *h = arg;
-	struct taking *t = xcalloc(1, sizeof(*t));
 	struct hook_rows rows;
 	struct hook_event *taken;
 	struct arena arena;
 	struct pg_args args;
 
-	*t = (struct taking){h, batch};
+	assert(!h->taking);
+	h->taking = batch;
 	arena_init(&arena);
 	taken = arena_alloc(&arena, n * sizeof(*taken));
 	for (size_t i = 0; i < n; i++)
@@ -95,6 +90,6 @@ void hooks_take(void *arg, const struct consumer_event *events, size_t n, struct
 	pg_arg_texts(&args, rows.bodies, n);
 	pg_arg_interval_us(&args, h->config.days * US_PER_DAY);
 	pg_arg_i32(&args, (int32_t)h->config.queue_max);
-	pg_query_start(h->config.pg, &hooks_sql_deliveries_add, &args, QUEUE_MS, on_taken, t);
+	pg_query_start(h->config.pg, &hooks_sql_deliveries_add, &args, QUEUE_MS, on_taken, h);
 	arena_done(&arena);
 }

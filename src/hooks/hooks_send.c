@@ -77,14 +77,31 @@ void hooks_on_wake(struct hooks *h, loop_fn *wake, void *arg)
 	h->wake_arg = arg;
 }
 
+struct suspension {
+	struct list link;
+	struct hooks *h;
+	struct uuid webhook_id;
+	struct pg_tx *tx;
+	const char *why;
+};
+
+static void suspension_free(struct suspension *u)
+{
+	list_remove(&u->link);
+	free(u);
+}
+
 void hooks_free(struct hooks *h)
 {
 	struct send *s;
+	struct suspension *u;
 
 	if (!h)
 		return;
 	while ((s = list_first(&h->sends, struct send, link)))
 		send_free(s);
+	while ((u = list_first(&h->suspensions, struct suspension, link)))
+		suspension_free(u);
 	http_client_free(h->http);
 	deferred_free(h->ended);
 	if (h->round.fn)
@@ -93,13 +110,6 @@ void hooks_free(struct hooks *h)
 }
 
 /* ---- what became of an attempt ---- */
-
-struct suspension {
-	struct hooks *h;
-	struct uuid webhook_id;
-	struct pg_tx *tx;
-	const char *why;
-};
 
 static void on_suspended(void *arg, const struct pg_answer *a)
 {
@@ -110,7 +120,7 @@ static void on_suspended(void *arg, const struct pg_answer *a)
 		log_line(LOG_WARN, "an organiser's webhook was suspended", LOG_U("webhook_id", &u->webhook_id),
 			 LOG_C("why", u->why));
 	}
-	free(u); /* not suspended now: its next failure tries again */
+	suspension_free(u); /* not suspended now: its next failure tries again */
 }
 
 static void on_suspend(void *arg, const struct pg_answer *a)
@@ -121,7 +131,7 @@ static void on_suspend(void *arg, const struct pg_answer *a)
 
 	if (a->status != PG_OK || pg_rows(a->result) == 0) {
 		pg_tx_rollback(u->tx, NULL, NULL);
-		free(u);
+		suspension_free(u);
 		return;
 	}
 	organizer = pg_get_uuid(a->result, 0, 0);
@@ -137,7 +147,11 @@ static void suspend(struct hooks *h, const struct uuid *webhook_id, const char *
 	struct arena arena;
 	struct pg_args args;
 
-	*u = (struct suspension){h, *webhook_id, pg_tx_start(h->config.pg, NULL, HOOKS_TX_MS), why};
+	list_append(&h->suspensions, &u->link);
+	u->h = h;
+	u->webhook_id = *webhook_id;
+	u->tx = pg_tx_start(h->config.pg, NULL, HOOKS_TX_MS);
+	u->why = why;
 	arena_init(&arena);
 	pg_args_init(&args, &arena);
 	pg_arg_uuid(&args, webhook_id);

@@ -5,6 +5,7 @@
  */
 #include "work/work.h"
 
+#include "base/list.h"
 #include "base/xmalloc.h"
 #include "io/crypto.h"
 #include "seat/seat_sql.h"
@@ -16,6 +17,8 @@
 enum { DUE_MAX = 500, QUERY_MS = 8000 };
 
 struct round {
+	struct list link;
+	struct list ones; /* under way */
 	struct sweeper *s;
 	struct duty *duty;
 	bool archive, failed;
@@ -27,9 +30,11 @@ struct sweeper {
 	struct loop *loop;
 	struct seat_map *map;
 	struct metrics *metrics;
+	struct list rounds; /* under way: of sweeping, of archiving */
 };
 
 struct one {
+	struct list link;
 	struct round *round;
 	struct uuid show;
 	int64_t lag_us;
@@ -43,11 +48,33 @@ struct sweeper *sweeper_new(struct pg *pg, struct loop *loop, struct seat_map *m
 	s->loop = loop;
 	s->map = map;
 	s->metrics = metrics;
+	list_init(&s->rounds);
 	return s;
 }
 
+static void one_free(struct one *o)
+{
+	list_remove(&o->link);
+	free(o);
+}
+
+static void round_free(struct round *r)
+{
+	struct one *o;
+
+	while ((o = list_first(&r->ones, struct one, link)))
+		one_free(o);
+	list_remove(&r->link);
+	free(r);
+}
+
+/* After pg_free: the answers of what is under way do not come any more. */
 void sweeper_free(struct sweeper *s)
 {
+	struct round *r;
+
+	while ((r = list_first(&s->rounds, struct round, link)))
+		round_free(r);
 	free(s);
 }
 
@@ -56,7 +83,7 @@ static void round_part_done(struct round *r)
 	if (--r->waiting)
 		return;
 	duty_done(r->duty, !r->failed, r->found >= DUE_MAX);
-	free(r);
+	round_free(r);
 }
 
 static void on_expired(void *arg, const struct pg_answer *a)
@@ -74,7 +101,7 @@ static void on_expired(void *arg, const struct pg_answer *a)
 		if (n)
 			metric_add(r->s->metrics, METRIC_LOCKS_EXPIRED, 0, 0, (int64_t)n);
 	}
-	free(o);
+	one_free(o);
 	round_part_done(r);
 }
 
@@ -95,7 +122,7 @@ static void on_archived(void *arg, const struct pg_answer *a)
 			seat_map_apply(r->s->map, &o->show, changes, n, NULL, 0, 0, NULL, NULL);
 	}
 	arena_done(&arena);
-	free(o);
+	one_free(o);
 	round_part_done(r);
 }
 
@@ -115,6 +142,7 @@ static void on_found(void *arg, const struct pg_answer *a)
 		size_t n = pg_get_uuids(a->result, row, 1, &arena, &locks);
 		struct pg_args args;
 
+		list_append(&r->ones, &o->link);
 		o->round = r;
 		o->show = pg_get_uuid(a->result, row, 0);
 		o->lag_us = r->archive ? 0 : pg_get_int(a->result, row, 2);
@@ -137,6 +165,8 @@ static void round_start(struct sweeper *s, struct duty *d, bool archive)
 	struct arena arena;
 	struct pg_args args;
 
+	list_append(&s->rounds, &r->link);
+	list_init(&r->ones);
 	r->s = s;
 	r->duty = d;
 	r->archive = archive;

@@ -12,7 +12,7 @@ import uuid
 import pytest
 
 from pg_proxy import BEFORE, HOLD, LOST, NEVER, PgProxy
-from relaying import assert_log_is_whole, assert_told_is_the_outbox, booking, crowd, drained, put
+from relaying import assert_log_is_whole, assert_told_is_the_outbox, booking, contended, crowd, drained, put
 from service import wait_until
 from stand import Stand, own_plant  # noqa: F401
 
@@ -57,6 +57,7 @@ class Relays:
 
 @pytest.fixture(name="make")
 def relays(plant, work_dir):
+    plant.own_events = False  # what these tests write by hand is only what the relay looks at
     made = []
 
     def make(kafka):
@@ -74,14 +75,16 @@ def relays(plant, work_dir):
 
 @contextlib.contextmanager
 def writing(plant, rng: random.Random):
-    """Somebody writes all the while."""
+    """Somebody writes all the while; now and then several who wait for each other."""
     stop, failed = threading.Event(), []
 
     def write():
         try:
             with plant.sql() as db:
                 while not stop.is_set():
-                    crowd(db, rng, rows=10)
+                    for _ in range(20):
+                        crowd(db, rng, rows=10)
+                    contended(plant, rng, writers=4, transactions=10)
         except Exception as error:  # told below
             failed.append(error)
 
@@ -183,6 +186,7 @@ def test_two_relays_take_from_each_other(plant, make, kafka, rng):
         assert_told_is_the_outbox(db, kafka, relays.prefix)
 
 
+@pytest.mark.timeout(400)  # what it waits for is more than the usual two minutes: a broker that was killed is away for a while
 def test_the_broker_is_killed_under_load(plant, make, own_kafka, rng):
     relays = make(own_kafka)
     with plant.sql() as db:

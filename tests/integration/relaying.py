@@ -3,7 +3,10 @@
 import collections
 import json
 import random
+import threading
 import uuid
+
+import psycopg
 
 from service import wait_until
 
@@ -41,6 +44,43 @@ def crowd(db, rng: random.Random, shows=8, aggregates=20, rows=300):
             events.append(booking(one, bookings[show][one]))
         put(db, show, events)
     return bookings
+
+
+def contended(plant, rng: random.Random, writers=6, transactions=150, shows=3, aggregates=4):
+    """Writers that get into each other's way, as services do: a transaction changes one to three bookings, whose rows give the versions,
+    waits for who has them, dawdles, writes a row or several, and sometimes gives up."""
+    bookings = [(uuid.UUID(int=rng.getrandbits(128)), uuid.UUID(int=rng.getrandbits(128))) for _ in range(shows) for _ in range(aggregates)]
+    by_show = [bookings[i * aggregates][0] for i in range(shows)]
+    bookings = [(by_show[i // aggregates], one) for i, (_, one) in enumerate(bookings)]
+    with plant.sql() as db:
+        db.execute("CREATE TABLE IF NOT EXISTS contended (booking_id uuid PRIMARY KEY, version int NOT NULL DEFAULT 0)")
+        for _, one in bookings:
+            db.execute("INSERT INTO contended (booking_id) VALUES (%s)", [one])
+    failed = []
+
+    def write(own: random.Random):
+        try:
+            with plant.sql() as db:
+                for _ in range(transactions):
+                    chosen = sorted(own.sample(bookings, own.randint(1, 3)), key=lambda b: b[1])
+                    with db.transaction() as transaction:
+                        for show, one in chosen:
+                            version, = db.execute("UPDATE contended SET version = version + 1 WHERE booking_id = %s RETURNING version",
+                                                  [one]).fetchone()
+                            if own.random() < 0.1:
+                                db.execute("SELECT pg_sleep(%s)", [own.uniform(0, 0.05)])
+                            put(db, show, [booking(one, version)])
+                        if own.random() < 0.1:
+                            raise psycopg.Rollback(transaction)
+        except Exception as error:  # told below
+            failed.append(error)
+
+    threads = [threading.Thread(target=write, args=[random.Random(rng.getrandbits(64))]) for _ in range(writers)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not failed, failed
 
 
 def log(db, show=None):

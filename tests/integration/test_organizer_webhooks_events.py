@@ -172,6 +172,24 @@ def replayed(staff, hook, **body):
                       "the end of the replay", 30)
 
 
+def test_the_worker_is_stopped_in_the_middle(office, staff, database, receivers):
+    """While the consumer waits for its statement: it ends in order (no memory is lost), and the next one goes on."""
+    receiver = receivers()
+    make(staff, receiver.url).expect(201)
+    show = staff.make_show(seats=4)
+    [worker] = office.pids("boxoffice work")
+    with psycopg.connect(office.database_url) as holder:
+        holder.execute("LOCK TABLE webhook_deliveries IN SHARE MODE")
+        buy(office, show, show.seats[0])
+        wait_until(lambda: database.execute("SELECT count(*) FROM pg_locks l JOIN pg_stat_activity a USING (pid) WHERE NOT l.granted"
+                                            " AND l.relation = 'webhook_deliveries'::regclass AND a.query LIKE '%WITH ev AS%'"
+                                            ).fetchone() == (1,), "its statement waiting")
+        os.kill(worker, signal.SIGTERM)
+        wait_until(lambda: worker not in office.pids("boxoffice work"), "the worker's end")
+    office.assert_clean()
+    all_came(receiver, database, show)
+
+
 def test_a_time_once_more(office, staff, database, receivers):
     show = staff.make_show(seats=20)
     buy(office, show, show.seats[0])

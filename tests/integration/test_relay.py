@@ -1,6 +1,7 @@
 """The relay: what is written to the outbox comes to the log, or to Kafka and then to the log, in the order of each aggregate."""
 
 import os
+import signal
 import subprocess
 import threading
 import uuid
@@ -8,7 +9,7 @@ import uuid
 import psycopg
 import pytest
 
-from relaying import (assert_log_is_whole, assert_told_is_the_outbox, booking, crowd, drained, log, put, seats, told, waiting)
+from relaying import (assert_log_is_whole, assert_told_is_the_outbox, booking, contended, crowd, drained, log, put, seats, told, waiting)
 from service import free_port, wait_until
 from stand import Stand, own_plant  # noqa: F401
 
@@ -63,6 +64,29 @@ def test_what_commits_late_is_not_overtaken_by_its_own_aggregate_nor_forgotten(p
         wait_until(lambda: put(db, show, []) and len(log(db, show)) > 100, "many more", 20)
         slow.commit()
         wait_until(lambda: late in [row[2] for row in log(db, show)], "the one that came late", 3)
+
+
+def test_writers_that_wait_for_each_other(plant, stand, rng):
+    """Of two relays, one ends and comes back all the while."""
+    with plant.sql() as db:
+        first = stand()
+        stand()
+        over = threading.Event()
+
+        def come_and_go():
+            while not over.wait(0.3):
+                first.stop_work(signal.SIGKILL)
+                first.start_work()
+
+        coming = threading.Thread(target=come_and_go)
+        coming.start()
+        try:
+            contended(plant, rng)
+        finally:
+            over.set()
+            coming.join()
+        drained(db)
+        assert len(assert_log_is_whole(db)) > 500
 
 
 def test_a_row_that_is_no_array_is_shown_and_stops_nobody(plant, stand):

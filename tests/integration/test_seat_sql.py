@@ -95,6 +95,38 @@ def test_plans_inside_the_batch(shared_stand, full):
         assert_by_key(plan)
 
 
+@pytest.mark.parametrize("name, state, arguments", [
+    ("lock_release", "active", ("show", "lock", "session", "outbox")), ("lock_pay", "active", ("show", "lock", "session", "outbox")),
+    ("lock_unpay", "paying", ("show", "lock", "outbox")), ("lock_abandon", "paying", ("show", "lock", "outbox")),
+    ("lock_book", "paying", ("show", "lock", "outbox"))])
+def test_an_event_gets_its_number_when_all_it_tells_of_is_locked(shared_stand, name, state, arguments):
+    """Decision 0050: else a later event of a seat may have the lower number. Somebody else has one of the seats: the statement waits
+    for it, and has drawn no number by then."""
+    show = shared_stand.admin().make_show(seats=4)
+    ids = {"show": show.show_id, "lock": uuid.uuid4(), "session": uuid.uuid4(), "outbox": uuid.uuid4()}
+    statement = f"EXECUTE s ({', '.join(repr(str(ids[a])) for a in arguments)})"
+    with shared_stand.plant.sql() as db, psycopg.connect(shared_stand.plant.postgres.url) as other:
+        db.execute("""INSERT INTO seat_locks (show_id, lock_id, session_id, state, seats, prices, categories, total_minor, currency, created_at,
+            expires_at) VALUES (%(show)s, %(lock)s, %(session)s, %(state)s, '{0,1,2}', '{1,1,1}', '{0,0,0}', 3, 'EUR', now(),
+            now() + interval '1 hour')""", {**ids, "state": state})
+        db.execute("""UPDATE show_seats SET state = 1, lock_id = %(lock)s, expires_at = CASE %(state)s WHEN 'paying' THEN 'infinity'
+            ELSE now() + interval '1 hour' END WHERE show_id = %(show)s AND seat_no < 3""", {**ids, "state": state})
+        other.execute("SELECT 1 FROM show_seats WHERE show_id = %s AND seat_no = 2 FOR NO KEY UPDATE", [show.show_id])
+        db.execute(f"PREPARE s AS {(ROOT / 'src/seat/sql' / name).with_suffix('.sql').read_text()}; SET lock_timeout = '100ms'")
+        with pytest.raises(psycopg.errors.LockNotAvailable):
+            db.execute(statement)
+        with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState):  # none in this session
+            db.execute("SELECT currval('outbox_seq')")
+        other.rollback()
+        db.execute(statement)
+        drawn, = db.execute("SELECT currval('outbox_seq')").fetchone()
+        assert db.execute("SELECT seq FROM outbox_events WHERE outbox_id = %s", [ids["outbox"]]).fetchone() == (drawn,)
+        # the shared tables are left as they were
+        db.execute("DELETE FROM seat_locks WHERE lock_id = %s", [ids["lock"]])
+        db.execute("""UPDATE show_seats SET state = 0, lock_id = '00000000-0000-0000-0000-000000000000', expires_at = '-infinity',
+            fence = fence + 1 WHERE show_id = %s AND state <> 0""", [show.show_id])
+
+
 def test_updates_are_hot(make_stand):
     """2,000 locks and releases: no index entry is written for a seat, and hardly a row leaves its page."""
     stand = make_stand("--holds-per-session", "0", work=False)

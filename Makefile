@@ -173,7 +173,7 @@ test-long: asan $(B)/venv/made-from.txt ## what takes hours: everything breaks (
 	@$(MAKE) fuzz SECONDS='$(FUZZ_SECONDS)'
 
 .PHONY: coverage
-coverage: $(B)/coverage/build.ninja $(B)/venv/made-from.txt $(B)/history-check $(B)/stripe-mock kafka ## lines of src/ that unit and integration tests go through
+coverage: $(B)/coverage/build.ninja $(B)/venv/made-from.txt $(B)/history-check $(B)/stripe-mock $(B)/previous clients kafka ## lines of src/ that unit and integration tests go through
 	@ninja -C $(B)/coverage
 	@script/gather $(B)/coverage $(B)/coverage
 	@find $(B)/coverage -name '*.gcda' -delete
@@ -205,7 +205,7 @@ $(B)/previous: vendor
 
 .PHONY: fuzz
 fuzz: $(B)/fuzz/build.ninja ## run each fuzz target over its corpus for SECONDS=10
-	@ninja -C $(B)/fuzz
+	@ninja -C $(B)/fuzz && ninja -C $(B)/fuzz -t cleandead >/dev/null
 	@script/fuzz $(B)/fuzz $(SECONDS)
 
 VALGRIND = valgrind --quiet --vgdb=no --leak-check=full --show-leak-kinds=definite --errors-for-leak-kinds=definite --error-exitcode=99 \

@@ -166,10 +166,10 @@ static void reap(struct parent *p)
 			}
 			if (WIFSIGNALED(status))
 				log_line(LOG_ERROR, "a worker was killed by a signal; it is replaced",
-					 LOG_I("pid", pid), LOG_I("signal", WTERMSIG(status)));
+					 LOG_I("worker_pid", pid), LOG_I("signal", WTERMSIG(status)));
 			else
-				log_line(LOG_ERROR, "a worker ended by itself; it is replaced", LOG_I("pid", pid),
-					 LOG_I("status", WEXITSTATUS(status)));
+				log_line(LOG_ERROR, "a worker ended by itself; it is replaced",
+					 LOG_I("worker_pid", pid), LOG_I("status", WEXITSTATUS(status)));
 			/* at once, unless it died young */
 			c->start_at_ms = now_ms() - c->started_ms < 1000 ? now_ms() + RESTART_MS : now_ms();
 		}

@@ -223,10 +223,12 @@ static void start_own(struct up *up, struct child *c, const char *command)
 		argv[n++] = up_arg("--mail-dir");
 		argv[n++] = mails;
 	}
-	argv[n++] = up_arg("--disk-paths");
-	argv[n++] = up->dir;
-	argv[n++] = up_arg("--disk-free-min-mb");
-	argv[n++] = up_arg("256");
+	if (!strchr(up->dir, ':')) { /* which separates the folders of disk-paths */
+		argv[n++] = up_arg("--disk-paths");
+		argv[n++] = up->dir;
+		argv[n++] = up_arg("--disk-free-min-mb");
+		argv[n++] = up_arg("256");
+	}
 	for (int i = 0; i < up->n_passed; i++)
 		argv[n++] = up->passed[i];
 	argv[n++] = up_arg("--port");

@@ -24,7 +24,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { SETTLE_MAX = 50, MAILS_END_MS = 2500 };
+enum { SETTLE_MAX = 50, ROUNDS_END_MS = 1000, LOOK_MS = 5, MAILS_END_MS = 2500 };
 
 struct work {
 	struct app app;
@@ -43,7 +43,9 @@ struct work {
 	struct disk_watch *disk; /* NULL: none is here */
 	char holder[128];
 	bool stopping;
-	pid_t guard; /* looks at a database that was away when we started; 0: it was looked at */
+	struct timer *ending; /* NULL: not before a signal */
+	int64_t cut_us;	      /* when rounds that still run are waited for no longer */
+	pid_t guard;	      /* looks at a database that was away when we started; 0: it was looked at */
 	int exit_status;
 };
 
@@ -69,6 +71,20 @@ static void on_relay_stopped(void *arg)
 	duties_hand_on(w->app.pg, w->holder, on_handed_on, w);
 }
 
+/* Every statement is whole in itself: a round that is cut is taken up by the next holder of the lease. One that ends soon is let. */
+static void on_ending(void *arg)
+{
+	struct work *w = arg;
+	bool running = false;
+
+	for (size_t i = 0; i < w->n; i++)
+		running |= duty_running(w->duties[i]);
+	if (running && loop_now_us(w->app.loop) < w->cut_us)
+		timer_set_ms(w->ending, LOOK_MS);
+	else
+		relay_stop(w->relay, on_relay_stopped, w);
+}
+
 static void on_signal(void *arg, int signo)
 {
 	struct work *w = arg;
@@ -79,10 +95,11 @@ static void on_signal(void *arg, int signo)
 	notify("STOPPING=1");
 	if (w->guard > 0)
 		kill(w->guard, SIGKILL);
-	/* every statement is whole in itself: a round that is cut is taken up by the next holder of the lease */
 	for (size_t i = 0; i < w->n; i++)
 		duty_stop(w->duties[i]);
-	relay_stop(w->relay, on_relay_stopped, w);
+	w->cut_us = loop_now_us(w->app.loop) + ROUNDS_END_MS * 1000;
+	w->ending = timer_new(w->app.loop, on_ending, w);
+	on_ending(w);
 }
 
 /* The database was reached: it is one for us, or there is nothing to wait for. */
@@ -396,6 +413,7 @@ int work_main(int argc, char **argv)
 		notify("READY=1\nSTATUS=working");
 	log_line(LOG_INFO, "working", LOG_C("holder", w->holder));
 	loop_run(w->app.loop);
+	timer_free(w->ending);
 	signal_watch_free(term);
 	signal_watch_free(ctrl_c);
 	signal_watch_free(child);

@@ -1,6 +1,7 @@
 /* Pieces are aligned, apart from each other, and stay what they are until the reset. */
 #include "base/arena.h"
 
+#include <sanitizer/asan_interface.h>
 #include <setjmp.h>
 #include <stdalign.h>
 #include <stdarg.h>
@@ -160,6 +161,27 @@ static void cleanups_run_once_newest_first(void **state)
 	assert_string_equal(w.order, "211");
 }
 
+/* Under AddressSanitizer: what lies beyond a piece, and what a reset has taken, is not to be read. */
+static void what_is_no_piece_is_poisoned(void **state)
+{
+#ifdef __SANITIZE_ADDRESS__
+	struct arena a;
+	char *p;
+
+	arena_init(&a);
+	p = arena_alloc(&a, 20);
+	assert_null(__asan_region_is_poisoned(p, 20));
+	assert_ptr_equal(__asan_region_is_poisoned(p, 21), p + 20);
+	arena_reset(&a);
+	assert_ptr_equal(__asan_region_is_poisoned(p, 20), p);
+	assert_ptr_equal(arena_alloc(&a, 5), p);
+	assert_ptr_equal(__asan_region_is_poisoned(p, 20), p + 5);
+	arena_done(&a);
+#else
+	skip(); /* this build looks at no memory */
+#endif
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -169,6 +191,7 @@ int main(void)
 		cmocka_unit_test(reset_keeps_one_chunk),
 		cmocka_unit_test(copies),
 		cmocka_unit_test(cleanups_run_once_newest_first),
+		cmocka_unit_test(what_is_no_piece_is_poisoned),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

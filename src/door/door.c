@@ -85,6 +85,14 @@ static void read_nonce(struct json_in *in, struct door_scan *ret)
 	ret->nonce = json_in_str(in, "nonce", JSON_REQUIRED, 1, DOOR_NONCE_MAX);
 }
 
+/* Scanners that are keyboards end what they have read with Enter or Tab; none of our codes has such a byte. */
+static struct str without_keys(struct str s)
+{
+	while (s.n && (unsigned char)s.p[s.n - 1] <= ' ')
+		s.n--;
+	return s;
+}
+
 /* Whatever a camera reads: a code that is not ours is refused at the door, not as a request. */
 static struct str read_code(struct json_in *in, enum json_need need)
 {
@@ -100,7 +108,7 @@ static struct str read_code(struct json_in *in, enum json_need need)
 	code = (struct str){json_string_value(value), json_string_length(value)};
 	if (code.n == 0 || str_utf8_length(code) > DOOR_CODE_MAX)
 		json_in_fault(in, ERR_INVALID_VALUE, "code", "\"code\" has 1 to %d characters.", DOOR_CODE_MAX);
-	return code;
+	return without_keys(code);
 }
 
 static struct str read_device(struct json_in *in)

@@ -15,12 +15,12 @@
 #include "door/door_int.h"
 #include "door/door_sql.h"
 #include "io/crypto.h"
+#include "io/gzip.h"
 #include "ticket/bundle.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <zlib.h>
 
 enum { TEXT_MAX = 64 * 1024 * 1024, CURSOR_TEXT = 48 };
 #define GOOD_FOR_US (12 * US_PER_HOUR)
@@ -177,29 +177,6 @@ static bool text_write(const struct drawing *g, struct buf *out)
 	return jw_done(&w);
 }
 
-static bool pack(struct str in, struct buf *out)
-{
-	z_stream z = {0};
-	bool ok = false;
-	char *room;
-	size_t bound;
-
-	if (deflateInit2(&z, 6, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY) != Z_OK)
-		return false;
-	bound = deflateBound(&z, in.n);
-	room = buf_room(out, bound);
-	if (room) {
-		z.next_in = (Bytef *)(uintptr_t)in.p;
-		z.avail_in = (uInt)in.n;
-		z.next_out = (Bytef *)room;
-		z.avail_out = (uInt)bound;
-		ok = deflate(&z, Z_FINISH) == Z_STREAM_END;
-		out->n += z.total_out;
-	}
-	deflateEnd(&z);
-	return ok;
-}
-
 /* Whether one of the tags in If-None-Match is this one. */
 static bool tag_among(struct str list, struct str etag)
 {
@@ -233,7 +210,7 @@ static void draw_work(void *data)
 	if (g->ok && !g->same && !g->gzip)
 		g->ok = bundle_sign(&g->signer, buf_str(&text), &g->out);
 	else if (g->ok && !g->same)
-		g->ok = bundle_sign(&g->signer, buf_str(&text), &envelope) && pack(buf_str(&envelope), &g->out);
+		g->ok = bundle_sign(&g->signer, buf_str(&text), &envelope) && gzip_all(buf_str(&envelope), &g->out);
 	buf_done(&text);
 	buf_done(&envelope);
 }
@@ -377,11 +354,11 @@ static void bundle_go(struct door_call *c, struct show *show)
 			web_refuse(c->call, ERR_UNAVAILABLE, "There is no key to sign with yet.");
 		return;
 	}
-	/* which history the numbers belong to, and which show: a cursor of another one gets everything */
+	/* which history the numbers belong to, which show, which seats: a cursor of others gets everything */
 	crypto_digest(str_from(pg_timeline(d->config.pg)), hash);
 	memcpy(&k->history, hash, sizeof(k->history));
 	for (size_t i = 0; i < 16; i++)
-		((uint8_t *)&k->history)[i % 8] ^= show->show_id.b[i];
+		((uint8_t *)&k->history)[i % 8] ^= show->show_id.b[i] ^ show->plan_id.b[15 - i];
 	k->since = 0;
 	if (http_req_query(c->call->req, "since", &since, &bad) && !bad) {
 		k->since = since_read(since, k->history);

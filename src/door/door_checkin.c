@@ -43,11 +43,14 @@ static void scan_done(void *arg)
 static void scan_answer(struct scan *s)
 {
 	struct web_call *call = s->c.call;
+	struct error e = {0};
 	struct jw *w;
 
 	call->audited = true;
 	if (memcmp(s->row.hash, s->hash, sizeof(s->hash)) != 0) {
-		web_refuse(call, ERR_IDEMPOTENCY_MISMATCH, "This nonce was used with another body.");
+		error_set(&e, ERR_IDEMPOTENCY_MISMATCH, "/nonce", "This nonce was used with another %s.",
+			  s->undo ? "body" : "code");
+		web_refuse_error(call, &e);
 	} else {
 		door_count_row(s->c.d, &s->row);
 		w = web_json(call);

@@ -40,7 +40,8 @@ struct upload {
 	struct uuid outbox_id;
 	struct door_tries tries;
 	struct door_row *rows; /* as answered, by scan */
-	size_t n_rows;
+	size_t n_rows;	       /* all of them, or 0 */
+	size_t mistaken;       /* the first scan whose nonce was another code's: nothing was changed; SIZE_MAX: none */
 };
 
 static void upload_try(struct upload *u);
@@ -82,17 +83,6 @@ static void upload_answer(struct upload *u)
 	struct jw *w;
 
 	call->audited = true;
-	for (size_t i = 0; i < n; i++)
-		if (memcmp(u->rows[i].hash, u->hash[i], CRYPTO_HASH) != 0) {
-			struct error e = {0};
-			char scan[ERROR_PATH_MAX], path[ERROR_PATH_MAX];
-
-			json_pointer_index(scan, "/scans", i);
-			json_pointer(path, scan, "nonce");
-			error_set(&e, ERR_IDEMPOTENCY_MISMATCH, path, "This nonce was used with another code.");
-			web_refuse_error(call, &e);
-			return;
-		}
 	w = web_json(call);
 	jw_kint(w, "clock_skew_ms", (u->now_us - u->ask.sent_at_us) / 1000);
 	jw_key(w, "items");
@@ -106,6 +96,18 @@ static void upload_answer(struct upload *u)
 	jw_kint(w, "ok", (int64_t)ok);
 	jw_kint(w, "refused", (int64_t)(n - ok));
 	web_json_end(call, 200);
+}
+
+static void refuse_mistaken(struct upload *u)
+{
+	struct error e = {0};
+	char scan[ERROR_PATH_MAX], path[ERROR_PATH_MAX];
+
+	json_pointer_index(scan, "/scans", u->mistaken);
+	json_pointer(path, scan, "nonce");
+	error_set(&e, ERR_IDEMPOTENCY_MISMATCH, path,
+		  "This nonce was used with another code. None of the scans was recorded.");
+	web_refuse_error(u->c.call, &e);
 }
 
 /* ---- the transaction ---- */
@@ -123,7 +125,9 @@ static void on_committed(void *arg, const struct pg_answer *a)
 {
 	struct upload *u = arg;
 
-	if (a->status == PG_OK && u->n_rows == u->ask.n)
+	if (a->status == PG_OK && u->mistaken < u->ask.n)
+		refuse_mistaken(u);
+	else if (a->status == PG_OK && u->n_rows == u->ask.n)
 		upload_answer(u);
 	else
 		upload_failed(u, a);
@@ -138,32 +142,35 @@ static int row_cmp(const void *a, const void *b)
 	return c ? c : (x->nonce.n > y->nonce.n) - (x->nonce.n < y->nonce.n);
 }
 
-/* Rows come in no order: by nonce they find their scans. */
+/* Rows come in no order: by nonce they find their scans. There are fewer than scans when one of them is of another code. */
 static void on_rows(void *arg, const struct pg_answer *a)
 {
 	struct upload *u = arg;
 	struct arena *arena = u->c.call->arena;
 	struct door_row *found, key;
-	size_t n;
+	size_t n, matched = 0;
 
-	if (a->status != PG_OK || (size_t)pg_rows(a->result) != u->ask.n)
+	if (a->status != PG_OK)
 		return;
-	n = u->ask.n;
-	found = arena_array(arena, struct door_row, n);
+	n = (size_t)pg_rows(a->result);
+	found = arena_array(arena, struct door_row, n + 1);
 	for (size_t i = 0; i < n; i++)
 		door_row_read(a->result, (int)i, arena, &found[i]);
 	qsort(found, n, sizeof(*found), row_cmp);
-	u->rows = arena_array(arena, struct door_row, n);
-	for (size_t i = 0; i < n; i++) {
+	u->rows = arena_array(arena, struct door_row, u->ask.n);
+	for (size_t i = 0; i < u->ask.n; i++) {
 		const struct door_row *row;
 
 		key.nonce = u->nonces[i];
 		row = bsearch(&key, found, n, sizeof(*found), row_cmp);
 		if (!row)
-			return;
+			continue;
+		if (u->mistaken > i && memcmp(row->hash, u->hash[i], CRYPTO_HASH) != 0)
+			u->mistaken = i;
 		u->rows[i] = *row;
+		matched++;
 	}
-	u->n_rows = n;
+	u->n_rows = matched == u->ask.n ? matched : 0;
 }
 
 static void upload_try(struct upload *u)
@@ -174,6 +181,7 @@ static void upload_try(struct upload *u)
 	size_t n = u->ask.n;
 
 	u->n_rows = 0;
+	u->mistaken = SIZE_MAX;
 	pg_args_init(&args, call->arena);
 	pg_arg_uuid(&args, &call->ids[0]);
 	pg_arg_uuids(&args, u->tickets, n);

@@ -9,11 +9,11 @@
 
 #include "base/list.h"
 #include "base/xmalloc.h"
+#include "io/gzip.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <zlib.h>
 
 enum {
 	BODIES_MAX = 512,
@@ -276,29 +276,6 @@ struct render {
 	struct buf plain, gzip;
 	bool ok;
 };
-
-static bool gzip_all(struct str in, struct buf *out)
-{
-	z_stream z = {0};
-	bool ok = false;
-	char *room;
-	size_t bound;
-
-	if (deflateInit2(&z, 6, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY) != Z_OK)
-		return false;
-	bound = deflateBound(&z, in.n);
-	room = buf_room(out, bound);
-	if (room) {
-		z.next_in = (Bytef *)(uintptr_t)in.p;
-		z.avail_in = (uInt)in.n;
-		z.next_out = (Bytef *)room;
-		z.avail_out = (uInt)bound;
-		ok = deflate(&z, Z_FINISH) == Z_STREAM_END;
-		out->n += z.total_out;
-	}
-	deflateEnd(&z);
-	return ok;
-}
 
 static void render_work(void *data)
 {

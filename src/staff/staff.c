@@ -240,7 +240,7 @@ static const struct web_route routes[] = {
 	{HTTP_POST, "/v1/staff/users/{user}/invitation", staff_invitation_post, WEB_STAFF, SCOPE_ADMIN, 1024, false,
 	 .audit = WEB_AUDIT_TX},
 	{HTTP_GET, "/v1/tokens", staff_tokens_get, WEB_STAFF, SCOPE_ADMIN, 0, false, .query = "cursor"},
-	{HTTP_POST, "/v1/tokens", staff_token_post, WEB_STAFF, SCOPE_ADMIN, 4096, false, .audit = WEB_AUDIT_TX},
+	{HTTP_POST, "/v1/tokens", staff_token_post, WEB_STAFF, SCOPE_ADMIN, 16 * 1024, false, .audit = WEB_AUDIT_TX},
 	{HTTP_DELETE, "/v1/tokens/{token}", staff_token_delete, WEB_STAFF, SCOPE_ADMIN, 1024, false,
 	 .audit = WEB_AUDIT_TX},
 	{HTTP_GET, "/v1/audit", audit_get, WEB_STAFF, SCOPE_ADMIN, 0, false, .query = "actor object from to cursor"},

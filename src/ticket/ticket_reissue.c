@@ -5,7 +5,11 @@
  *
  * It is a ticket with an id of its own, as after a transfer: one way in which codes die, at every door. Its id is derived from the
  * Idempotency-Key, so that the same request again finds it.
+ *
+ * Every dead code is carried by every door (door_bundle) and published for good, so who has a ticket makes only so many of them; staff
+ * are not counted.
  */
+#include "base/times.h"
 #include "base/xmalloc.h"
 #include "io/crypto.h"
 #include "ticket/ticket_int.h"
@@ -13,7 +17,8 @@
 
 #include <string.h>
 
-enum { REISSUE_TX_MS = 5000 };
+enum { REISSUE_TX_MS = 5000, REISSUES_MAX = 5 };
+#define REISSUES_WITHIN_US US_PER_DAY
 
 /* Lives in the call's arena. */
 struct reissue {
@@ -191,6 +196,18 @@ static void on_reissued(void *arg, const struct pg_answer *a)
 	pg_query_start(k->t->config.pg, &ticket_sql_ticket_get, &args, TICKET_QUERY_MS, on_state, k);
 }
 
+static void refuse_often(struct reissue *k, int64_t wait_s)
+{
+	struct jw *w;
+
+	k->call->retry_after_s = wait_s > 0 ? (int)wait_s : 1;
+	w = web_problem(
+		k->call, ERR_RATE_LIMITED,
+		"The ticket of a seat is issued again at most 5 times a day. The organiser can do it more often.");
+	jw_kint(w, "limit", REISSUES_MAX);
+	web_problem_end(k->call);
+}
+
 static void on_held(void *arg, const struct pg_answer *a)
 {
 	struct reissue *k = arg;
@@ -215,6 +232,12 @@ static void on_held(void *arg, const struct pg_answer *a)
 		web_refuse(k->call, ERR_NOT_CONFIRMED, NULL);
 		return;
 	}
+	if (str_eqc(pg_get_text(r, 0, 0), "valid") && k->call->who.kind != WHO_STAFF &&
+	    pg_get_int(r, 0, 6) >= REISSUES_MAX) {
+		pg_tx_rollback(k->tx, NULL, NULL);
+		refuse_often(k, pg_get_int(r, 0, 7));
+		return;
+	}
 	pg_args_init(&args, k->call->arena);
 	pg_arg_uuid(&args, &k->call->ids[0]);
 	pg_arg_uuid(&args, &k->call->ids[1]);
@@ -231,6 +254,7 @@ static void reissue_begin(struct reissue *k)
 	pg_args_init(&args, k->call->arena);
 	pg_arg_uuid(&args, &k->call->ids[0]);
 	pg_arg_uuid(&args, &k->call->ids[1]);
+	pg_arg_interval_us(&args, REISSUES_WITHIN_US);
 	pg_tx_exec(k->tx, &ticket_sql_ticket_reissue_hold, &args, on_held, k);
 }
 

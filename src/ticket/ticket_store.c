@@ -130,6 +130,11 @@ void tickets_revoke(struct pg_tx *tx, struct arena *a, const struct uuid *show, 
 	pg_arg_uuid(&args, show);
 	pg_arg_uuid(&args, booking);
 	pg_arg_i32s(&args, seats, n);
+	pg_tx_exec(tx, &ticket_sql_tickets_revoke_hold, &args, NULL, NULL);
+	pg_args_init(&args, a);
+	pg_arg_uuid(&args, show);
+	pg_arg_uuid(&args, booking);
+	pg_arg_i32s(&args, seats, n);
 	arg_outbox_id(&args);
 	pg_arg_text(&args, str_from(why));
 	pg_tx_exec(tx, &ticket_sql_tickets_revoke, &args, fn, arg);

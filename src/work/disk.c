@@ -29,6 +29,7 @@ struct disk_watch {
 	struct disk_watch_config config;
 	struct timer *timer;
 	bool low, told_low;
+	bool blind;	 /* a folder cannot be looked at; it was said */
 	int64_t told_us; /* 0: never */
 	struct pg_query *telling;
 	bool telling_low;
@@ -90,8 +91,17 @@ static void on_look(void *arg)
 	char path[PATH_MAX];
 
 	timer_set_ms(d->timer, LOOK_MS);
-	if (!least_free(d->config.paths, &bytes, path, sizeof(path)))
-		return; /* a folder that is gone: the row grows old, and nobody believes it */
+	if (!least_free(d->config.paths, &bytes, path, sizeof(path))) {
+		/* a folder that is gone: the row grows old, and nobody believes it */
+		if (!d->blind)
+			log_line(LOG_WARN, "a folder of disk-paths cannot be looked at: nobody watches over the disk",
+				 LOG_C("folder", path), LOG_C("error", strerror(errno)));
+		d->blind = true;
+		return;
+	}
+	if (d->blind)
+		log_line(LOG_INFO, "the folders of disk-paths can be looked at again");
+	d->blind = false;
 	metric_set(d->config.metrics, METRIC_DISK_FREE, 0, 0, bytes);
 	if (d->low ? bytes >= min + min / 4 : bytes < min) {
 		d->low = !d->low;
@@ -112,6 +122,10 @@ struct disk_watch *disk_watch_new(const struct disk_watch_config *config, char *
 
 	if (!least_free(config->paths, &bytes, path, sizeof(path))) {
 		snprintf(ret_error, error_size, "disk-paths: %.200s: %s", path, strerror(errno));
+		return NULL;
+	}
+	if (bytes == INT64_MAX) {
+		snprintf(ret_error, error_size, "disk-paths: \"%.200s\" names no folder", config->paths);
 		return NULL;
 	}
 	d = xcalloc(1, sizeof(*d));

@@ -97,6 +97,11 @@ void duty_stop(struct duty *d)
 	timer_clear(d->timer);
 }
 
+bool duty_running(const struct duty *d)
+{
+	return d->state == RUNNING;
+}
+
 void duty_done(struct duty *d, bool ok, bool more)
 {
 	assert(d->state == RUNNING);

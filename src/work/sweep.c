@@ -5,7 +5,6 @@
  */
 #include "work/work.h"
 
-#include "base/list.h"
 #include "base/xmalloc.h"
 #include "io/crypto.h"
 #include "seat/seat_sql.h"
@@ -16,13 +15,18 @@
 
 enum { DUE_MAX = 500, QUERY_MS = 8000 };
 
+struct one {
+	struct round *round;
+	struct uuid show;
+	int64_t lag_us;
+};
+
 struct round {
-	struct list link;
-	struct list ones; /* under way */
 	struct sweeper *s;
 	struct duty *duty;
 	bool archive, failed;
 	size_t waiting, found;
+	struct one *ones; /* by row of what was found */
 };
 
 struct sweeper {
@@ -30,14 +34,7 @@ struct sweeper {
 	struct loop *loop;
 	struct seat_map *map;
 	struct metrics *metrics;
-	struct list rounds; /* under way: of sweeping, of archiving */
-};
-
-struct one {
-	struct list link;
-	struct round *round;
-	struct uuid show;
-	int64_t lag_us;
+	struct round sweep, archive; /* the one under way, or the last; a process that ends may cut it */
 };
 
 struct sweeper *sweeper_new(struct pg *pg, struct loop *loop, struct seat_map *map, struct metrics *metrics)
@@ -48,33 +45,13 @@ struct sweeper *sweeper_new(struct pg *pg, struct loop *loop, struct seat_map *m
 	s->loop = loop;
 	s->map = map;
 	s->metrics = metrics;
-	list_init(&s->rounds);
 	return s;
 }
 
-static void one_free(struct one *o)
-{
-	list_remove(&o->link);
-	free(o);
-}
-
-static void round_free(struct round *r)
-{
-	struct one *o;
-
-	while ((o = list_first(&r->ones, struct one, link)))
-		one_free(o);
-	list_remove(&r->link);
-	free(r);
-}
-
-/* After pg_free: the answers of what is under way do not come any more. */
 void sweeper_free(struct sweeper *s)
 {
-	struct round *r;
-
-	while ((r = list_first(&s->rounds, struct round, link)))
-		round_free(r);
+	free(s->sweep.ones);
+	free(s->archive.ones);
 	free(s);
 }
 
@@ -82,8 +59,9 @@ static void round_part_done(struct round *r)
 {
 	if (--r->waiting)
 		return;
+	free(r->ones);
+	r->ones = NULL;
 	duty_done(r->duty, !r->failed, r->found >= DUE_MAX);
-	round_free(r);
 }
 
 static void on_expired(void *arg, const struct pg_answer *a)
@@ -101,7 +79,6 @@ static void on_expired(void *arg, const struct pg_answer *a)
 		if (n)
 			metric_add(r->s->metrics, METRIC_LOCKS_EXPIRED, 0, 0, (int64_t)n);
 	}
-	one_free(o);
 	round_part_done(r);
 }
 
@@ -122,7 +99,6 @@ static void on_archived(void *arg, const struct pg_answer *a)
 			seat_map_apply(r->s->map, &o->show, changes, n, NULL, 0, 0, NULL, NULL);
 	}
 	arena_done(&arena);
-	one_free(o);
 	round_part_done(r);
 }
 
@@ -135,14 +111,15 @@ static void on_found(void *arg, const struct pg_answer *a)
 	r->waiting = 1;
 	if (a->status != PG_OK)
 		r->failed = true;
+	else
+		r->ones = xcalloc((size_t)pg_rows(a->result), sizeof(*r->ones));
 	arena_init(&arena);
 	for (int row = 0; a->status == PG_OK && row < pg_rows(a->result); row++) {
-		struct one *o = xcalloc(1, sizeof(*o));
+		struct one *o = &r->ones[row];
 		struct uuid outbox = crypto_uuid_v7(wall_now_us());
 		size_t n = pg_get_uuids(a->result, row, 1, &arena, &locks);
 		struct pg_args args;
 
-		list_append(&r->ones, &o->link);
 		o->round = r;
 		o->show = pg_get_uuid(a->result, row, 0);
 		o->lag_us = r->archive ? 0 : pg_get_int(a->result, row, 2);
@@ -159,17 +136,12 @@ static void on_found(void *arg, const struct pg_answer *a)
 	round_part_done(r);
 }
 
-static void round_start(struct sweeper *s, struct duty *d, bool archive)
+static void round_start(struct round *r, struct sweeper *s, struct duty *d, bool archive)
 {
-	struct round *r = xcalloc(1, sizeof(*r));
 	struct arena arena;
 	struct pg_args args;
 
-	list_append(&s->rounds, &r->link);
-	list_init(&r->ones);
-	r->s = s;
-	r->duty = d;
-	r->archive = archive;
+	*r = (struct round){.s = s, .duty = d, .archive = archive};
 	arena_init(&arena);
 	pg_args_init(&args, &arena);
 	pg_arg_i32(&args, DUE_MAX);
@@ -179,10 +151,14 @@ static void round_start(struct sweeper *s, struct duty *d, bool archive)
 
 void sweeper_sweep(void *arg, struct duty *d)
 {
-	round_start(arg, d, false);
+	struct sweeper *s = arg;
+
+	round_start(&s->sweep, s, d, false);
 }
 
 void sweeper_archive(void *arg, struct duty *d)
 {
-	round_start(arg, d, true);
+	struct sweeper *s = arg;
+
+	round_start(&s->archive, s, d, true);
 }

@@ -51,6 +51,7 @@ struct duty *duty_new(const struct duty_config *config);
 void duty_free(struct duty *d);
 /* No further rounds; one under way still ends with duty_done. */
 void duty_stop(struct duty *d);
+bool duty_running(const struct duty *d); /* a round is under way */
 void duty_done(struct duty *d, bool ok, bool more);
 /* There is something to do: the next round begins at once, or right after the one that runs. Nothing when the lease is somebody else's. */
 void duty_wake(struct duty *d);

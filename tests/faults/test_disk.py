@@ -128,6 +128,29 @@ def test_who_reported_and_fell_silent_is_not_believed_for_ever(build_dir, disk):
         plant.close()
 
 
+def test_folders_that_are_not_there(build_dir, tmp_path, base_dir):
+    """A setting that watches over nothing is refused; a folder that goes is said, once, and that it is back."""
+    for paths, said in ((":", 'disk-paths: ":" names no folder'), (f"{tmp_path}/none", "none: No such file")):
+        secret = tmp_path / "secret"
+        secret.write_text("0" * 64)
+        done = subprocess.run([build_dir / "boxoffice", "work", "--disk-paths", paths, "--database-url", "postgresql://127.0.0.1:1/x",
+                               "--redis-url", "redis://127.0.0.1:1", "--secret-file", secret], capture_output=True, text=True, timeout=30)
+        assert done.returncode == 2 and said in done.stderr, done
+    plant = Plant(build_dir, Path(tempfile.mkdtemp(dir=base_dir)) / "plant")
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    stand = Stand(plant, "--disk-paths", str(folder), "--disk-free-min-mb", "1", workers=1)
+    try:
+        folder.rmdir()
+        wait_until(lambda: "cannot be looked at" in stand.log(), "a line of the log")
+        folder.mkdir()
+        wait_until(lambda: "looked at again" in stand.log(), "another line of the log")
+        assert stand.log().count("cannot be looked at") == 1
+    finally:
+        stand.close()
+        plant.close()
+
+
 def test_full_to_the_last_byte(build_dir, disk):
     """Nobody watches, and there is no room at all: whoever is told that he has a lock has it; with room it goes on."""
     plant = Plant(build_dir, disk.path / "plant")

@@ -4,6 +4,7 @@ afterwards every seat is owned or can be locked."""
 import asyncio
 import os
 import signal
+import time
 
 import load
 import pytest
@@ -200,6 +201,32 @@ def test_serve_is_stopped_and_answers_what_was_asked(make_stand, rng):
     stand.start_serve()
     stand.wait_ready()
     prove(stand, show, racers)
+
+
+@pytest.mark.parametrize("away_s", [0.4, 1.3])
+@pytest.mark.parametrize("back", [True, False])
+def test_work_is_stopped_in_the_middle_of_its_rounds(make_stand, away_s, back):
+    """PostgreSQL does not answer: rounds are let end when it comes back soon, cut when it does not; nothing of them is left behind."""
+    stand = make_stand("--sweep-ms", "20", "--lock-seconds", "1")
+    show = stand.admin().make_show(seats=10)
+    stand.session().lock(show.show_id, show.seats[:2]).expect(201)
+    stand.plant.postgres.pause()
+    try:
+        time.sleep(away_s)
+        stand.work.send_signal(signal.SIGTERM)
+        if back:
+            time.sleep(0.3)
+            assert stand.work.poll() is None, "it waits for its rounds"
+            stand.plant.postgres.go_on()
+        assert stand.work.wait(3.5) == 0
+    finally:
+        stand.plant.postgres.go_on()
+    stand.work = None
+    stand.assert_clean()
+    with stand.plant.sql() as db:
+        db.execute("DELETE FROM leases")
+    stand.start_work()
+    wait_until(lambda: stand.log().count('"working"') == 2 and stand.api().taken(show.show_id) == {}, "free seats, and who sees to it")
 
 
 def test_redis_is_away(make_stand, rng):

@@ -76,7 +76,7 @@ def test_the_same_nonce_gets_the_same_answer(door, sale):
 
 def test_a_nonce_is_for_one_code_and_one_device(door, sale, show):
     door.scan(sale.codes[0], "n")
-    door.ask(sale.codes[1], "n").expect(422, "idempotency_mismatch")
+    assert door.ask(sale.codes[1], "n").expect(422, "idempotency_mismatch")["path"] == "/nonce"
     door.ask("junk", "n").expect(422, "idempotency_mismatch")
     assert Device(door.client, show).reason(sale.codes[1], "n") == "ok"
 
@@ -118,6 +118,15 @@ def test_one_nonce_from_two_connections_at_once(boxoffice, show, sale):
         thread.join()
     assert all(answer == said[0] for answer in said), said
     assert said[0]["result"] == "ok"
+
+
+@pytest.mark.parametrize("key", ["\r\n", "\n", "\t", "  "])
+def test_a_scanner_that_is_a_keyboard_ends_with_a_key(door, sale, key):
+    assert door.scan(sale.codes[0] + key, "1")["result"] == "ok"
+    assert door.scan(sale.codes[0], "1")["result"] == "ok", "the same scan"
+    assert door.scan(key, "2")["reason"] == "invalid"
+    said = door.upload([("3", sale.codes[1] + key, from_now(-1))], from_now(0)).expect(200)
+    assert [item["result"] for item in said["items"]] == ["ok"]
 
 
 # ---- who is not ----------------------------------------------------------------------------------------------------------
@@ -260,6 +269,43 @@ def test_undo_and_in_again(door, sale, db, admin):
     assert all(item["status"] == 200 for item in log)
 
 
+@pytest.mark.parametrize("end", ["cancel", "transfer"])
+def test_an_undo_just_before_a_ticket_ends(end, door, sale, show, db, boxoffice):
+    """Whoever ends a ticket waits for an undo that is under way, and then ends it: no code of a cancelled booking opens the door."""
+    door.scan(sale.codes[0])
+    code, ticket = sale.codes[0], sale.tickets[0]
+    acts = {"cancel": lambda: sale.cancel([ticket["seat"]]),
+            "transfer": lambda: sale.buyer.post(f"/v1/shows/{show.show_id}/bookings/{sale.booking_id}/transfer",
+                                                {"seats": [ticket["seat"]], "to": {"name": "Eve", "email": "eve@example.org"}})}
+    said = []
+    with psycopg.connect(boxoffice.database_url) as undo:
+        undo.execute("UPDATE tickets SET state = 'valid', used_at = 'infinity', version = version + 1 WHERE ticket_id = %s",
+                     [ticket["ticket_id"]])
+        thread = threading.Thread(target=lambda: said.append(acts[end]()))
+        thread.start()
+        wait_until(lambda: said or db.execute("SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'").fetchone(),
+                   "somebody who waits for the ticket")
+        undo.commit()
+    thread.join()
+    said[0].expect(200)
+    assert door.reason(code) == {"cancel": "cancelled", "transfer": "revoked"}[end]
+    boxoffice.check()
+
+
+def test_undo_by_nonce_undoes_that_check_in_and_no_other(door, sale, show):
+    """Neither the scan of a copy, which was refused, nor one that was undone and came after undoes what another device did."""
+    right = Device(door.client, show)
+    door.scan(sale.codes[0], "first")
+    assert right.reason(sale.codes[0], "copy") == "already_used"
+    said = right.undo("copy").expect(200)
+    assert (said["result"], said["reason"], said["first_device"]) == ("refused", "not_used", door.name)
+    assert sale.items()[0]["status"] == "used"
+    right.undo(code=sale.codes[0]).expect(200)
+    assert right.reason(sale.codes[0]) == "ok"
+    assert door.undo("first").expect(200)["reason"] == "not_used"
+    assert sale.items()[0]["status"] == "used"
+
+
 def test_undo_of_what_was_not_done(door, sale, boxoffice, admin):
     assert door.undo(code=sale.codes[0]).expect(200)["reason"] == "not_used"
     assert door.undo(ticket_id=str(uuid.uuid4())).expect(200)["reason"] == "invalid"
@@ -345,6 +391,14 @@ def test_a_device_has_a_token_of_its_own(boxoffice, admin, show, sale):
     phone.post("/v1/events", {"name": "x"}).expect(403, "forbidden")
 
 
+def test_a_token_may_open_two_hundred_doors(admin, show):
+    """The season of a house: as many shows as the contract says."""
+    made = device_token(admin, device="d" * 64, shows=[show.show_id] * 200).expect(201)
+    assert len(made["shows"]) == 200
+    answer = device_token(admin, device="d", shows=[show.show_id] * 201)
+    assert answer.status in (400, 422) and answer.json()["path"] == "/shows", answer
+
+
 def test_a_lost_phone_is_shut_out_at_once(boxoffice, admin, show, sale):
     made = device_token(admin, device="Lost").expect(201)
     phones = [boxoffice.api(made["token"]) for _ in range(4)]
@@ -362,6 +416,7 @@ def test_bad_tokens_of_devices(boxoffice, admin, show):
     theirs = make_staff(boxoffice).make_show()
     for fields, where in [({"shows": [theirs.show_id]}, "/shows"), ({"shows": [str(uuid.uuid4()), show.show_id]}, "/shows"),
                           ({"shows": ["x"]}, "/shows"), ({"shows": []}, "/shows"), ({"device": ""}, "/device"),
+                          *(({"shows": [str(uuid.uuid4()) for _ in range(n)]}, "/shows") for n in (200, 201)),  # as many as may be, and one more
                           ({"device": "d", "scopes": ["checkin", "bookings"]}, "/scopes"),
                           ({"shows": [show.show_id], "scopes": ["events"]}, "/scopes")]:
         answer = device_token(admin, **fields)

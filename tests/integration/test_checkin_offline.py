@@ -13,9 +13,10 @@ import pytest
 from nacl.exceptions import BadSignatureError
 from nacl.signing import SigningKey, VerifyKey
 
-from api import from_now
+from api import from_now, seating_plan
 from door import Device, Sale
 from organiser import make_staff
+from service import wait_until
 
 
 @pytest.fixture
@@ -156,6 +157,17 @@ def test_a_cursor_that_is_not_known_gets_everything(boxoffice, admin, show):
         assert b["kind"] == "full" and len(b["zones"]) == 1, since
 
 
+def test_another_plan_is_sent_in_full(boxoffice, admin):
+    """The seats of a bundle are those of the show: a delta has none, so it is not given to who has the old ones."""
+    show = admin.make_show(seats=4)
+    offline = Offline(admin, boxoffice, show)
+    plan = admin.make_plan(show.venue_id, seating_plan(3))
+    admin.patch(f"/v1/shows/{show.show_id}", {"plan_id": plan["plan_id"]}).expect(200)
+    # not every process knows of the change at once
+    wait_until(lambda: offline.refresh() and len(offline.seats) == 3, "the seats of the other plan")
+    wait_until(lambda: offline.refresh()["kind"] == "delta" and len(offline.seats) == 3, "nothing new")
+
+
 def test_etags(boxoffice, admin, show, door):
     sale = Sale(boxoffice, show, show.seats[:2])
     path = f"/v1/shows/{show.show_id}/door"
@@ -280,6 +292,18 @@ def test_offline_scans_count_as_check_ins(boxoffice, admin, show, door):
     assert door.upload([("lost", sale.codes[0], from_now(0))], from_now(0)).expect(200)["items"][0]["result"] == "ok"
     assert door.scan(sale.codes[0], "lost") == first
     door.upload([("lost", sale.codes[1], from_now(0))], from_now(0)).expect(422, "idempotency_mismatch")
+
+
+def test_an_upload_that_is_refused_records_nothing(boxoffice, show, door):
+    sale = Sale(boxoffice, show, show.seats[:3])
+    at = from_now(-5)
+    door.scan(sale.codes[0], "n0")
+    answer = door.upload([("n1", sale.codes[1], at), ("n0", sale.codes[2], at)], from_now(0)).expect(422, "idempotency_mismatch")
+    assert answer["path"] == "/scans/1/nonce"
+    assert [item["status"] for item in sale.items()] == ["used", "valid", "valid"]
+    # mended and sent again
+    said = door.upload([("n1", sale.codes[1], at), ("n2", sale.codes[2], at)], from_now(0)).expect(200)
+    assert said["ok"] == 2
 
 
 def test_a_clock_that_is_off_is_corrected(boxoffice, admin, show):

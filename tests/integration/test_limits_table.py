@@ -256,6 +256,25 @@ def tickets_sent_again(scarce):
     return answered(scarce.admin().post(path, {}))
 
 
+def tickets_issued_again(scarce):
+    show, book = booked(scarce)
+    made = book(1).expect(201)
+    mine, ticket = scarce.api(made["access_token"]), made["tickets"][0]["ticket_id"]
+
+    def again(who, ticket):
+        return who.post(f"/v1/shows/{show.show_id}/tickets/{ticket}/reissue", {})
+
+    for _ in range(5):
+        ticket = again(mine, ticket).expect(201)["ticket_id"]
+    refused = again(mine, ticket)
+    assert refused.json()["limit"] == 5
+    ticket = again(scarce.admin(), ticket).expect(201)["ticket_id"]
+    with scarce.plant.sql() as db:  # a day later
+        db.execute("UPDATE tickets SET issued_at = issued_at - interval '1 day' WHERE booking_id = %s", [made["booking_id"]])
+    again(mine, ticket).expect(201)
+    return answered(refused)
+
+
 def wrong_passwords(scarce):
     body = {"email": f"{uuid.uuid4().hex}@example.org", "password": "wrong"}
     with scarce.plant.sql() as db:
@@ -368,6 +387,7 @@ TRIED = {
     "lookups of a mail address": lookups_of_an_address,
     "lookups of a network": lookups_of_a_network,
     "tickets of a booking sent again": tickets_sent_again,
+    "tickets of a seat issued again by their holder": tickets_issued_again,
     "wrong passwords at an account, from a network": wrong_passwords,
     "active locks of a session in one show": locks_at_a_time,
     "seats of an event for one payer": seats_of_a_payer,

@@ -88,6 +88,7 @@ def issue(conn, booking, seats):
 
 
 def revoke(conn, booking, seats):
+    run(conn, "tickets_revoke_hold", *booking, seats)
     used, revoked, tickets = run(conn, "tickets_revoke", *booking, seats, uuid.uuid4(), "buyer")[0]
     assert revoked == len(tickets)
     return used, revoked

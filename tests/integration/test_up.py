@@ -330,7 +330,7 @@ def test_root_may_keep_it_where_user_postgres_cannot_come(build_dir, work_dir, s
 
 
 def test_a_folder_with_odd_signs_in_its_name(build_dir, work_dir, started):
-    odd = work_dir / 'a b,"ü%&?'
+    odd = work_dir / 'a b,"ü%&?:'
     odd.mkdir()
     office = Boxoffice(build_dir, odd)
     office.reports = work_dir / "sanitizer"  # it stands in the sanitizers' options, where such signs mean something
@@ -339,6 +339,7 @@ def test_a_folder_with_odd_signs_in_its_name(build_dir, work_dir, started):
     with psycopg.connect(office.database_url) as db:
         db.execute("SELECT 1")
     assert redis.Redis.from_url(office.redis_url).ping()
+    wait_until(lambda: '"working"' in (odd / "log/work.log").read_text(), "work")
     office.stop()
 
 

@@ -1,21 +1,23 @@
 -- used -> valid: who was let in was not, after all. $2 the device, $3 the token or user, $4 the nonce, $5 the hash of what was asked,
--- $6 the id, $7 the ticket (null: of the device's check-in with this nonce), $8 why the code was refused before it was looked up, $9
--- the outbox. After ticket_undo_hold in the same transaction. One row; a nonce that was answered before is told again and changes
--- nothing.
+-- $6 the id, $7 the ticket (null: of the device's check-in with this nonce, if the ticket is used by that one), $8 why the code was
+-- refused before it was looked up, $9 the outbox. After ticket_undo_hold in the same transaction. One row; a nonce that was answered
+-- before is told again and changes nothing.
 WITH known AS MATERIALIZED (
   SELECT c.* FROM checkins c
    WHERE c.show_id = $1::uuid AND c.device = $2::text AND c.kind = 'undo' AND c.nonce = $4::text),
+mine AS MATERIALIZED (
+  SELECT c.checkin_id, c.ticket_id FROM checkins c
+   WHERE $7::uuid IS NULL AND c.show_id = $1::uuid AND c.device = $2::text AND c.kind = 'use' AND c.nonce = $4::text),
 judged AS MATERIALIZED (
   SELECT t.ticket_id, t.seat_no, t.used_at, s.plan_id, x.device,
          CASE WHEN $8::text <> '' THEN $8::text
               WHEN t.state IS NULL THEN 'invalid'
               WHEN t.state = 'revoked' THEN CASE WHEN b.released_at IS NOT NULL THEN 'cancelled' ELSE 'revoked' END
-              WHEN t.state = 'valid' THEN 'not_used'
+              WHEN t.state = 'valid' OR t.used_by <> (SELECT m.checkin_id FROM mine m) THEN 'not_used'
               ELSE '' END AS reason
     FROM shows s
     LEFT JOIN tickets t ON t.show_id = $1::uuid AND $8::text = ''
-     AND t.ticket_id = coalesce($7::uuid, (SELECT c.ticket_id FROM checkins c WHERE c.show_id = $1::uuid AND c.device = $2::text
-                                             AND c.kind = 'use' AND c.nonce = $4::text))
+     AND t.ticket_id = coalesce($7::uuid, (SELECT m.ticket_id FROM mine m))
     LEFT JOIN booking_seats b ON b.show_id = t.show_id AND b.booking_id = t.booking_id AND b.seat_no = t.seat_no
     LEFT JOIN checkins x ON x.show_id = $1::uuid AND x.checkin_id = t.used_by
    WHERE s.show_id = $1::uuid AND NOT EXISTS (SELECT 1 FROM known)),

@@ -2,7 +2,8 @@
 -- $6 hashes of the codes, $7 ids, $8 tickets (zeros: not one of this show), $9 why a code was refused before it was looked up ('': it
 -- is genuine), $10 when it was scanned ('infinity': now), $11 the outbox, $12 and $13 how long before and after its beginning a show
 -- lets in. After tickets_hold in the same transaction. Of several scans of a ticket the earliest is let in, then by nonce.
--- One row per nonce, also for those that were answered before: those are told again and change nothing.
+-- One row per nonce, also for those that were answered before: those are told again and change nothing. When one of these was another
+-- code's, nothing changes at all, and they are the only rows.
 WITH asked AS MATERIALIZED (
   SELECT a.nonce, a.hash, a.checkin_id, a.ticket_id, a.refused, least(a.at, statement_timestamp()) AS at
     FROM unnest($5::text[], $6::bytea[], $7::uuid[], $8::uuid[], $9::text[], $10::timestamptz[])
@@ -24,7 +25,8 @@ judged AS MATERIALIZED (
     JOIN shows s ON s.show_id = $1::uuid
     LEFT JOIN tickets t ON t.show_id = $1::uuid AND t.ticket_id = a.ticket_id AND a.refused = ''
     LEFT JOIN booking_seats b ON b.show_id = t.show_id AND b.booking_id = t.booking_id AND b.seat_no = t.seat_no
-   WHERE NOT EXISTS (SELECT 1 FROM known k WHERE k.nonce = a.nonce)),
+   WHERE NOT EXISTS (SELECT 1 FROM known k WHERE k.nonce = a.nonce)
+     AND NOT EXISTS (SELECT 1 FROM known k JOIN asked x ON x.nonce = k.nonce AND x.hash <> k.request_hash)),
 firsts AS MATERIALIZED (
   SELECT DISTINCT ON (j.ticket_id) j.ticket_id, j.checkin_id, j.at FROM judged j WHERE j.reason = ''
    ORDER BY j.ticket_id, j.at, j.nonce),

@@ -1,4 +1,5 @@
--- valid -> revoked for these seats of a booking, $5 why; none of them when one was used. Locks the tickets' rows by seat.
+-- valid -> revoked for these seats of a booking, $5 why; none of them when one was used. After tickets_revoke_hold in the same
+-- transaction. Locks the tickets' rows by seat.
 WITH held AS (
   SELECT t.ticket_id, t.seat_no, t.state FROM tickets t
    WHERE t.show_id = $1::uuid AND t.booking_id = $2::uuid AND t.seat_no = ANY ($3::int[]) AND t.state <> 'revoked'
